@@ -1,0 +1,86 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Fine-tuning
+#
+# One model learns one task. The recipe comes from the experiment file; the epoch with the best accuracy on the dev
+# split is kept, and its probabilities for every test example are saved for the stages that follow.
+
+# %% tags=["parameters"]
+experiment = "demo"  # a name from experiments/ or a path
+results = None  # folder below which results are kept; None: the checkout's own
+task = "demo-nli"
+model = "demo-tiny"
+seed = 0
+
+# %% tags=["remove-output"]
+import matplotlib.pyplot as plt
+
+from trusteq import Results, calibration, figures, load_classifier, load_examples, tables
+from trusteq.models.finetune import finetune, predict, save
+
+run = Results.of(experiment, results)
+spec, recipe = run.experiment.model(model), run.experiment.recipe_for(task, model)
+labels = run.experiment.task(task).labels
+plt.style.use(figures.STYLE)
+
+# %% [markdown]
+# ## The examples
+#
+# The test split is never looked at while training. Where the task brings no dev split, a tenth of the training
+# examples is held out, and no first text is on both sides.
+
+# %% tags=["remove-stderr"]
+train = load_examples(run.experiment.task(task), "train", limit=run.experiment.train_limit)
+dev = load_examples(run.experiment.task(task), "dev")
+test = load_examples(run.experiment.task(task), "test")
+tables.show(tables.split_table({"train": train, "dev": dev, "test": test}, labels))
+
+# %% [markdown]
+# ## The recipe
+
+# %%
+tables.show(tables.recipe_table(spec, recipe, seed))
+
+# %% [markdown]
+# ## Training
+#
+# A model with a teacher also learns from the probabilities that its fine-tuned teacher gives to the training examples.
+
+# %% tags=["remove-output"]
+teacher = load_classifier(run.model(task, spec.teacher, seed)) if spec.teacher else None
+checkpoints = run.folder / "checkpoints" / task / model / str(seed)
+options = {"spec": spec, "labels": labels, "recipe": recipe, "seed": seed, "checkpoints": checkpoints}
+tuned = finetune(train, dev, teacher=teacher, **options)
+
+# %%
+figures.training_history(tuned.history);
+
+# %% [markdown]
+# The grey line marks the epoch that is kept: the first with the highest dev accuracy. Where the dev loss rises while
+# the accuracy stands still, the model grows more confident without growing better, which the calibration chapter sees.
+
+# %% [markdown]
+# ## The test split
+
+# %%
+predictions, seconds = predict(tuned.classifier, test)
+scores = calibration.scores(predictions[list(labels)], predictions["label"])
+majority = test["label"].value_counts(normalize=True).max()
+metrics = {"accuracy": scores["accuracy"], "majority": majority, "test_examples": len(test)}
+facts = {"task": task, "model": model, "seed": seed, "recipe": recipe.model_dump()}
+save(tuned, run.model(task, model, seed), metrics=metrics, timing={"inference_seconds": seconds}, **facts)
+run.write(predictions, "predictions", task, model, seed, **facts)
+tables.show(tables.facts_table(metrics | {"inference_seconds": seconds}))
+
+# %% [markdown]
+# The accuracy is to be read against the share of the most frequent class, which a model reaches by never reading.

@@ -1,0 +1,118 @@
+"""The command line: thin, and light until a command needs more."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from trusteq.errors import ExperimentError, TrusteqError, error_line
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="May this small model replace that large one? Run experiments, build the book, explain, verify.",
+)
+HubOption = Annotated[Path | None, typer.Option(help="A mirror of the Hub: DIR/models/<id>, DIR/datasets/<id>.")]
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help="An experiment file, or its name in experiments/.")],
+    cores: Annotated[int, typer.Option(min=1, help="Jobs at a time.")] = 2,
+    limit: Annotated[int | None, typer.Option(min=1, help="Explain so many test examples.")] = None,
+    train_limit: Annotated[int | None, typer.Option(min=1, help="Train on so many examples.")] = None,
+    hub: HubOption = None,
+    results: Annotated[Path, typer.Option(help="Folder below which results are kept.")] = Path("results"),
+):
+    """Run what is missing or changed of an experiment."""
+    from trusteq import workflow
+    from trusteq.experiment import Experiment
+
+    limited = Experiment.load(experiment).limited(explain=limit, train_limit=train_limit)
+    done = workflow.run(limited, results=results, cores=cores, hub=hub)
+    typer.echo(f"Results: {done.folder}")
+
+
+@app.command()
+def book(
+    results: Annotated[Path, typer.Option(help="The results of one run.")] = Path("results/demo"),
+):
+    """Build the book of a run into _build/html."""
+    from trusteq import workflow
+    from trusteq.store import Results
+
+    typer.echo(f"Book: {workflow.build_book(Results.open(results))}")
+
+
+@app.command()
+def execute(
+    notebook: Annotated[Path, typer.Argument(help="A py:percent notebook.")],
+    output: Annotated[Path, typer.Argument(help="The executed notebook to write.")],
+    parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, repeatable.")] = None,
+    hub: HubOption = None,
+):
+    """Execute one notebook with other parameters."""
+    import os
+
+    from trusteq import notebooks, workflow
+
+    if os.environ.get("TRUSTEQ_CHILD"):
+        workflow.die_with_parent()
+    if hub is not None:
+        os.environ["TRUSTEQ_HUB"] = str(hub.resolve())
+    notebooks.execute(notebook.resolve(), output.resolve(), notebooks.parse_parameters(parameter or []))
+
+
+@app.command()
+def explain(
+    model: Annotated[str, typer.Argument(help="A checkpoint's folder or a Hub id.")],
+    text_a: Annotated[str, typer.Option(help="The first text.")],
+    text_b: Annotated[str | None, typer.Option(help="The second text of a pair.")] = None,
+    method: Annotated[str, typer.Option(help="Attribution method.")] = "lime",
+    n_samples: Annotated[int, typer.Option(min=2, help="Budget of forward passes.")] = 1000,
+    seed: int = 0,
+    hub: HubOption = None,
+):
+    """Weigh the words of one text or pair for the predicted class; print them, largest weight first."""
+    import pandas as pd
+
+    from trusteq.attribution import explain as explain_examples
+    from trusteq.models.classifier import load_classifier
+
+    classifier = load_classifier(model, hub=hub)
+    predicted = classifier.labels[classifier.predict_proba([text_a], text_b and [text_b]).argmax()]
+    example = pd.DataFrame({"id": ["example"], "text_a": [text_a], "text_b": [text_b]})
+    weights = explain_examples(classifier, example, method=method, n_samples=n_samples, seed=seed)
+    if weights.empty:
+        raise ExperimentError("there is no word to explain in these texts")
+    weights = weights[weights["label"] == predicted].sort_values("weight", key=abs, ascending=False)
+    typer.echo(f"predicted: {predicted}")
+    typer.echo(weights[["segment", "position", "word", "weight"]].to_string(index=False))
+
+
+@app.command()
+def verify(folder: Annotated[Path, typer.Argument(help="A folder of results.")]):
+    """Check every artefact below a folder against its manifest."""
+    from trusteq import store
+    from trusteq.errors import ArtefactError
+
+    count, problems = store.verify(folder)
+    for problem in problems[:-1]:
+        typer.echo(problem, err=True)
+    if problems:
+        raise ArtefactError(problems[-1])
+    typer.echo(f"{count} manifests, all artefacts as written")
+
+
+def main() -> NoReturn:
+    """Run the command line: exit 2 and one line for bad input, exit 4 when something else failed."""
+    try:
+        app()
+    except TrusteqError as error:
+        typer.echo(error_line(error), err=True)
+        sys.exit(2)
+    except (RuntimeError, OSError) as error:
+        typer.echo(f"trusteq failed: {error}", err=True)
+        sys.exit(4)

@@ -1,0 +1,175 @@
+"""One YAML file that names tasks, models, seeds, methods and the recipe: the whole of an experiment."""
+
+import itertools
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, field_validator, model_validator
+
+from trusteq.errors import ExperimentError, nearest
+from trusteq.registry import Entry, ModelSpec, Splits, Task, load_model, load_task, validated
+
+ROOT = Path(__file__).resolve().parent.parent
+METHODS = ("lime", "shap")
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Recipe(Entry):
+    """How a model is fine-tuned; the defaults are the paper's.
+
+    learning_rate: peak, of AdamW. schedule: its course after warm-up. warmup_ratio: share of all steps.
+    max_length: tokens of a pair; longer ones are cut. head: the library's own, or two linear layers on the first
+    token as in the authors' NLI scripts. distillation_weight, temperature: used where the model has a teacher.
+    """
+
+    batch_size: Positive = 32
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-5
+    epochs: Positive = 5
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    max_length: Annotated[int, Field(ge=8)] = 128
+    head: Literal["standard", "two-linear"] = "standard"
+    distillation_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
+    temperature: Annotated[float, Field(gt=0)] = 2.0
+
+
+class MethodSettings(Entry):
+    """n_samples: the budget of forward passes for one example."""
+
+    n_samples: Annotated[int, Field(ge=2)]
+
+
+class TaskSettings(Entry):
+    """What one task changes: recipe keys, methods, number of explained examples, where its splits come from."""
+
+    recipe: dict = {}
+    methods: dict[str, MethodSettings] | None = None
+    explain: Positive | None = None
+    splits: Splits | None = None
+
+
+class ModelSettings(Entry):
+    """What one model changes: recipe keys."""
+
+    recipe: dict = {}
+
+
+class Experiment(Entry):
+    """An experiment: every task with every model, seed and method.
+
+    models: the first is the large model that the others may replace.
+    explain: number of test examples explained (a seeded sample); absent, all of them.
+    train_limit: number of training examples (a seeded sample); absent, all of them.
+    threads: CPU threads of one job; part of the experiment because it can change the last digits.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    title: str
+    tasks: dict[str, TaskSettings]
+    models: dict[str, ModelSettings]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    methods: dict[str, MethodSettings]
+    recipe: dict = {}
+    explain: Positive | None = None
+    train_limit: Positive | None = None
+    k: Positive = 10
+    threads: Positive = 1
+
+    @field_validator("tasks", "models", mode="before")
+    @classmethod
+    def _names_alone(cls, value):
+        """A plain list of names stands for entries that change nothing."""
+        return {name: {} for name in value} if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _names_exist(self):
+        if not self.tasks or not self.models:
+            raise ValueError("an experiment needs at least one task and one model")
+        for name in self.tasks:
+            load_task(name)
+            for method in self.task_methods(name):
+                if method not in METHODS:
+                    raise ValueError(f"unknown method {method!r}; {nearest(method, METHODS)}")
+        for name in self.models:
+            teacher = load_model(name).teacher
+            if teacher is not None and teacher not in self.models:
+                raise ValueError(f"model {name!r} learns from {teacher!r}; add it to the models")
+            for task in self.tasks:
+                self.recipe_for(task, name)
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Experiment":
+        """Read an experiment file, given by path or by its name in `experiments/`.
+
+        Raises ExperimentError: no such file, not YAML, an unknown key, task, model or method.
+        """
+        named = ROOT / "experiments" / f"{path}.yaml"
+        file = named if named.is_file() else Path(path)
+        if not file.is_file():
+            known = sorted(entry.stem for entry in (ROOT / "experiments").glob("*.yaml"))
+            raise ExperimentError(f"no experiment file {str(path)!r}; {nearest(file.stem, known)}")
+        try:
+            values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ExperimentError(f"{file}: not a YAML file: {' '.join(str(error).split())}") from None
+        if not isinstance(values, dict):
+            raise ExperimentError(f"{file}: expected keys and values, found {type(values).__name__}")
+        return validated(cls, values, where=str(file))
+
+    def limited(self, *, explain: int | None = None, train_limit: int | None = None) -> "Experiment":
+        """Return the experiment with fewer explained or training examples; None leaves a limit as it is."""
+        values = self.model_dump(mode="json", exclude_unset=True)
+        if explain is not None:
+            values["explain"] = explain
+            for settings in values["tasks"].values():
+                settings.pop("explain", None)
+        if train_limit is not None:
+            values["train_limit"] = train_limit
+        return validated(Experiment, values, where=self.name)
+
+    def dump(self) -> str:
+        """Return the experiment as YAML; loading it gives an equal experiment."""
+        return yaml.safe_dump(self.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True)
+
+    def task(self, name: str) -> Task:
+        """Return the task, with the splits that this experiment gives it."""
+        self._check("task", name, self.tasks)
+        splits = self.tasks[name].splits
+        return load_task(name) if splits is None else load_task(name).model_copy(update={"splits": splits})
+
+    def model(self, name: str) -> ModelSpec:
+        """Return the model's entry in the registry."""
+        self._check("model", name, self.models)
+        return load_model(name)
+
+    def recipe_for(self, task: str, model: str) -> Recipe:
+        """Return the recipe: the defaults, then what the experiment, the task and the model change."""
+        values = self.recipe | self.tasks[task].recipe | self.models[model].recipe
+        return validated(Recipe, values, where=f"{self.name}: recipe of {model} on {task}")
+
+    def task_methods(self, task: str) -> dict[str, MethodSettings]:
+        """Return the attribution methods of a task with their settings."""
+        return self.tasks[task].methods or self.methods
+
+    def explained(self, task: str) -> int | None:
+        """Return the number of test examples explained, None for all."""
+        return self.tasks[task].explain or self.explain
+
+    @property
+    def large(self) -> str:
+        """The model that the others may replace: the first."""
+        return next(iter(self.models))
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """All pairs of models, the first of a pair listed first in the experiment."""
+        return list(itertools.combinations(self.models, 2))
+
+    def _check(self, kind: str, name: str, known) -> None:
+        if name not in known:
+            raise ExperimentError(f"{kind} {name!r} is not in experiment {self.name!r}; {nearest(name, known)}")

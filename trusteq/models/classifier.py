@@ -1,0 +1,147 @@
+"""A fine-tuned classifier as a callable: texts in, class probabilities out."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from huggingface_hub.errors import LocalEntryNotFoundError
+
+from trusteq.errors import ModelError
+from trusteq.models.heads import FirstTokenClassifier
+
+BATCH_SIZE = 128
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A sequence classifier with its tokenizer and class names.
+
+    labels: class names, in the order of the columns of the probabilities.
+    max_length: tokens of a text or pair; longer ones are cut, the longer side first.
+    """
+
+    model: transformers.PreTrainedModel
+    tokenizer: transformers.PreTrainedTokenizerBase
+    labels: tuple[str, ...]
+    max_length: int
+    batch_size: int = BATCH_SIZE
+
+    def predict_proba(self, text_a: Sequence[str], text_b: Sequence[str | None] | None = None) -> np.ndarray:
+        """Return class probabilities, float64 of shape (n, C), rows summing to 1.
+
+        text_b: the second texts of pairs; None, or all None, for single texts. An empty second text is still a pair.
+        """
+        firsts = list(text_a)
+        seconds = None if text_b is None or all(text is None for text in text_b) else list(text_b)
+        if not firsts:
+            return np.empty((0, len(self.labels)))
+        tokens = self.tokenizer(firsts, seconds, truncation=True, max_length=self.max_length)
+        by_length = np.argsort([len(ids) for ids in tokens["input_ids"]], kind="stable")
+        logits = np.empty((len(firsts), len(self.labels)))
+        for start in range(0, len(firsts), self.batch_size):
+            rows = by_length[start : start + self.batch_size]
+            batch = self.tokenizer.pad({name: [values[row] for row in rows] for name, values in tokens.items()})
+            logits[rows] = self._logits(batch)
+        return _softmax(logits)
+
+    def _logits(self, batch) -> np.ndarray:
+        inputs = {name: torch.tensor(values, device=self.model.device) for name, values in batch.items()}
+        with torch.inference_mode():
+            return self.model(**inputs).logits.double().cpu().numpy()
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def load_classifier(path_or_hub_id: str | Path, *, hub: str | Path | None = None, device: str = "auto") -> Classifier:
+    """Load a fine-tuned classifier from a folder, a mirror of the Hub or the Hub.
+
+    hub: a mirror (`DIR/models/<hub id>/`) read before the Hub; default: the environment's TRUSTEQ_HUB.
+    device: "auto" takes CUDA when there is one.
+
+    Raises ModelError: nothing there, weights missing or left over, class names missing, a Hub that cannot be reached.
+    """
+    source = locate(path_or_hub_id, hub)
+    with loading(path_or_hub_id):
+        config = transformers.AutoConfig.from_pretrained(source)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+        kind = transformers.AutoModelForSequenceClassification if is_standard(config) else FirstTokenClassifier
+        model, report = kind.from_pretrained(source, config=config, dtype=torch.float32, output_loading_info=True)
+    check_weights(path_or_hub_id, report)
+    labels = _class_names(path_or_hub_id, config)
+    return as_classifier(model, tokenizer, labels, device=device)
+
+
+def as_classifier(model, tokenizer, labels: Sequence[str], *, device: str = "auto") -> Classifier:
+    """Return a model ready to predict, on its device."""
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    limit = min(tokenizer.model_max_length, model.config.max_position_embeddings)
+    return Classifier(model.to(device).eval(), tokenizer, tuple(labels), int(limit))
+
+
+def is_standard(config: transformers.PretrainedConfig) -> bool:
+    """Tell whether a saved configuration is of the library's own classifier rather than of the authors' two-layer head."""
+    return FirstTokenClassifier.__name__ not in (config.architectures or ())
+
+
+def locate(path_or_hub_id: str | Path, hub: str | Path | None = None) -> str:
+    """Return what `from_pretrained` should read: a folder, the mirror's folder of a Hub id, or the Hub id."""
+    if Path(path_or_hub_id).is_dir():
+        return str(path_or_hub_id)
+    mirror = hub or os.environ.get("TRUSTEQ_HUB")
+    if mirror and Path(mirror, "models", path_or_hub_id).is_dir():
+        return str(Path(mirror, "models", path_or_hub_id))
+    if str(path_or_hub_id).count("/") > 1 or str(path_or_hub_id).startswith((".", "/")):
+        raise ModelError(f"{path_or_hub_id}: no such folder; give a checkpoint's folder or a Hub id")
+    return str(path_or_hub_id)
+
+
+@contextlib.contextmanager
+def loading(name: str | Path) -> Iterator[None]:
+    """Turn the library's errors on loading `name` into one ModelError, and its report on keys over to `check_weights`."""
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        if isinstance(error.__cause__, LocalEntryNotFoundError):
+            hint = f"the Hub cannot be reached; name a mirror that holds models/{name} with --hub DIR"
+        else:
+            hint = (str(error).strip() or type(error).__name__).split("\n")[0]
+        raise ModelError(f"model {name}: {hint}") from None
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+
+
+def check_weights(name: str | Path, report: dict, *, new_ok=(), unused_ok=()) -> None:
+    """Raise ModelError if a checkpoint lacked weights or had weights that were not used.
+
+    report: what `from_pretrained(..., output_loading_info=True)` returned beside the model.
+    new_ok, unused_ok: parts of keys that may be missing or left over.
+    """
+    for what, keys, fine in (
+        ("missing", report["missing_keys"], new_ok),
+        ("left over", report["unexpected_keys"], unused_ok),
+        ("of another shape", [key[0] for key in report.get("mismatched_keys", ())], ()),
+    ):
+        wrong = sorted(key for key in keys if not any(part in key for part in fine))
+        if wrong:
+            raise ModelError(
+                f"model {name}: {len(wrong)} weights {what}, first {wrong[0]!r}; "
+                "the checkpoint does not fit its config.json: save it again with save_pretrained"
+            )
+
+
+def _class_names(name: str | Path, config: transformers.PretrainedConfig) -> tuple[str, ...]:
+    labels = tuple(config.id2label[index] for index in range(config.num_labels))
+    if any(label == f"LABEL_{index}" for index, label in enumerate(labels)):
+        raise ModelError(f"model {name}: no class names; put them into id2label of its config.json, as {json.dumps({0: '...'})}")
+    return labels

@@ -1,0 +1,61 @@
+"""Text notebooks executed with parameters: jupytext reads them, papermill runs them."""
+
+import logging
+from pathlib import Path
+
+import jupytext
+import papermill
+import yaml
+from papermill.exceptions import PapermillExecutionError
+
+from trusteq import errors, store
+from trusteq.errors import ExperimentError, nearest
+
+
+def execute(source: Path, output: Path, parameters: dict) -> None:
+    """Run the py:percent notebook `source` and write the executed notebook to `output`, in one step.
+
+    The notebook runs in its own folder, as it does when opened by hand.
+    Raises ExperimentError for a missing notebook or an unknown parameter, the error of a cell if it is one of
+    `trusteq.errors`, PapermillExecutionError otherwise; `output` is then left as it was.
+    """
+    if not source.is_file():
+        known = sorted(file.name for file in source.parent.glob("*.py"))
+        raise ExperimentError(f"no notebook {source}; {nearest(source.name, known)}")
+    notebook = jupytext.read(source)
+    known = [name for name in papermill.inspect_notebook(notebook)]
+    for name in parameters:
+        if name not in known:
+            raise ExperimentError(f"{source}: no parameter {name!r}; {nearest(name, known)}")
+    # papermill warns about every notebook that has no file name of its own.
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    with store.atomic_path(output) as temporary:
+        try:
+            papermill.execute_notebook(
+                notebook,
+                str(temporary),
+                parameters=parameters,
+                kernel_name="python3",
+                progress_bar=False,
+                log_output=False,
+                cwd=str(source.parent),
+            )
+        except PapermillExecutionError as error:
+            mendable = getattr(errors, error.ename, None)
+            if mendable is None:
+                raise
+            raise mendable(error.evalue) from None
+
+
+def parse_parameters(pairs: list[str]) -> dict:
+    """Return NAME=VALUE pairs as a dict, each value read as YAML; raise ExperimentError for anything else."""
+    parameters = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ExperimentError(f"parameter {pair!r}: expected NAME=VALUE, such as seed=1")
+        try:
+            parameters[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            parameters[name] = value
+    return parameters

@@ -1,0 +1,203 @@
+"""Artefacts on disk: written under a temporary name and renamed, each with a manifest, verified when read."""
+
+import contextlib
+import datetime
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from trusteq.errors import ArtefactError
+from trusteq.experiment import ROOT, Experiment
+
+PACKAGES = ("torch", "transformers", "datasets", "lime", "shap", "numpy", "pandas", "scikit-learn")
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; when the block ends well it replaces `path`, otherwise it is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        temporary = holder / path.name
+        yield temporary
+        if path.is_dir():
+            path.rename(holder / "replaced")
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write `text` to `path` in one step."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def to_json(values: dict) -> str:
+    """Return `values` as JSON whose bytes depend on the values alone."""
+    return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def write_table(table: pd.DataFrame, path: Path, **parameters) -> None:
+    """Write `table` as Parquet with a manifest that records `parameters` beside it."""
+    with atomic_path(path) as temporary:
+        table.to_parquet(temporary, index=False)
+        manifest = describe([temporary], parameters)
+    write_text(to_json(manifest), manifest_path(path))
+
+
+def read_table(path: Path, *, made_by: str) -> pd.DataFrame:
+    """Read a table and verify it against its manifest.
+
+    made_by: what makes the table, named in the ArtefactError when it is missing or damaged.
+    """
+    if not path.is_file():
+        raise ArtefactError(f"{path}: not there; it is made by {made_by}")
+    for problem in _problems(manifest_path(path)):
+        raise ArtefactError(f"{problem}; make it again with {made_by}")
+    return pd.read_parquet(path)
+
+
+def manifest_path(path: Path) -> Path:
+    """Return where the manifest of the table at `path` is."""
+    return path.with_suffix(".manifest.json")
+
+
+def describe(files: list[Path], parameters: dict) -> dict:
+    """Return a manifest: hash and size of each file, parameters, versions, git state, time."""
+    return {
+        "files": {file.name: {"sha256": sha256(file), "bytes": file.stat().st_size} for file in files},
+        "parameters": parameters,
+        "versions": versions(),
+        "git": git_state(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that can change a number."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+@functools.cache
+def git_state() -> dict[str, str | bool | None]:
+    """Return the commit of the checkout and whether it was changed; None where there is no git."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "changed": None}
+
+
+def verify(folder: Path) -> tuple[int, list[str]]:
+    """Check every artefact below `folder` against its manifest; return how many manifests were read and all problems."""
+    manifests = sorted(Path(folder).rglob("*manifest.json"))
+    if not manifests:
+        raise ArtefactError(f"{folder}: no manifest below this folder; name the results of a run, such as results/demo")
+    return len(manifests), [problem for manifest in manifests for problem in _problems(manifest)]
+
+
+def _problems(manifest: Path) -> list[str]:
+    try:
+        files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+    except FileNotFoundError:
+        return [f"{manifest}: not there"]
+    except (ValueError, KeyError):
+        return [f"{manifest}: not a manifest"]
+    problems = []
+    for name, facts in files.items():
+        file = manifest.parent / name
+        if not file.is_file():
+            problems.append(f"{file}: named in {manifest.name} but not there")
+        elif sha256(file) != facts["sha256"]:
+            problems.append(f"{file}: differs from its manifest")
+    return problems
+
+
+@dataclass(frozen=True)
+class Results:
+    """The folder of one run of one experiment: where each artefact is, and how to read it."""
+
+    folder: Path
+    experiment: Experiment
+
+    @classmethod
+    def of(cls, experiment: str | Path, results: str | Path | None = None) -> "Results":
+        """Return the results of an experiment file below the folder `results`, by default the checkout's own."""
+        loaded = Experiment.load(experiment)
+        return cls(Path(results or ROOT / "results").resolve() / loaded.name, loaded)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Results":
+        """Open the results of a run: its folder, or a folder that holds one run alone."""
+        folder = Path(folder).resolve()
+        runs = [folder] if (folder / "experiment.yaml").is_file() else sorted(folder.glob("*/experiment.yaml"))
+        if len(runs) != 1:
+            found = ", ".join(run.parent.name for run in runs) or "none"
+            raise ArtefactError(f"{folder}: expected the results of one run; runs found in it: {found}")
+        folder = runs[0] if runs[0].is_dir() else runs[0].parent
+        return cls(folder, Experiment.load(folder / "experiment.yaml"))
+
+    def model(self, task: str, model: str, seed: int) -> Path:
+        """Return the folder of a fine-tuned model with its metrics and training history."""
+        return self.folder / "models" / task / model / str(seed)
+
+    def path(self, stage: str, *parts: object) -> Path:
+        """Return the path of a table, such as `path("predictions", task, model, seed)`."""
+        return self.folder.joinpath(stage, *map(str, parts[:-1]), f"{parts[-1]}.parquet")
+
+    def write(self, table: pd.DataFrame, stage: str, *parts: object, **parameters) -> None:
+        """Write a table of this run with its manifest."""
+        write_table(table, self.path(stage, *parts), experiment=self.experiment.name, **parameters)
+
+    def predictions(self, task: str, model: str, seed: int) -> pd.DataFrame:
+        """Return id, label (index) and one column of probabilities per class, for every test example."""
+        made_by = f"notebooks/01_finetune.py with task={task} model={model} seed={seed}"
+        return read_table(self.path("predictions", task, model, seed), made_by=made_by)
+
+    def attribution(self, task: str, model: str, seed: int, method: str) -> pd.DataFrame:
+        """Return id, segment, position, word, label (class name), weight of the explained test examples."""
+        made_by = f"notebooks/02_attribution.py with task={task} model={model} seed={seed}"
+        return read_table(self.path("attribution", task, model, seed, method), made_by=made_by)
+
+    def calibration(self, task: str, seed: int, table: str) -> pd.DataFrame:
+        """Return a calibration table of all models: "scores" or "reliability"."""
+        made_by = f"notebooks/03_calibration.py with task={task} seed={seed}"
+        return read_table(self.path("calibration", task, seed, table), made_by=made_by)
+
+    def comparison(self, task: str, table: str) -> pd.DataFrame:
+        """Return a comparison table over all pairs of models: "alignment" or "examples"."""
+        return read_table(self.path("comparison", task, table), made_by=f"notebooks/04_comparison.py with task={task}")
+
+    def facts(self, task: str, model: str, seed: int, name: str) -> dict:
+        """Return a model's "metrics", "timing" or "manifest"."""
+        file = self.model(task, model, seed) / f"{name}.json"
+        if not file.is_file():
+            raise ArtefactError(f"{file}: not there; notebooks/01_finetune.py with task={task} model={model} makes it")
+        return json.loads(file.read_text(encoding="utf-8"))

@@ -1,0 +1,172 @@
+"""An experiment file in, results and a book out: wraps Snakemake and Jupyter Book."""
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import yaml
+
+from trusteq import store
+from trusteq.errors import ArtefactError, ExperimentError, parse_error_line
+from trusteq.experiment import ROOT, Experiment
+from trusteq.store import Results
+
+SNAKEFILE = ROOT / "workflow" / "Snakefile"
+# Sections of executed notebooks in the book, by stage: the pages of one run.
+STAGES = ("01_finetune", "02_attribution", "03_calibration", "04_comparison")
+
+
+def run(experiment: Experiment, *, results: Path, cores: int, hub: Path | None = None) -> Results:
+    """Run what is missing or changed of an experiment and return its results.
+
+    results: folder below which the results of every experiment are. cores: jobs at a time.
+    hub: a mirror read before the Hub.
+
+    Raises the error of a notebook if the user can mend it, RuntimeError if a job failed otherwise, ExperimentError if
+    the same experiment is running already.
+    """
+    if hub is not None and not hub.is_dir():
+        raise ExperimentError(f"--hub {hub}: no such folder; a mirror holds models/<hub id> and datasets/<hub id>")
+    folder = results.resolve() / experiment.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        _write_if_changed(folder / "experiment.yaml", experiment.dump())
+        environment = os.environ | {"TRUSTEQ_CHILD": "1", "PYTHONPATH": _python_path()}
+        if hub is not None:
+            environment["TRUSTEQ_HUB"] = str(hub.resolve())
+        started = time.time()
+        _snakemake(folder, "--unlock", quiet=True, environment=environment)
+        status = _snakemake(folder, "--cores", str(cores), environment=environment)
+    if status:
+        raise _failure(folder / "logs", started)
+    return Results(folder, experiment)
+
+
+def _snakemake(folder: Path, *options: str, environment: dict, quiet: bool = False) -> int:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(folder)]
+    command += ["--config", f"folder={folder}", "--rerun-incomplete", "--keep-going", "--quiet", "host", "reason"]
+    sink = subprocess.DEVNULL if quiet else None
+    return subprocess.run(
+        [*command, *options], env=environment, preexec_fn=die_with_parent, stdout=sink, stderr=sink
+    ).returncode
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when its parent ends, so that a killed run leaves no job behind (Linux)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the run's lock, which the system releases however the process ends."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ExperimentError(f"{folder}: this experiment is running already; wait for it or stop it") from None
+        yield
+
+
+def _write_if_changed(path: Path, text: str) -> None:
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        store.write_text(text, path)
+
+
+def _python_path() -> str:
+    """Return a PYTHONPATH on which the notebooks find this very package, installed or not."""
+    return os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+
+
+def _failure(logs: Path, started: float) -> Exception:
+    """Return the error of the jobs that failed since `started`: one a user can mend before any other."""
+    fresh = sorted(log for log in logs.rglob("*.log") if log.stat().st_mtime >= started - 1)
+    for log in fresh:
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+            if error := parse_error_line(line):
+                return error
+    where = fresh[-1] if fresh else logs
+    return RuntimeError(f"a job failed; its log is the newest of {where.parent}, its last lines are shown above")
+
+
+def build_book(results: Results, *, output: Path = ROOT) -> Path:
+    """Build the book of a run into `output`/_build/html and return the path of its first page.
+
+    Raises ArtefactError when the run is not complete; warnings of the build are errors.
+    """
+    pages = _pages(results)
+    runs = ROOT / "book" / "runs"
+    with store.atomic_path(runs) as temporary:
+        temporary.mkdir()
+        (temporary / ".gitignore").write_text("*\n", encoding="utf-8")
+        for name, (source, title) in pages.items():
+            _copy_page(source, temporary / f"{name}.ipynb", title)
+    toc = ROOT / "_build" / "toc.yml"
+    store.write_text(yaml.safe_dump(table_of_contents(pages), sort_keys=False), toc)
+    command = [sys.executable, "-m", "jupyter_book", "build", str(ROOT), "--path-output", str(output)]
+    command += ["--toc", str(toc), "--quiet", "--warningiserror", "--keep-going", "--nitpick"]
+    if subprocess.run(command, cwd=ROOT).returncode:
+        raise RuntimeError("the book has warnings, shown above; each one is an error")
+    return output / "_build" / "html" / "index.html"
+
+
+def _pages(results: Results) -> dict[str, tuple[Path, str | None]]:
+    """Return the executed notebooks of a run: page name -> (file, title; None keeps the notebook's own)."""
+    experiment, notebooks = results.experiment, results.folder / "notebooks"
+    pages = {page.stem: (page, None) for page in sorted(notebooks.glob("*.ipynb"))}
+    for task in experiment.tasks:
+        title = experiment.task(task).title
+        for seed in experiment.seeds:
+            pages |= _page(notebooks, "03_calibration", [task, seed], f"Calibration: {title}{_suffix(experiment, seed)}")
+        pages |= _page(notebooks, "04_comparison", [task], f"Alignment: {title}")
+        for model in experiment.models:
+            for seed in experiment.seeds:
+                what = f"{experiment.model(model).title}, {title}{_suffix(experiment, seed)}"
+                pages |= _page(notebooks, "01_finetune", [task, model, seed], f"Fine-tuning: {what}")
+                pages |= _page(notebooks, "02_attribution", [task, model, seed], f"Attribution: {what}")
+    for file, _ in pages.values():
+        if not file.is_file():
+            raise ArtefactError(f"{file}: not there; run the experiment to its end with trusteq run {experiment.name}")
+    return pages
+
+
+def _suffix(experiment: Experiment, seed: int) -> str:
+    return f", seed {seed}" if len(experiment.seeds) > 1 else ""
+
+
+def _page(notebooks: Path, stage: str, parts: list, title: str) -> dict[str, tuple[Path, str]]:
+    file = notebooks.joinpath(stage, *map(str, parts[:-1]), f"{parts[-1]}.ipynb")
+    return {"-".join([stage, *map(str, parts)]): (file, title)}
+
+
+def _copy_page(source: Path, target: Path, title: str | None) -> None:
+    """Copy an executed notebook; `title` replaces its first heading, which is the same for all models."""
+    notebook = nbformat.read(source, as_version=4)
+    if title is not None:
+        first = notebook.cells[0]
+        first.source = "\n".join([f"# {title}", *first.source.splitlines()[1:]])
+    nbformat.write(notebook, target)
+
+
+def table_of_contents(pages: dict[str, tuple[Path, str | None]]) -> dict:
+    """Return `_toc.yml` with the chapter `book/runs/<stage>` replaced by the pages of that stage."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    for part in toc["parts"]:
+        chapters = []
+        for chapter in part["chapters"]:
+            stage = Path(chapter["file"]).name
+            names = [name for name in pages if name.startswith(f"{stage}-")] if stage in STAGES else [stage]
+            is_run = chapter["file"].startswith("book/runs/")
+            chapters += [{"file": f"book/runs/{name}"} for name in names] if is_run else [chapter]
+        part["chapters"] = chapters
+    return toc
+
+
