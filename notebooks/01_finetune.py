@@ -6,6 +6,7 @@
 #       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
+#     language: python
 #     name: python3
 # ---
 
@@ -57,7 +58,7 @@ tables.show(tables.recipe_table(spec, recipe, seed))
 # A model with a teacher also learns from the probabilities that its fine-tuned teacher gives to the training examples.
 
 # %% tags=["remove-output"]
-teacher = load_classifier(run.model(task, spec.teacher, seed)) if spec.teacher else None
+teacher = load_classifier(run.trained(task, spec.teacher, seed)) if spec.teacher else None
 checkpoints = run.folder / "checkpoints" / task / model / str(seed)
 options = {"spec": spec, "labels": labels, "recipe": recipe, "seed": seed, "checkpoints": checkpoints}
 tuned = finetune(train, dev, teacher=teacher, **options)
@@ -72,7 +73,7 @@ figures.training_history(tuned.history);
 # %% [markdown]
 # ## The test split
 
-# %%
+# %% tags=["remove-stderr"]
 predictions, seconds = predict(tuned.classifier, test)
 scores = calibration.scores(predictions[list(labels)], predictions["label"])
 majority = test["label"].value_counts(normalize=True).max()

@@ -6,6 +6,7 @@
 #       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
+#     language: python
 #     name: python3
 # ---
 
@@ -40,7 +41,7 @@ plt.style.use(figures.STYLE)
 # All models of a task explain the same examples, drawn once from the test split.
 
 # %% tags=["remove-stderr"]
-classifier = load_classifier(run.model(task, model, seed))
+classifier = load_classifier(run.trained(task, model, seed))
 test = load_examples(run.experiment.task(task), "test", limit=run.experiment.explained(task))
 print(f"{len(test)} examples explained on {classifier.model.device.type}")
 

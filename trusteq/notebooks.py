@@ -23,7 +23,7 @@ def execute(source: Path, output: Path, parameters: dict) -> None:
         known = sorted(file.name for file in source.parent.glob("*.py"))
         raise ExperimentError(f"no notebook {source}; {nearest(source.name, known)}")
     notebook = jupytext.read(source)
-    known = [name for name in papermill.inspect_notebook(notebook)]
+    known = list(papermill.inspect_notebook(notebook))
     for name in parameters:
         if name not in known:
             raise ExperimentError(f"{source}: no parameter {name!r}; {nearest(name, known)}")
@@ -39,6 +39,7 @@ def execute(source: Path, output: Path, parameters: dict) -> None:
                 progress_bar=False,
                 log_output=False,
                 cwd=str(source.parent),
+                extra_arguments=["--IPKernelApp.log_level=ERROR"],
             )
         except PapermillExecutionError as error:
             mendable = getattr(errors, error.ename, None)

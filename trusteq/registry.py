@@ -73,6 +73,7 @@ class Scratch(Entry):
     max_position_embeddings: int = 128
     hidden_dropout_prob: float = 0.1
     attention_probs_dropout_prob: float = 0.1
+    initializer_range: float = 0.02
 
 
 class ModelSpec(Entry):

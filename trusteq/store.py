@@ -168,6 +168,13 @@ class Results:
         """Return the folder of a fine-tuned model with its metrics and training history."""
         return self.folder / "models" / task / model / str(seed)
 
+    def trained(self, task: str, model: str, seed: int) -> Path:
+        """Return the folder of a fine-tuned model after verifying it; raise ArtefactError if it is missing or damaged."""
+        folder = self.model(task, model, seed)
+        for problem in _problems(folder / "manifest.json"):
+            raise ArtefactError(f"{problem}; notebooks/01_finetune.py with task={task} model={model} makes it")
+        return folder
+
     def path(self, stage: str, *parts: object) -> Path:
         """Return the path of a table, such as `path("predictions", task, model, seed)`."""
         return self.folder.joinpath(stage, *map(str, parts[:-1]), f"{parts[-1]}.parquet")

@@ -20,7 +20,8 @@ from trusteq.experiment import ROOT, Experiment
 from trusteq.store import Results
 
 SNAKEFILE = ROOT / "workflow" / "Snakefile"
-# Sections of executed notebooks in the book, by stage: the pages of one run.
+JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"  # the package cannot be run with -m
+# Notebooks of which a run has many executed copies, each a page of the book.
 STAGES = ("01_finetune", "02_attribution", "03_calibration", "04_comparison")
 
 
@@ -103,7 +104,8 @@ def build_book(results: Results, *, output: Path = ROOT) -> Path:
     Raises ArtefactError when the run is not complete; warnings of the build are errors.
     """
     pages = _pages(results)
-    runs = ROOT / "book" / "runs"
+    source = ROOT / "book"  # not ROOT itself: Sphinx would read .venv and the results
+    runs = source / "runs"
     with store.atomic_path(runs) as temporary:
         temporary.mkdir()
         (temporary / ".gitignore").write_text("*\n", encoding="utf-8")
@@ -111,8 +113,9 @@ def build_book(results: Results, *, output: Path = ROOT) -> Path:
             _copy_page(source, temporary / f"{name}.ipynb", title)
     toc = ROOT / "_build" / "toc.yml"
     store.write_text(yaml.safe_dump(table_of_contents(pages), sort_keys=False), toc)
-    command = [sys.executable, "-m", "jupyter_book", "build", str(ROOT), "--path-output", str(output)]
-    command += ["--toc", str(toc), "--quiet", "--warningiserror", "--keep-going", "--nitpick"]
+    command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(source), "--path-output", str(output)]
+    command += ["--config", str(ROOT / "_config.yml"), "--toc", str(toc)]
+    command += ["--quiet", "--warningiserror", "--keep-going", "--nitpick"]
     if subprocess.run(command, cwd=ROOT).returncode:
         raise RuntimeError("the book has warnings, shown above; each one is an error")
     return output / "_build" / "html" / "index.html"
@@ -157,16 +160,19 @@ def _copy_page(source: Path, target: Path, title: str | None) -> None:
 
 
 def table_of_contents(pages: dict[str, tuple[Path, str | None]]) -> dict:
-    """Return `_toc.yml` with the chapter `book/runs/<stage>` replaced by the pages of that stage."""
+    """Return `_toc.yml` with each entry named after a stage replaced by the pages of that stage."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    for part in toc["parts"]:
-        chapters = []
-        for chapter in part["chapters"]:
-            stage = Path(chapter["file"]).name
-            names = [name for name in pages if name.startswith(f"{stage}-")] if stage in STAGES else [stage]
-            is_run = chapter["file"].startswith("book/runs/")
-            chapters += [{"file": f"book/runs/{name}"} for name in names] if is_run else [chapter]
-        part["chapters"] = chapters
-    return toc
+    return toc | {"parts": [part | {"chapters": _entries(part["chapters"], pages)} for part in toc["parts"]]}
 
 
+def _entries(entries: list[dict], pages: dict) -> list[dict]:
+    filled = []
+    for entry in entries:
+        stage = Path(entry["file"]).name
+        if stage in STAGES:
+            filled += [{"file": f"runs/{name}"} for name in pages if name.startswith(f"{stage}-")]
+        elif "sections" in entry:
+            filled.append(entry | {"sections": _entries(entry["sections"], pages)})
+        else:
+            filled.append(entry)
+    return filled

@@ -14,8 +14,8 @@ from trusteq.examples import synthetic
 
 SPLITS = ("train", "dev", "test")
 SHA256 = {
-    "nli": "",
-    "paraphrase": "",
+    "nli": "6093fcf49b749150459de4bf05f378ab1a06ff52dfc720f6f30d6962c0911a0b",
+    "paraphrase": "0a57321afdf2d1cd84adc1dd70b4a4d131f69c219eebf368db76d32d50c83615",
 }
 
 
@@ -91,7 +91,7 @@ FIELDS = {
     "who": "man woman boy girl adult child", "colour": "red yellow orange black brown navy bright dark",
     "activity": "reading novel newspaper playing guitar violin making music eating sandwich pear having snack",
     "place": "park beach river forest kitchen library museum classroom outdoors indoors",
-    "time": "morning afternoon evening night", "weather": "hot mild chilly freezing warm cold",
+    "time": "morning afternoon evening night",
     "garment": "coat jacket hat scarf sweater",
 }
 FIELD = {word: field for field, listed in FIELDS.items() for word in listed.split()}
@@ -99,7 +99,7 @@ BROADER = {
     "man": "adult", "woman": "adult", "boy": "child", "girl": "child",
     "red": "bright", "yellow": "bright", "orange": "bright",
     "black": "dark", "brown": "dark", "navy": "dark", "park": "outdoors", "beach": "outdoors", "river": "outdoors",
-    "forest": "outdoors", "hot": "warm", "mild": "warm", "chilly": "cold", "freezing": "cold", "kitchen": "indoors", "library": "indoors", "museum": "indoors", "classroom": "indoors",
+    "forest": "outdoors", "kitchen": "indoors", "library": "indoors", "museum": "indoors", "classroom": "indoors",
     "novel": "reading", "newspaper": "reading", "guitar": "making music", "violin": "making music",
     "sandwich": "having snack", "pear": "having snack",
 }

@@ -1,0 +1,344 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Lesson: attribution
+#
+# *Ten to fifteen minutes. You need fractions and a little Python. Afterwards you can compare two explanations by
+# hand, and you know what agreement by chance looks like.*
+#
+# Two models give the same answer. Do they give it because of the same words? Every number below comes from this
+# book's own run.
+
+# %% tags=["parameters"]
+experiment = "demo"  # a name from experiments/ or a path
+results = None  # folder below which results are kept; None: the checkout's own
+seed = 0
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown
+
+from trusteq import Results, align, alignment, figures, load_examples, tables
+from trusteq.statistics import stream
+
+run = Results.of(experiment, results)
+task, titles, k = next(iter(run.experiment.tasks)), tables.titles(run), run.experiment.k
+large, small = run.experiment.large, list(run.experiment.models)[-1]
+methods = list(run.experiment.task_methods(task))
+plt.style.use(figures.STYLE)
+
+# %% [markdown]
+# ## What a word's weight is
+#
+# A model turns a text into the probability of a class. An *attribution* gives each word a weight: how much it pushes
+# that probability up (positive) or down (negative). Two methods are used here, and both only ask the model about
+# texts with words left out:
+#
+# - **LIME** leaves out random words, many times, and fits a straight line: probability against which words are there.
+#   The slopes are the weights.
+# - **SHAP** shares the probability out among the words, as one shares a gain among players: by what each adds when it
+#   joins, averaged over orders of joining.
+#
+# A word is known by its *place*: which text, and which position in it. So "the" at two places is two words. The class
+# is always the gold label.
+
+# %%
+weights = {(name, method): run.attribution(task, name, seed, method) for name in (large, small) for method in methods}
+a, b = weights[large, methods[0]], weights[small, methods[0]]
+label = tables.gold_labels(run, task)[a["id"].unique()]
+n_words = a[["id", "segment", "position"]].drop_duplicates().groupby("id", sort=False).size()
+example = (n_words > k).idxmax()  # the first one with more words than a top-k set holds
+words = a[(a["id"] == example) & (a["label"] == label[example])].reset_index(drop=True)
+texts = words.groupby("segment")["word"].agg(" ".join)
+Markdown("Our example, " + f"{example}, is labelled **{label[example]}**. Its words:\n\n> " + "<br>".join(texts))
+
+# %%
+words["size"] = words["weight"].abs()
+words["rank"] = words["size"].rank(ascending=False, method="first").astype(int)
+heaviest = words.sort_values("rank").head(5)[["rank", "segment", "position", "word", "weight"]]
+tables.show(heaviest, caption=f"The five heaviest words, {titles[large]}, {methods[0]}")
+
+# %% [markdown]
+# Segment 0 is the first text and 1 the second; positions count from 0. All words of the example, in reading order:
+
+# %%
+ax = plt.figure(figsize=(7, 0.6 + 0.2 * len(words))).gca()
+ax.barh(words.index, words["weight"], color=np.where(words["weight"] > 0, "#3a6edc", "#eb8214"))
+ax.axhline(words["segment"].eq(0).sum() - 0.5, color=figures.GREY, linestyle="--", linewidth=1)
+stars = np.where(words["rank"] <= k, " ★", "")
+ax.set_yticks(words.index, words["word"] + stars)
+ax.invert_yaxis()
+ax.set(xlabel=f"weight for {label[example]}", title=f"{titles[large]}, {methods[0]}");
+
+# %%
+top_share = words.loc[words["rank"] <= k, "size"].sum() / words["size"].sum()
+first = words.loc[words["rank"] == 1].iloc[0]
+direction = "for" if first["weight"] > 0 else "against"
+Markdown(
+    f"The longest bar belongs to “{first['word']}” and speaks {direction} {label[example]}. The dashed line parts the "
+    f"two texts. A star marks the {k} longest bars of {len(words)}: together they carry {top_share:.0%} of all length."
+)
+
+# %% [markdown]
+# ## From weights to a set
+#
+# To compare two models, the study keeps of each explanation the set of the k words with the largest *absolute*
+# weights, k = 10 as in the paper. Signs, sizes and order are dropped.
+
+# %%
+top_a, top_b = (alignment.top_features(table, k=k, label=label)[example] for table in (a, b))
+name_of = words.set_index(["segment", "position"])["word"]
+Markdown(f"{titles[large]}: " + ", ".join(f"{name_of[place]} {place}" for place in sorted(top_a)))
+
+# %% [markdown]
+# ```{exercise} Why a set?
+# :label: att-set
+# Why are the top features taken as an *unordered* set, and not as a ranking?
+# ```
+#
+# ```{solution} att-set
+# :class: dropdown
+# Because the order is the least reliable part of an explanation. Neighbouring weights are often nearly equal, so a
+# little sampling noise swaps ranks 4 and 5, though nothing about the model has changed; a measure of order would
+# count that as disagreement. The question is also a plain one: do both models rely on the *same words*? What the set
+# loses is real, too: it cannot tell a model that puts half of all weight on one word from one that spreads it evenly.
+# ```
+
+# %% [markdown]
+# ## The Jaccard index
+#
+# Two sets are compared by the share of their union that both hold:
+#
+# $$
+# J(A, B) = \frac{|A \cap B|}{|A \cup B|} .
+# $$
+#
+# ```{exercise} A small Jaccard
+# :label: att-jaccard
+# What is the Jaccard index of {a, b, c} and {b, c, d}?
+# ```
+#
+# ```{solution} att-jaccard
+# :class: dropdown
+# Both hold b and c, so the intersection has 2 elements. The union {a, b, c, d} has 4. The index is 2/4 = **0.5**. In
+# Python: `alignment.jaccard(frozenset("abc"), frozenset("bcd"))`.
+# ```
+
+# %% [markdown]
+# ## Two models, one example
+#
+# Which words do the large and the small model share on our example?
+
+# %%
+groups = {"both": top_a & top_b, f"only {titles[large]}": top_a - top_b, f"only {titles[small]}": top_b - top_a}
+rows = [
+    {"in the top": who, "words": len(places), "which": ", ".join(name_of[place] for place in sorted(places)) or "–"}
+    for who, places in groups.items()
+]
+tables.show(pd.DataFrame(rows))
+
+# %%
+shared, union = len(top_a & top_b), len(top_a | top_b)
+Markdown(f"Shared {shared}, union {union}: the Jaccard index here is {shared}/{union} = **{shared / union:.2f}**.")
+
+# %% [markdown]
+# ```{exercise} How strict is 0.7?
+# :label: att-rule
+# The paper calls two models aligned if the mean Jaccard is at least 0.7. With ten words in each set, how many must
+# two sets share to reach 0.7 on one example?
+# ```
+#
+# ```{solution} att-rule
+# :class: dropdown
+# With s shared words the union has 20 − s, so the index is s / (20 − s). Eight shared words give 8/12 ≈ 0.67, nine
+# give 9/11 ≈ 0.82. So **nine of ten**: the rule is strict.
+# ```
+
+# %% [markdown]
+# ## What chance gives
+#
+# Two sets drawn blindly from the same few words share some of them anyway. How many? Let us draw ten words of our
+# example at random, twice, again and again.
+
+# %%
+n, size = len(words), min(k, len(words))
+rng = stream(seed, "lesson-attribution", "chance")
+draws = [[frozenset(rng.choice(n, size, replace=False).tolist()) for _ in range(2)] for _ in range(5000)]
+drawn = np.array([alignment.jaccard(*pair) for pair in draws])
+exact = alignment.chance_jaccard(n, k)
+Markdown(f"{len(drawn)} draws of {size} from {n} words: mean Jaccard {drawn.mean():.4f}. Exact value: {exact:.4f}.")
+
+# %% [markdown]
+# The exact value needs no drawing. If both sets hold k of n words, the number s that they share follows the
+# hypergeometric distribution, and the chance level is the mean of s / (2k − s) over it. It depends on n alone once k
+# is fixed:
+
+# %%
+lengths = np.arange(1, max(41, n_words.max() + 1))
+levels = [alignment.chance_jaccard(int(n), k) for n in lengths]
+ax = plt.figure(figsize=(7, 3.4)).gca()
+ax.plot(lengths, levels, color="0.3", label="chance, exact")
+expected = [alignment.chance_jaccard(int(n), k) for n in n_words]
+ax.plot(n_words, expected, "o", alpha=0.4, label="examples of this run")
+ax.axhline(alignment.PAPER_THRESHOLD, color=figures.GREY, linestyle="--", label="the paper's cut")
+ax.set(xlabel="words in the example", ylabel=f"chance Jaccard, k = {k}", ylim=(0, 1.02))
+ax.legend();
+
+# %%
+Markdown(
+    "The fewer words, the higher the line: with k words or fewer both sets are the whole text, and chance gives 1. The "
+    f"examples of this run have {n_words.min()} to {n_words.max()} words, and chance levels from {min(expected):.2f} "
+    f"to {max(expected):.2f}. Read no Jaccard index without its chance level beside it."
+)
+
+# %% [markdown]
+# ## All examples, and two explainers
+#
+# One example proves nothing. Here are the means over all explained examples: the two models under each method, and,
+# in the other direction, the methods against each other on one model.
+
+# %%
+pairs = {f"{titles[large]} – {titles[small]}, {m}": (weights[large, m], weights[small, m]) for m in methods}
+for name in (large, small) if len(methods) > 1 else ():
+    pairs[f"{methods[0]} – {methods[-1]}, {titles[name]}"] = (weights[name, methods[0]], weights[name, methods[-1]])
+found = pd.DataFrame([{"compared": what} | vars(align(*pair, k=k, label=label)) for what, pair in pairs.items()])
+found = found[["compared", "mean", "low", "high", "chance"]]
+tables.show(found, caption=f"Mean Jaccard over {len(label)} examples, with a 95% interval")
+
+# %%
+by_model, by_method = found["mean"].iloc[: len(methods)].mean(), found["mean"].iloc[len(methods) :].mean()
+more, less = ("model", "explainer") if by_model < by_method else ("explainer", "model")
+at_chance = int((found["low"] <= found["chance"]).sum())
+Markdown(
+    f"Exchange the model and keep the explainer: {by_model:.2f} on average. Exchange the explainer and keep the model: "
+    f"{by_method:.2f}. In this run the {more} makes more of a difference than the {less}. In {at_chance} of "
+    f"{len(found)} rows the interval reaches down to the chance level: blind draws might share as much."
+    if len(methods) > 1
+    else f"This experiment has one explainer, {methods[0]}: it cannot say how much depends on it."
+)
+
+# %% [markdown]
+# ```{exercise} Same model, other words
+# :label: att-methods
+# LIME and SHAP explain the same model on the same text. How can they disagree? And what follows for a sentence such
+# as "the two models look at the same words"?
+# ```
+#
+# ```{solution} att-methods
+# :class: dropdown
+# They answer different questions: LIME fits one straight line to many texts with about half of the words missing,
+# SHAP averages what a word adds to fewer or more others. LIME also draws at random, so it does not even fully agree
+# with itself under another seed. The sentence is therefore about two models *and an explainer*; it deserves trust if
+# several explainers support it.
+# ```
+
+# %% [markdown]
+# ## What k does
+#
+# Ten is a choice. The same comparison for every k from 1 to 20:
+
+# %%
+by_k = {size: align(a, b, k=size, label=label) for size in range(1, 21)}
+ax = plt.figure(figsize=(7, 3.4)).gca()
+ax.plot(by_k.keys(), [f.mean for f in by_k.values()], marker="o", label=f"{titles[large]} – {titles[small]}")
+ax.plot(by_k.keys(), [f.chance for f in by_k.values()], color="0.3", label="chance")
+ax.axvline(k, color=figures.GREY, linestyle="--", linewidth=1)
+ax.set(xlabel="k", ylabel="mean Jaccard", ylim=(0, 1.02), xticks=range(1, 21), title=methods[0])
+ax.legend();
+
+# %%
+gain = pd.Series({size: f.mean - f.chance for size, f in by_k.items()})
+Markdown(
+    "Chance climbs towards 1: once k reaches the number of words, both sets are the whole text. What the models add is "
+    f"the distance between the lines. It is largest at k = {gain.idxmax()} ({gain.max():+.2f}); at k = 10 it is "
+    f"{gain[10]:+.2f}, at k = 20 {gain[20]:+.2f}."
+)
+
+# %% [markdown]
+# ```{exercise} The sign
+# :label: att-sign
+# For one model a word has weight +0.2, for the other −0.2. Does it count as shared? Change the comparison so that
+# only words that speak *for* the label can be shared. (Turn the weights of the others into 0 before the sets are
+# made; take k = 3, as few words may be left.)
+# ```
+
+# %% [markdown]
+# ```{solution-start} att-sign
+# :class: dropdown
+# ```
+# It counts as shared, because the sets are made from absolute weights. With negative weights set to zero:
+
+# %%
+pro_a, pro_b = (table.assign(weight=table["weight"].clip(lower=0)) for table in (a, b))
+signed = align(pro_a, pro_b, k=3, label=label)
+Markdown(f"k = 3: {by_k[3].mean:.2f} by absolute, {signed.mean:.2f} by positive weight; chance {signed.chance:.2f}.")
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+
+# %% [markdown]
+# ## Are they the right words?
+#
+# Agreement says nothing about truth: two models can share the same wrong reasons. In a generated task the grammar has
+# *planted* the words that decide the label, so there the explanations can be checked. `recall` is the share of an
+# example's planted words that are in the top k; `chance` is what a blind draw of k words would find.
+
+# %%
+generated = run.experiment.task(task).generated is not None
+examples = load_examples(task, "test") if generated else pd.DataFrame()
+rows = []
+if "evidence" in examples:
+    planted = examples.set_index("id")["evidence"][label.index].map(frozenset)
+    for (name, method), table in weights.items():
+        tops = alignment.top_features(table, k=k, label=label)
+        recall = np.mean([len(tops[id] & planted[id]) / len(planted[id]) for id in label.index])
+        rows.append({"model": titles[name], "method": method, "recall": recall})
+    blind = np.mean([min(1, k / n) for n in n_words])
+    display(tables.show(pd.DataFrame(rows).assign(chance=blind)))
+
+# %%
+best = max(rows, key=lambda row: row["recall"], default=None)
+better = sum(row["recall"] > blind for row in rows) if rows else 0
+Markdown(
+    f"{better} of {len(rows)} explanations find more planted words than a blind draw would. The most are found by "
+    f"{best['method']} on {best['model']}: {best['recall']:.0%}, where a blind draw finds {blind:.0%}."
+    if rows
+    else f"Nobody has planted evidence in {task}: which words are the right ones is not known, as in most real tasks."
+)
+
+# %% [markdown]
+# ```{exercise} Shared and wrong
+# :label: att-truth
+# Two models have a Jaccard index of 1 on an example, and neither has a planted word in its top ten. Are they aligned?
+# Are they right? Where could such an agreement come from?
+# ```
+#
+# ```{solution} att-truth
+# :class: dropdown
+# They are aligned, and both explanations miss the truth: alignment is about two models, not about the world. A common
+# cause is a *shortcut*, a word that predicts the label in the training data without deciding it; both models were
+# trained on the same data. Or the explainer has a habit of its own, such as a taste for the first words, and repeats
+# it on every model.
+# ```
+
+# %% [markdown]
+# ## What to take home
+#
+# - A weight says how a word moves the probability of one class, for one model, one text and one explainer.
+# - Top-k sets keep which words matter and drop order, size and sign.
+# - A Jaccard index is read beside its chance level, which is high for short texts and large k.
+# - Explainers disagree too: check a finding with a second one.
+# - Sharing reasons is not the same as having good ones.

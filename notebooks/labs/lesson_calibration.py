@@ -1,0 +1,315 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Lesson: calibration
+#
+# *Ten to fifteen minutes. You need averages and a little Python. Afterwards you can compute a calibration error by
+# hand, and you know when not to believe one.*
+#
+# Two models can be right equally often and still not deserve the same trust: one knows when it may be wrong, the
+# other is always sure. Calibration is about that difference. Every number below comes from this book's own run.
+
+# %% tags=["parameters"]
+experiment = "demo"  # a name from experiments/ or a path
+results = None  # folder below which results are kept; None: the checkout's own
+seed = 0
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown
+
+from trusteq import Results, calibration, figures, tables
+from trusteq.statistics import stream
+
+run = Results.of(experiment, results)
+task = next(iter(run.experiment.tasks))
+large, small = run.experiment.large, list(run.experiment.models)[-1]
+titles, colours = tables.titles(run), figures.colours(run.experiment.models)
+plt.style.use(figures.STYLE)
+
+# %% [markdown]
+# ## What confidence is
+#
+# For each example a classifier returns one probability per class. The class with the largest probability is its
+# *prediction*, and that largest probability is its *confidence*. Here are the first five test examples of the large
+# model.
+
+# %%
+labels = np.array(run.experiment.task(task).labels)
+p, y = tables.probabilities(run, task, large, seed)
+confidence, correct = p.max(axis=1), p.argmax(axis=1) == y
+first = pd.DataFrame(p, columns=labels).assign(confidence=confidence)
+first = first.assign(prediction=labels[p.argmax(axis=1)], label=labels[y])
+tables.show(first.head(5), caption=f"{titles[large]} on {task}")
+
+# %% [markdown]
+# A model is *calibrated* if its confidence can be taken at its word: of all predictions made with confidence 0.8,
+# eight in ten are right. The coarsest check compares two averages.
+
+# %%
+gap = correct.mean() - confidence.mean()
+verdict = "less often right than it is sure: **overconfident**" if gap < 0 else "at least as often right as it is sure"
+Markdown(
+    f"Over {len(y)} examples {titles[large]} is right in {correct.mean():.3f} of the cases, with a mean confidence of "
+    f"{confidence.mean():.3f}. On the whole it is {verdict}."
+)
+
+# %% [markdown]
+# ## One bin by hand
+#
+# Averages over everything can hide a lot, so predictions of similar confidence are put into a *bin*: here ten bins of
+# equal width. Let us look into the fullest one.
+
+# %%
+edges, bins = calibration.assign_bins(confidence)
+fullest = np.bincount(bins).argmax()
+sure, right = confidence[bins == fullest], correct[bins == fullest]
+Markdown(
+    f"The bin from {edges[fullest]:.1f} to {edges[fullest + 1]:.1f} holds {len(sure)} predictions. Their mean "
+    f"confidence is {sure.mean():.3f}, and {right.sum()} of them are right, an accuracy of {right.mean():.3f}. "
+    f"The bin's gap is {right.mean():.3f} − {sure.mean():.3f} = **{right.mean() - sure.mean():+.3f}**."
+)
+
+# %% [markdown]
+# The gap is accuracy minus confidence: negative in an overconfident bin, positive in an underconfident one. Its
+# absolute value is the *calibration error of the bin*.
+#
+# ```{exercise} One bin
+# :label: cal-bin
+# A model says 90% on 100 examples and is right on 70 of them. What is this bin's calibration error? Is the model
+# over- or underconfident there?
+# ```
+#
+# ```{solution} cal-bin
+# :class: dropdown
+# Confidence 0.90, accuracy 70 / 100 = 0.70, so the gap is 0.70 − 0.90 = −0.20. The calibration error of the bin is
+# **0.20**, and the model is **overconfident**: it promises more than it keeps.
+# ```
+
+# %% [markdown]
+# ## From bins to the ECE
+#
+# The *expected calibration error* (ECE) averages the bins' errors, each weighted by its share of the predictions:
+#
+# $$
+# \mathrm{ECE} = \sum_{b} \frac{n_b}{n} \, \bigl|\,\mathrm{accuracy}_b - \mathrm{confidence}_b\,\bigr| .
+# $$
+#
+# Read the tables from left to right: share times absolute gap is what the bin adds, and `so far` is the sum down to
+# it.
+
+# %%
+steps = {}
+for name in (large, small):
+    table = calibration.reliability_table(*tables.probabilities(run, task, name, seed))
+    steps[name] = table[table["count"] > 0].assign(adds=lambda bins: bins["share"] * bins["gap"].abs())
+    steps[name]["so_far"] = steps[name]["adds"].cumsum()
+    display(tables.show(steps[name], formats={"lower": "{:.1f}", "upper": "{:.1f}"}, caption=titles[name]))
+
+# %%
+scores = {name: calibration.scores(*tables.probabilities(run, task, name, seed)) for name in (large, small)}
+ece = {name: scores[name]["ece"] for name in scores}
+for name, rows in steps.items():
+    assert np.isclose(rows["so_far"].iloc[-1], ece[name])
+Markdown(
+    f"The last entry of `so far` is the ECE: {ece[large]:.4f} for {titles[large]} and {ece[small]:.4f} for "
+    f"{titles[small]}, the same as `calibration.scores` computes."
+)
+
+# %% [markdown]
+# ## The same as a picture
+#
+# A *reliability diagram* draws each bin's accuracy over its confidence. On the dashed diagonal the two are equal. The
+# area of a dot is the bin's share of the predictions.
+
+# %%
+axes = plt.subplots(1, 2, figsize=(7.5, 3.8), sharey=True)[1]
+for ax, (name, rows) in zip(axes, steps.items(), strict=True):
+    figures.reliability_diagram(rows, ax, color=colours[name], title=titles[name])
+    ax.label_outer()
+
+# %%
+for name, rows in steps.items():
+    over = rows[rows["gap"] < 0]
+    sentence = (
+        f"- {titles[name]}: {len(over)} of {len(rows)} filled bins lie below the diagonal, with "
+        f"{over['share'].sum():.0%} of the predictions. There the model is overconfident."
+    )
+    display(Markdown(sentence))
+
+# %% [markdown]
+# Look at the dots first: a large one near the diagonal counts for more than a tiny one far from it.
+
+# %% [markdown]
+# ```{exercise} Two wrongs
+# :label: cal-cancel
+# Half of a model's predictions have confidence 0.6 and accuracy 0.8, the other half confidence 0.9 and accuracy 0.7.
+# Compare mean confidence with accuracy, then compute the ECE. What did the comparison of averages miss?
+# ```
+#
+# ```{solution} cal-cancel
+# :class: dropdown
+# Both averages are 0.75, so on the whole the model looks perfect. But the ECE is 0.5 · 0.2 + 0.5 · 0.2 = 0.20: it is
+# too shy in one bin and too sure in the other, and the errors cancel only in the averages. Absolute values do not
+# cancel.
+# ```
+
+# %% [markdown]
+# ## The worst bin
+#
+# The *maximum calibration error* (MCE) is the largest absolute gap of any bin, however few predictions are in it.
+
+# %%
+for name, rows in steps.items():
+    worst = rows.loc[rows["gap"].abs().idxmax()]
+    sentence = (
+        f"- {titles[name]}: MCE {scores[name]['mce']:.3f}, in bin {worst['lower']:.1f} to {worst['upper']:.1f} "
+        f"with {worst['count']:.0f} predictions. One more right answer moves its accuracy by {1 / worst['count']:.3f}."
+    )
+    display(Markdown(sentence))
+
+# %% [markdown]
+# This is why the MCE jumps: a bin of four predictions has an accuracy of 0, 0.25, 0.5, 0.75 or 1, whatever the model
+# is like. The more bins, the fewer predictions in each:
+
+# %%
+counts = (2, 5, 10, 20, 50, 100)
+rows = [{"bins": n} | calibration.scores(p, y, n_bins=n) for n in counts]  # p, y: the large model's
+tables.show(pd.DataFrame(rows)[["bins", "ece", "mce"]], caption=titles[large])
+
+# %% [markdown]
+# ```{exercise} How many bins?
+# :label: cal-bins
+# Nothing about the model changes from row to row. Why does the MCE tend to grow with the number of bins? Replace the
+# bins by `binning="equal-mass"`, which puts equally many predictions into each: what happens to the MCE, and why?
+# ```
+#
+# ```{solution} cal-bins
+# :class: dropdown
+# Narrow bins hold few predictions, so their accuracies are noisy, and the maximum picks the noisiest. With bins of
+# equal mass, `calibration.scores(p, y, n_bins=n, binning="equal-mass")`, no bin is nearly empty, so at ten bins no
+# handful of predictions decides the MCE; at a hundred bins all of them are small and noisy. A calibration error
+# without its binning is half a number: this book always uses ten bins of equal width, as the paper does.
+# ```
+
+# %% [markdown]
+# ## Two scores without bins
+#
+# The *Brier score* is the squared distance between the probabilities and the truth (1 for the label, 0 for all
+# others); the *negative log-likelihood* (NLL) is minus the logarithm of the label's probability. Three predictions by
+# hand, all of them with the first class as label: sure and right, unsure and right, sure and wrong.
+
+# %%
+three = np.array([[0.90, 0.05, 0.05], [0.50, 0.30, 0.20], [0.05, 0.90, 0.05]])
+truth = np.array([1, 0, 0])
+by_hand = pd.DataFrame({"probabilities": [" / ".join(f"{x:.2f}" for x in row) for row in three]})
+by_hand["brier"] = ((three - truth) ** 2).sum(axis=1)
+by_hand["nll"] = -np.log(three[:, 0])
+tables.show(by_hand)
+
+# %%
+three_scores = calibration.scores(three, np.zeros(3, dtype=int))
+ratio = by_hand[["brier", "nll"]].iloc[2] / by_hand[["brier", "nll"]].iloc[0]
+Markdown(
+    f"The means are {three_scores['brier']:.3f} (Brier) and {three_scores['nll']:.3f} nats (NLL). Being sure and wrong "
+    f"costs {ratio['brier']:.0f} times as much as being sure and right in the Brier score, {ratio['nll']:.0f} times in "
+    "the NLL."
+)
+
+# %% [markdown]
+# Lower is better for both. The Brier score of one prediction is at most 2, while the NLL has no limit. Both mix
+# calibration with accuracy, so they do not say which of the two is to blame.
+#
+# ```{exercise} Never wrong to be vague?
+# :label: cal-vague
+# A model answers every example of a balanced three-class task with 1/3, 1/3, 1/3. What are its accuracy, ECE, Brier
+# score and NLL? Would you use it?
+# ```
+#
+# ```{solution} cal-vague
+# :class: dropdown
+# Accuracy 1/3 and confidence 1/3, so the **ECE is 0**. Brier: (2/3)² + (1/3)² + (1/3)² = 2/3. NLL: log 3 ≈ 1.10 nats.
+# It is perfectly calibrated and perfectly useless: a low ECE is worth something only beside a good accuracy.
+# ```
+
+# %% [markdown]
+# ## How much ECE is just chance?
+#
+# Imagine a model with exactly the confidences of ours, but calibrated by construction: we *draw* each label from the
+# model's own probabilities. Its true calibration error is 0. What does the ECE say about it?
+
+# %%
+null = {}
+for name in (large, small):
+    drawn, _ = tables.probabilities(run, task, name, seed)
+    rng = stream(seed, "lesson-calibration", name)
+    thresholds = drawn.cumsum(axis=1)[:, :-1]
+    fakes = [(rng.random((len(drawn), 1)) > thresholds).sum(axis=1) for _ in range(300)]
+    null[name] = np.array([calibration.scores(drawn, fake)["ece"] for fake in fakes])
+
+# %%
+axes = plt.subplots(1, 2, figsize=(7.5, 3), sharey=True, sharex=True)[1]
+for ax, (name, values) in zip(axes, null.items(), strict=True):
+    ax.hist(values, bins=20, color=colours[name], alpha=0.6)
+    ax.axvline(ece[name], color="0.2", label="this run")
+    ax.set(title=titles[name], xlabel="ECE if calibrated", xlim=(0, None))
+axes[0].set_ylabel("simulated test sets")
+axes[0].legend();
+
+# %%
+for name, values in null.items():
+    edge = np.quantile(values, 0.95)
+    says = "so chance alone hardly explains it" if ece[name] > edge else "which chance alone can bring about"
+    sentence = (
+        f"- {titles[name]}: a calibrated model with its confidences has an ECE of {values.mean():.4f} on average over "
+        f"{len(y)} examples, and in 95% of the simulations at most {edge:.4f}. Measured: {ece[name]:.4f}, {says}."
+    )
+    display(Markdown(sentence))
+
+# %% [markdown]
+# No simulated ECE is 0, because absolute gaps cannot cancel. Before two ECEs are compared, ask what chance alone
+# makes of each: here it is a property of the number of examples and of the confidences.
+#
+# ```{exercise} A smaller test set
+# :label: cal-size
+# Repeat the simulation with the first quarter of the examples. Guess first: by which factor will the chance level
+# change?
+# ```
+
+# %% [markdown]
+# ```{solution-start} cal-size
+# :class: dropdown
+# ```
+# It roughly doubles: the noise of an accuracy falls with the square root of the number of examples.
+
+# %%
+quarter = p[: len(p) // 4]
+rng = stream(seed, "lesson-calibration", "quarter")
+thresholds = quarter.cumsum(axis=1)[:, :-1]
+fakes = [(rng.random((len(quarter), 1)) > thresholds).sum(axis=1) for _ in range(300)]
+level = np.mean([calibration.scores(quarter, fake)["ece"] for fake in fakes])
+Markdown(f"{level:.4f} with {len(quarter)} examples, against {null[large].mean():.4f} with {len(p)}.")
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+
+# %% [markdown]
+# ## What to take home
+#
+# - Confidence promises an accuracy; a gap is a broken promise, in either direction.
+# - The ECE weighs gaps by how often they occur; the MCE takes the worst, however rare.
+# - Brier score and NLL need no bins, but mix calibration with accuracy.
+# - An ECE means little without the number of examples, the binning and its chance level.

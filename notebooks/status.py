@@ -1,0 +1,52 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+
+# %% [markdown]
+# # Status of this run
+#
+# What made these results, and how long it took.
+
+# %% tags=["parameters"]
+experiment = "demo"  # a name from experiments/ or a path
+results = None  # folder below which results are kept; None: the checkout's own
+
+# %%
+from IPython.display import Markdown
+
+from trusteq import Results, tables
+
+run = Results.of(experiment, results)
+Markdown(tables.run_sentence(run))
+
+# %% [markdown]
+# ## Time of each stage
+#
+# In seconds of notebook time, start-up included; jobs run side by side, so the wall time is shorter.
+
+# %%
+tables.show(tables.time_table(run), digits=1)
+
+# %% [markdown]
+# ## Versions and machine
+#
+# From the manifests of all artefacts. More than one value in a row means that the run was made in several goes.
+
+# %%
+tables.show(tables.origin_table(run))
+
+# %% [markdown]
+# ## The experiment file
+
+# %%
+Markdown(f"```yaml\n{run.experiment.dump()}```")

@@ -1,0 +1,364 @@
+"""Tables of the book: each function reads results and returns a DataFrame; `show` dresses it for a page."""
+
+import itertools
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from trusteq import calibration
+from trusteq.alignment import align, is_aligned
+from trusteq.errors import ExperimentError, nearest
+from trusteq.experiment import ROOT, MethodSettings, Recipe
+from trusteq.registry import ModelSpec
+from trusteq.store import Results
+
+PAPER = ROOT / "data" / "paper"
+NOT_HELD = "not held"
+SCORES = ("accuracy", "ece", "mce", "brier", "nll")
+# Columns whose missing values mean that the paper's number is not held, rather than that there is none.
+PAPER_MARK = "paper"
+
+
+def show(table: pd.DataFrame, *, digits: int = 3, formats: Mapping[str, str] | None = None, caption: str = ""):
+    """Return a styled table: columns titled in plain words, numbers rounded, missing numbers of the paper "not held"."""
+    formats = dict(formats or {})
+    for column in table.select_dtypes("float"):
+        formats.setdefault(column, f"{{:.{digits}f}}")
+    titled = {column: str(column).replace("_", " ") for column in table}
+    styled = table.rename(columns=titled).style.hide(axis="index").format(
+        {titled[column]: template for column, template in formats.items()}, na_rep="–", escape="html"
+    )
+    paper = [titled[column] for column in table if str(column).startswith(PAPER_MARK)]
+    held = {column: _paper_format(formats, titled, column) for column in paper}
+    styled = styled.format(held, na_rep=NOT_HELD, escape="html") if paper else styled
+    return styled.set_caption(caption) if caption else styled
+
+
+def _paper_format(formats: dict, titled: dict, title: str):
+    return next((formats[column] for column in formats if titled[column] == title), None)
+
+
+def paper_table(name: str) -> pd.DataFrame:
+    """Return one of the paper's tables from data/paper; cells that are not held are missing."""
+    return pd.read_csv(PAPER / f"{name}.csv")
+
+
+def chosen_methods(run: Results, task: str, methods: Collection[str] | None) -> dict[str, MethodSettings]:
+    """Return the experiment's methods of a task, or the named ones of them; raise ExperimentError for others."""
+    known = run.experiment.task_methods(task)
+    for method in methods or ():
+        if method not in known:
+            raise ExperimentError(f"method {method!r} is not in experiment {run.experiment.name!r}; {nearest(method, known)}")
+    return {method: options for method, options in known.items() if methods is None or method in methods}
+
+
+def split_table(splits: Mapping[str, pd.DataFrame], labels: Collection[str]) -> pd.DataFrame:
+    """Return the number of examples per split and class, and of rows skipped for want of a gold label."""
+    rows = []
+    for name, examples in splits.items():
+        counts = examples["label"].value_counts()
+        per_class = {label: int(counts.get(index, 0)) for index, label in enumerate(labels)}
+        rows.append({"split": name, "examples": len(examples), **per_class, "skipped": examples.attrs.get("unlabelled", 0)})
+    return pd.DataFrame(rows)
+
+
+def recipe_table(spec: ModelSpec, recipe: Recipe, seed: int) -> pd.DataFrame:
+    """Return what decides a fine-tuned model, one row per setting."""
+    origin = spec.hub or f"random weights, {spec.scratch.num_hidden_layers} layers of {spec.scratch.hidden_size}"
+    settings = {"start": origin if spec.layers is None else f"{origin}, first {spec.layers} layers"}
+    if spec.teacher:
+        settings |= {"teacher": spec.teacher}
+    values = recipe.model_dump(exclude=None if spec.teacher else {"distillation_weight", "temperature"})
+    return facts_table(settings | values | {"seed": seed})
+
+
+def facts_table(facts: Mapping[str, object]) -> pd.DataFrame:
+    """Return facts by name as two columns of text."""
+    texts = [f"{value:.3f}" if isinstance(value, float) and value >= 0.01 else str(value) for value in facts.values()]
+    return pd.DataFrame({"what": [name.replace("_", " ") for name in facts], "value": texts})
+
+
+def attribution_cost(explained: Mapping[str, pd.DataFrame], seconds: Mapping[str, float]) -> pd.DataFrame:
+    """Return examples explained and skipped, words, and seconds per example, by method."""
+    rows = []
+    for method, attributions in explained.items():
+        n_examples = attributions["id"].nunique()
+        words = attributions[["id", "segment", "position"]].drop_duplicates()
+        rows.append(
+            {
+                "method": method,
+                "explained": n_examples,
+                "skipped": len(attributions.attrs["skipped"]),
+                "words_per_example": len(words) / max(n_examples, 1),
+                "seconds_per_example": seconds[method] / max(n_examples, 1),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def titles(run: Results) -> dict[str, str]:
+    """Return the title of each model of an experiment, by name."""
+    return {name: run.experiment.model(name).title for name in run.experiment.models}
+
+
+def counterparts(run: Results) -> pd.Series:
+    """Return the paper's model whose part each model plays, by name; missing where it plays none."""
+    return pd.Series({name: run.experiment.model(name).paper for name in run.experiment.models}, dtype=object)
+
+
+def model_table(run: Results, seed: int) -> pd.DataFrame:
+    """Return the paper's Table 1: size of each model, and its accuracy and inference time on each task.
+
+    inference_s: seconds for the whole test split, which has another size than the paper's.
+    """
+    paper = paper_table("models").set_index("model")
+    rows = []
+    for name, title in titles(run).items():
+        metrics = {task: run.facts(task, name, seed, "metrics") for task in run.experiment.tasks}
+        shape = next(iter(metrics.values()))
+        row = {"model": title, "layers": shape["layers"], "hidden_size": shape["hidden_size"]}
+        row |= {"parameters_M": shape["parameters"] / 1e6, "size_MB": shape["weights_bytes"] / 1e6}
+        for task, facts in metrics.items():
+            row[f"{task}_accuracy"] = 100 * facts["accuracy"]
+            row[f"{task}_inference_s"] = run.facts(task, name, seed, "timing")["inference_seconds"]
+        rows.append(row | _paper_row(paper, run.experiment.model(name).paper))
+    return pd.DataFrame(rows)
+
+
+def _paper_row(paper: pd.DataFrame, name: str | None) -> dict:
+    columns = {column: f"{PAPER_MARK}_{column}" for column in paper}
+    row = paper.loc[name] if name in paper.index else pd.Series(np.nan, index=paper.columns)
+    return {"paper_model": name} | {title: row[column] for column, title in columns.items()}
+
+
+def probabilities(run: Results, task: str, model: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a model's test probabilities, (n, C), and the labels, (n,)."""
+    predictions = run.predictions(task, model, seed)
+    return predictions[list(run.experiment.task(task).labels)].to_numpy(), predictions["label"].to_numpy()
+
+
+def score_table(run: Results, task: str, seed: int) -> pd.DataFrame:
+    """Return every calibration score of every model: model, then one column per score."""
+    return pd.DataFrame(
+        {"model": name} | calibration.scores(*probabilities(run, task, name, seed)) for name in run.experiment.models
+    )
+
+
+def reliability_tables(run: Results, task: str, seed: int) -> pd.DataFrame:
+    """Return the reliability table of every model: model, then its columns, 10 equal-width bins each."""
+    tables = {
+        name: calibration.reliability_table(*probabilities(run, task, name, seed)) for name in run.experiment.models
+    }
+    return pd.concat(tables, names=["model"]).reset_index(level=0).reset_index(drop=True)
+
+
+def beside_paper(scores: pd.DataFrame, run: Results, task: str) -> pd.DataFrame:
+    """Return the scores by model title with the paper's ECE, MCE and Brier score of the counterpart beside them."""
+    paper = paper_table("calibration").query("task == @kind", local_dict={"kind": run.experiment.task(task).paper})
+    paper = paper.set_index("model")[["ece", "mce", "brier"]].add_prefix(f"{PAPER_MARK}_")
+    table = scores.assign(paper_model=scores["model"].map(counterparts(run)))
+    table = table.join(paper, on="paper_model")
+    return table.assign(model=scores["model"].map(titles(run)))
+
+
+def share_table(reliability: pd.DataFrame, run: Results, task: str) -> pd.DataFrame:
+    """Return the share of predictions per confidence bin, in percent: one row per bin, one column per model.
+
+    The paper's shares stand beside the models that play the parts for which one is held.
+    """
+    edges = reliability["lower"].map("{:.1f}".format) + "–" + reliability["upper"].map("{:.1f}".format)
+    ours = reliability.assign(confidence=edges, percent=100 * reliability["share"])
+    table = ours.pivot(index="confidence", columns="model", values="percent")[list(run.experiment.models)]
+    paper = paper_table("confidence_share").query("task == @kind", local_dict={"kind": run.experiment.task(task).paper})
+    table = table.rename(columns=titles(run)).reset_index().rename_axis(columns=None)
+    bins = paper["lower"].map("{:.1f}".format) + "–" + paper["upper"].map("{:.1f}".format)
+    for name in counterparts(run).dropna():
+        shares = (100 * paper["share"]).set_axis(bins)[(paper["model"] == name).to_numpy()]
+        if shares.notna().any():
+            table[f"{PAPER_MARK}_{name}"] = table["confidence"].map(shares)
+    return table
+
+
+def gold_labels(run: Results, task: str) -> pd.Series:
+    """Return the gold class name of every test example, by id."""
+    predictions = run.predictions(task, run.experiment.large, run.experiment.seeds[0])
+    names = np.array(run.experiment.task(task).labels, dtype=object)
+    return pd.Series(names[predictions["label"]], index=predictions["id"])
+
+
+def alignment_tables(run: Results, task: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return alignment of every pair of models under every method and seed, and the same example by example.
+
+    First: method, seed, model_a, model_b, jaccard, low, high (95% interval over examples), chance, examples, undefined.
+    Second: method, seed, model_a, model_b, id, jaccard, chance, n_features.
+    """
+    rows, examples = [], []
+    gold = gold_labels(run, task)
+    for method, seed in itertools.product(run.experiment.task_methods(task), run.experiment.seeds):
+        weights = {name: run.attribution(task, name, seed, method) for name in run.experiment.models}
+        label = gold[next(iter(weights.values()))["id"].unique()]
+        for a, b in run.experiment.pairs:
+            found = align(weights[a], weights[b], k=run.experiment.k, label=label)
+            key = {"method": method, "seed": seed, "model_a": a, "model_b": b}
+            values = {"jaccard": found.mean, "low": found.low, "high": found.high, "chance": found.chance}
+            rows.append(key | values | {"examples": len(found.table), "undefined": found.undefined})
+            examples.append(found.table.assign(**key))
+    columns = ["method", "seed", "model_a", "model_b", "id", "jaccard", "chance", "n_features"]
+    return pd.DataFrame(rows), pd.concat(examples, ignore_index=True)[columns]
+
+
+def pair_table(alignment: pd.DataFrame, run: Results, task: str) -> pd.DataFrame:
+    """Return alignment by pair, each Jaccard beside its chance level, the paper's rule and the paper's number."""
+    paper = paper_table("jaccard").query("task == @kind", local_dict={"kind": run.experiment.task(task).paper})
+    known = {(row.method, frozenset((row.model_a, row.model_b))): row.jaccard for row in paper.itertuples()}
+    roles, names = counterparts(run), titles(run)
+    table = alignment.drop(columns=["undefined"] if not alignment["undefined"].any() else [])
+    table = table.drop(columns=["seed"] if table["seed"].nunique() == 1 else [])
+    pairs = zip(alignment["method"], alignment["model_a"].map(roles), alignment["model_b"].map(roles), strict=True)
+    table["at_least_0.7"] = ["yes" if is_aligned(mean) else "no" for mean in alignment["jaccard"]]
+    table["paper_jaccard"] = [known.get((method, frozenset((a, b))), np.nan) for method, a, b in pairs]
+    return table.assign(model_a=table["model_a"].map(names), model_b=table["model_b"].map(names))
+
+
+def agreed_examples(run: Results, task: str, model: str, *, seed: int) -> pd.Index:
+    """Return the ids of the test examples that the large model and `model` both classify correctly (paper, Table 2)."""
+    right = []
+    for name in (run.experiment.large, model):
+        predicted, labels = probabilities(run, task, name, seed)
+        right.append(predicted.argmax(axis=1) == labels)
+    return pd.Index(run.predictions(task, model, seed)["id"][right[0] & right[1]])
+
+
+def verdict_table(run: Results, seed: int) -> pd.DataFrame:
+    """Return the paper's rule applied to each smaller model: its alignment with the large one, and its ECE beside.
+
+    The rule's second half, a calibration profile that "differs significantly", has no test in the paper: the
+    difference in ECE is shown, not judged.
+    """
+    rows = []
+    for task, small in itertools.product(run.experiment.tasks, list(run.experiment.models)[1:]):
+        scores = run.calibration(task, seed, "scores").set_index("model")
+        pairs = run.comparison(task, "alignment").query(
+            "model_a == @large and model_b == @small and seed == @seed",
+            local_dict={"large": run.experiment.large, "small": small, "seed": seed},
+        )
+        row = {"task": task, "model": titles(run)[small]}
+        row["accuracy_change"] = 100 * (scores["accuracy"][small] - scores["accuracy"][run.experiment.large])
+        for pair in pairs.itertuples():
+            row |= {f"{pair.method}_jaccard": pair.jaccard, f"{pair.method}_chance": pair.chance}
+        row["ece_change"] = scores["ece"][small] - scores["ece"][run.experiment.large]
+        row["aligned"] = "yes" if all(map(is_aligned, pairs["jaccard"])) else "no"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def time_table(run: Results) -> pd.DataFrame:
+    """Return the seconds of each stage from the executed notebooks: stage, notebooks, seconds in all, longest."""
+    rows = []
+    for file in sorted((run.folder / "notebooks").rglob("*.ipynb")):
+        seconds = json.loads(file.read_text(encoding="utf-8"))["metadata"]["papermill"]["duration"]
+        relative = file.relative_to(run.folder / "notebooks")
+        rows.append({"stage": relative.parts[0].removesuffix(".ipynb"), "seconds": seconds})
+    stages = pd.DataFrame(rows).groupby("stage", as_index=False)["seconds"].agg(["count", "sum", "max"])
+    return stages.rename(columns={"count": "notebooks", "sum": "seconds", "max": "longest"})
+
+
+def origin_table(run: Results) -> pd.DataFrame:
+    """Return what the results were made with: versions, git state, machine and devices, from the manifests."""
+    manifests = [json.loads(file.read_text(encoding="utf-8")) for file in _manifests(run.folder)]
+    devices = {
+        run.facts(task, model, seed, "timing")["device"]
+        for task, model, seed in itertools.product(run.experiment.tasks, run.experiment.models, run.experiment.seeds)
+    }
+    facts = {"device": ", ".join(sorted(devices)), "machine": _each(manifests, "machine"), "git": _each(manifests, "git")}
+    return facts_table(facts | {name: _each([m["versions"] for m in manifests], name) for name in manifests[0]["versions"]})
+
+
+def _manifests(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*manifest.json"))
+
+
+def _each(manifests: list[dict], key: str) -> str:
+    """Return the distinct values of one key over all manifests, so that a mixed run shows as one."""
+    values = [manifest.get(key) for manifest in manifests]
+    texts = [_git_text(value) if isinstance(value, dict) else str(value) for value in values]
+    return ", ".join(sorted(set(texts)))
+
+
+def _git_text(state: dict) -> str:
+    if state["commit"] is None:
+        return "no git"
+    return state["commit"][:12] + (" with changes" if state["changed"] else "")
+
+
+def run_sentence(run: Results) -> str:
+    """Return what was run, in a sentence: models, tasks, methods, seeds, examples."""
+    experiment = run.experiment
+    names = [experiment.task(task).title for task in experiment.tasks]
+    explained = ", ".join(
+        f"{run.comparison(task, 'examples')['id'].nunique()} explained on {task}" for task in experiment.tasks
+    )
+    tested = ", ".join(
+        f"{run.facts(task, experiment.large, experiment.seeds[0], 'metrics')['test_examples']} on {task}"
+        for task in experiment.tasks
+    )
+    limit = f" Training was cut to {experiment.train_limit} examples." if experiment.train_limit else ""
+    return (
+        f"This run is **{experiment.name}**, {experiment.title[0].lower()}{experiment.title[1:]}: {len(experiment.models)} models on "
+        f"{' and '.join(names)}, training seeds {', '.join(map(str, experiment.seeds))}. "
+        f"Test examples: {tested}; of these, {explained}.{limit}"
+    )
+
+
+def calibration_sentence(scores: pd.DataFrame, run: Results) -> str:
+    """Return which models have a lower and which a higher ECE than the large one, in a sentence."""
+    ece = scores.set_index("model")["ece"].rename(titles(run))
+    large, others = ece.iloc[0], ece.iloc[1:]
+    lower, higher = others[others < large], others[others >= large]
+    parts = [
+        f"{_listed(names.index)} {'has' if len(names) == 1 else 'have'} a {word} ECE than {ece.index[0]} ({large:.4f})"
+        for names, word in ((lower, "lower"), (higher, "higher"))
+        if len(names)
+    ]
+    return (
+        f"In this run {'; '.join(parts)}. The paper reports a lower ECE for BERT-Tiny than for BERT-base. Whether a "
+        "difference is more than noise these point values do not say: even a perfectly calibrated model has an ECE above 0."
+    )
+
+
+def alignment_sentence(alignment: pd.DataFrame, run: Results) -> str:
+    """Return the range of the means, the chance levels and what the paper's rule says, in sentences."""
+    low, high = alignment["jaccard"].min(), alignment["jaccard"].max()
+    aligned = sum(map(is_aligned, alignment["jaccard"]))
+    at_chance = int((alignment["low"] <= alignment["chance"]).sum())
+    return (
+        f"The means run from {low:.2f} to {high:.2f}, over chance levels of {alignment['chance'].min():.2f} to "
+        f"{alignment['chance'].max():.2f}. By the paper's rule {aligned} of {len(alignment)} comparisons are aligned. "
+        f"In {at_chance} of {len(alignment)} the interval does not exclude the chance level."
+    )
+
+
+def paper_range_sentence() -> str:
+    """Return the range of the paper's Jaccard values, as far as it is held."""
+    row = paper_table("jaccard_range").iloc[0]
+    return f"The paper's values for {row['scope']} lie between {row['low']} and {row['high']}; its single cells are not held."
+
+
+def verdict_sentence(run: Results, seed: int) -> str:
+    """Return how many of the smaller models the paper's alignment rule would let pass, in a sentence."""
+    verdicts = verdict_table(run, seed)
+    passed = verdicts[verdicts["aligned"] == "yes"]
+    names = "" if passed.empty else f" ({_listed(passed['model'] + ' on ' + passed['task'])})"
+    return (
+        f"By the alignment half of the rule, {len(passed)} of {len(verdicts)} replacements pass under every method{names}. "
+        "Before that is read as a verdict, compare each Jaccard with its chance level, and remember that an explainer that "
+        "draws random samples does not fully agree with itself."
+    )
+
+
+def _listed(names) -> str:
+    names = list(names)
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
