@@ -11,8 +11,6 @@
 # ---
 
 # %% [markdown]
-
-# %% [markdown]
 # # Calibration
 #
 # Does a model's confidence say how often it is right? All models of the experiment on every example of the test split,

@@ -11,8 +11,6 @@
 # ---
 
 # %% [markdown]
-
-# %% [markdown]
 # # Alignment
 #
 # Do two models look at the same words? For every pair of models and every method: the Jaccard index of the two top-10

@@ -11,8 +11,6 @@
 # ---
 
 # %% [markdown]
-
-# %% [markdown]
 # # Results
 #
 # The paper's tables, filled by this run, with the paper's own numbers beside ours where we hold them. Details are in the
@@ -41,11 +39,15 @@ Markdown(tables.run_sentence(run))
 
 # %%
 models = tables.model_table(run, seed)
-ours = [column for column in models if not column.startswith("paper_")]
-tables.show(models[ours], digits=1)
+papers = [column for column in models if column.startswith("paper_")]
+tables.show(models.drop(columns=[*papers, "plays_part_of"]), digits=1, formats={"parameters_M": "{:.2f}"})
+
+# %% [markdown]
+# The paper's numbers for the models whose parts these play:
 
 # %%
-tables.show(models[["model", *(column for column in models if column.startswith("paper_"))]], digits=1)
+whole = dict.fromkeys(["paper_layers", "paper_hidden_size"], "{:.0f}")
+tables.show(models[["model", "plays_part_of", *papers]], digits=1, formats=whole)
 
 # %% [markdown]
 # ## May a smaller model replace the large one?
@@ -55,7 +57,7 @@ tables.show(models[["model", *(column for column in models if column.startswith(
 # from the large model to the smaller one; accuracy is in percentage points.
 
 # %%
-tables.show(tables.verdict_table(run, seed))
+tables.show(tables.verdict_table(run, seed), formats={"accuracy_change": "{:+.1f}", "ece_change": "{:+.3f}"})
 
 # %%
 Markdown(tables.verdict_sentence(run, seed))

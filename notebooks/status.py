@@ -11,8 +11,6 @@
 # ---
 
 # %% [markdown]
-
-# %% [markdown]
 # # Status of this run
 #
 # What made these results, and how long it took.

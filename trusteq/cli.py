@@ -1,12 +1,14 @@
 """The command line: thin, and light until a command needs more."""
 
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
-from trusteq.errors import ExperimentError, TrusteqError, error_line
+from trusteq.errors import ERROR_MARK, ExperimentError, TrusteqError, error_line
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -109,10 +111,18 @@ def verify(folder: Annotated[Path, typer.Argument(help="A folder of results.")])
 def main() -> NoReturn:
     """Run the command line: exit 2 and one line for bad input, exit 4 when something else failed."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except TrusteqError as error:
         typer.echo(error_line(error), err=True)
         sys.exit(2)
+    except TyperException as error:  # an unknown option or command, a value out of range; the help where nothing is asked
+        message = " ".join(error.format_message().split()).removesuffix(".")
+        if message:
+            typer.echo(f"{ERROR_MARK}{message}; see --help", err=True)
+        sys.exit(2)
     except (RuntimeError, OSError) as error:
         typer.echo(f"trusteq failed: {error}", err=True)
+        sys.exit(4)
+    except Exception:  # exit code 1, Python's own, means "not equivalent"
+        traceback.print_exc()
         sys.exit(4)

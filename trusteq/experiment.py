@@ -83,7 +83,11 @@ class Experiment(Entry):
     @classmethod
     def _names_alone(cls, value):
         """A plain list of names stands for entries that change nothing."""
-        return {name: {} for name in value} if isinstance(value, list) else value
+        if not isinstance(value, list):
+            return value
+        if not all(isinstance(name, str) for name in value):
+            raise ValueError("in a list every entry is a name alone; write 'NAME: {...}' without the dash to change one")
+        return {name: {} for name in value}
 
     @model_validator(mode="after")
     def _names_exist(self):

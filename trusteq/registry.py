@@ -114,6 +114,8 @@ def validated(kind: type[E], values: dict, *, where: str) -> E:
         else:
             message = f"{key or 'the entry'}: {first['msg'].removeprefix('Value error, ')}"
         raise ExperimentError(f"{where}: {message}") from None
+    except ExperimentError as error:  # of a validator that looks a name up: it does not know where the name stands
+        raise ExperimentError(f"{where}: {error}") from None
 
 
 def _fields_at(kind: type[BaseModel], path: tuple) -> list[str]:

@@ -128,7 +128,7 @@ def _problems(manifest: Path) -> list[str]:
         files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
     except FileNotFoundError:
         return [f"{manifest}: not there"]
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return [f"{manifest}: not a manifest"]
     problems = []
     for name, facts in files.items():

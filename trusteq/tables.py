@@ -23,22 +23,18 @@ PAPER_MARK = "paper"
 
 
 def show(table: pd.DataFrame, *, digits: int = 3, formats: Mapping[str, str] | None = None, caption: str = ""):
-    """Return a styled table: columns titled in plain words, numbers rounded, missing numbers of the paper "not held"."""
-    formats = dict(formats or {})
-    for column in table.select_dtypes("float"):
-        formats.setdefault(column, f"{{:.{digits}f}}")
+    """Return a styled table: columns titled in plain words, numbers rounded, missing numbers of the paper "not held".
+
+    formats: templates of columns that are not shown with `digits` decimals.
+    """
     titled = {column: str(column).replace("_", " ") for column in table}
-    styled = table.rename(columns=titled).style.hide(axis="index").format(
-        {titled[column]: template for column, template in formats.items()}, na_rep="–", escape="html"
-    )
-    paper = [titled[column] for column in table if str(column).startswith(PAPER_MARK)]
-    held = {column: _paper_format(formats, titled, column) for column in paper}
-    styled = styled.format(held, na_rep=NOT_HELD, escape="html") if paper else styled
+    styled = table.rename(columns=titled).style.hide(axis="index")
+    for column, title in titled.items():
+        is_number = pd.api.types.is_float_dtype(table[column])
+        template = (formats or {}).get(column, f"{{:.{digits}f}}" if is_number else None)
+        missing = NOT_HELD if str(column).startswith(PAPER_MARK) else "–"
+        styled = styled.format(template, subset=[title], na_rep=missing, escape="html")
     return styled.set_caption(caption) if caption else styled
-
-
-def _paper_format(formats: dict, titled: dict, title: str):
-    return next((formats[column] for column in formats if titled[column] == title), None)
 
 
 def paper_table(name: str) -> pd.DataFrame:
@@ -131,7 +127,7 @@ def model_table(run: Results, seed: int) -> pd.DataFrame:
 def _paper_row(paper: pd.DataFrame, name: str | None) -> dict:
     columns = {column: f"{PAPER_MARK}_{column}" for column in paper}
     row = paper.loc[name] if name in paper.index else pd.Series(np.nan, index=paper.columns)
-    return {"paper_model": name} | {title: row[column] for column, title in columns.items()}
+    return {"plays_part_of": name or "none"} | {title: row[column] for column, title in columns.items()}
 
 
 def probabilities(run: Results, task: str, model: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -159,9 +155,8 @@ def beside_paper(scores: pd.DataFrame, run: Results, task: str) -> pd.DataFrame:
     """Return the scores by model title with the paper's ECE, MCE and Brier score of the counterpart beside them."""
     paper = paper_table("calibration").query("task == @kind", local_dict={"kind": run.experiment.task(task).paper})
     paper = paper.set_index("model")[["ece", "mce", "brier"]].add_prefix(f"{PAPER_MARK}_")
-    table = scores.assign(paper_model=scores["model"].map(counterparts(run)))
-    table = table.join(paper, on="paper_model")
-    return table.assign(model=scores["model"].map(titles(run)))
+    table = scores.join(paper, on=scores["model"].map(counterparts(run)).rename("paper_model"))
+    return table.drop(columns="key_0", errors="ignore").assign(model=scores["model"].map(titles(run)))
 
 
 def share_table(reliability: pd.DataFrame, run: Results, task: str) -> pd.DataFrame:
@@ -259,8 +254,10 @@ def time_table(run: Results) -> pd.DataFrame:
     """Return the seconds of each stage from the executed notebooks: stage, notebooks, seconds in all, longest."""
     rows = []
     for file in sorted((run.folder / "notebooks").rglob("*.ipynb")):
-        seconds = json.loads(file.read_text(encoding="utf-8"))["metadata"]["papermill"]["duration"]
         relative = file.relative_to(run.folder / "notebooks")
+        if relative.parts[0].startswith("."):  # the status page itself, still being written
+            continue
+        seconds = json.loads(file.read_text(encoding="utf-8"))["metadata"]["papermill"]["duration"]
         rows.append({"stage": relative.parts[0].removesuffix(".ipynb"), "seconds": seconds})
     stages = pd.DataFrame(rows).groupby("stage", as_index=False)["seconds"].agg(["count", "sum", "max"])
     return stages.rename(columns={"count": "notebooks", "sum": "seconds", "max": "longest"})
@@ -308,7 +305,7 @@ def run_sentence(run: Results) -> str:
     limit = f" Training was cut to {experiment.train_limit} examples." if experiment.train_limit else ""
     return (
         f"This run is **{experiment.name}**, {experiment.title[0].lower()}{experiment.title[1:]}: {len(experiment.models)} models on "
-        f"{' and '.join(names)}, training seeds {', '.join(map(str, experiment.seeds))}. "
+        f"{' and '.join(names)}, training seed{'s' * (len(experiment.seeds) > 1)} {', '.join(map(str, experiment.seeds))}. "
         f"Test examples: {tested}; of these, {explained}.{limit}"
     )
 

@@ -109,8 +109,8 @@ def build_book(results: Results, *, output: Path = ROOT) -> Path:
     with store.atomic_path(runs) as temporary:
         temporary.mkdir()
         (temporary / ".gitignore").write_text("*\n", encoding="utf-8")
-        for name, (source, title) in pages.items():
-            _copy_page(source, temporary / f"{name}.ipynb", title)
+        for name, (file, title) in pages.items():
+            _copy_page(file, temporary / f"{name}.ipynb", title)
     toc = ROOT / "_build" / "toc.yml"
     store.write_text(yaml.safe_dump(table_of_contents(pages), sort_keys=False), toc)
     command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(source), "--path-output", str(output)]
@@ -151,10 +151,21 @@ def _page(notebooks: Path, stage: str, parts: list, title: str) -> dict[str, tup
 
 
 def _copy_page(source: Path, target: Path, title: str | None) -> None:
-    """Copy an executed notebook; `title` replaces its first heading, which is the same for all models."""
+    """Copy an executed notebook for readers: code folded, defaults of parameters left out, a title of its own.
+
+    title: replaces the first heading, which is the same for all tasks and models; None for a page there is only one of.
+    """
     notebook = nbformat.read(source, as_version=4)
+    lesson = source.stem.startswith("lesson")
+    for cell in notebook.cells:
+        tags = set(cell.metadata.get("tags", []))
+        if "parameters" in tags:
+            tags.add("remove-cell")
+        elif cell.cell_type == "code" and not lesson:
+            tags.add("hide-input")
+        cell.metadata["tags"] = sorted(tags)
     if title is not None:
-        first = notebook.cells[0]
+        first = next(cell for cell in notebook.cells if cell.source.startswith("# "))
         first.source = "\n".join([f"# {title}", *first.source.splitlines()[1:]])
     nbformat.write(notebook, target)
 

@@ -25,6 +25,8 @@ results = None  # folder below which results are kept; None: the checkout's own
 seed = 0
 
 # %%
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -55,34 +57,44 @@ plt.style.use(figures.STYLE)
 # is always the gold label.
 
 # %%
-weights = {(name, method): run.attribution(task, name, seed, method) for name in (large, small) for method in methods}
+weights = {}
+for name, method in itertools.product((large, small), methods):
+    weights[name, method] = run.attribution(task, name, seed, method)
 a, b = weights[large, methods[0]], weights[small, methods[0]]
 label = tables.gold_labels(run, task)[a["id"].unique()]
-n_words = a[["id", "segment", "position"]].drop_duplicates().groupby("id", sort=False).size()
-example = (n_words > k).idxmax()  # the first one with more words than a top-k set holds
+n_words = a[a["label"] == a["id"].map(label)].groupby("id", sort=False).size()
+
+# %% [markdown]
+# Our example is the first one with more words than a top-k set holds.
+
+# %%
+example = (n_words > k).idxmax()
 words = a[(a["id"] == example) & (a["label"] == label[example])].reset_index(drop=True)
 texts = words.groupby("segment")["word"].agg(" ".join)
-Markdown("Our example, " + f"{example}, is labelled **{label[example]}**. Its words:\n\n> " + "<br>".join(texts))
+Markdown(f"{example}, labelled **{label[example]}**, without its punctuation:\n\n> " + "<br>".join(texts))
 
 # %%
 words["size"] = words["weight"].abs()
 words["rank"] = words["size"].rank(ascending=False, method="first").astype(int)
-heaviest = words.sort_values("rank").head(5)[["rank", "segment", "position", "word", "weight"]]
-tables.show(heaviest, caption=f"The five heaviest words, {titles[large]}, {methods[0]}")
+heaviest = words.sort_values("rank").head(5)
+columns = ["rank", "segment", "position", "word", "weight"]
+title = f"The five heaviest words, {titles[large]}, {methods[0]}"
+tables.show(heaviest[columns], formats={"weight": "{:+.4f}"}, caption=title)
 
 # %% [markdown]
 # Segment 0 is the first text and 1 the second; positions count from 0. All words of the example, in reading order:
 
 # %%
 ax = plt.figure(figsize=(7, 0.6 + 0.2 * len(words))).gca()
-ax.barh(words.index, words["weight"], color=np.where(words["weight"] > 0, "#3a6edc", "#eb8214"))
-ax.axhline(words["segment"].eq(0).sum() - 0.5, color=figures.GREY, linestyle="--", linewidth=1)
-stars = np.where(words["rank"] <= k, " ★", "")
-ax.set_yticks(words.index, words["word"] + stars)
+colour = np.where(words["weight"] > 0, "#3a6edc", "#eb8214")
+ax.barh(words.index, words["weight"], color=colour)
+ax.axhline(words["segment"].eq(0).sum() - 0.5, color=figures.GREY, linestyle="--")
+ax.set_yticks(words.index, words["word"] + np.where(words["rank"] <= k, " ★", ""))
+ax.grid(axis="y", visible=False)
 ax.invert_yaxis()
 ax.set(xlabel=f"weight for {label[example]}", title=f"{titles[large]}, {methods[0]}");
 
-# %%
+# %% tags=["hide-input"]
 top_share = words.loc[words["rank"] <= k, "size"].sum() / words["size"].sum()
 first = words.loc[words["rank"] == 1].iloc[0]
 direction = "for" if first["weight"] > 0 else "against"
@@ -98,9 +110,10 @@ Markdown(
 # weights, k = 10 as in the paper. Signs, sizes and order are dropped.
 
 # %%
-top_a, top_b = (alignment.top_features(table, k=k, label=label)[example] for table in (a, b))
-name_of = words.set_index(["segment", "position"])["word"]
-Markdown(f"{titles[large]}: " + ", ".join(f"{name_of[place]} {place}" for place in sorted(top_a)))
+top_a = alignment.top_features(a, k=k, label=label)[example]
+top_b = alignment.top_features(b, k=k, label=label)[example]
+word_at = words.set_index(["segment", "position"])["word"]
+print(*(f"{word_at[place]} {place}" for place in sorted(top_a)), sep=", ")
 
 # %% [markdown]
 # ```{exercise} Why a set?
@@ -115,8 +128,7 @@ Markdown(f"{titles[large]}: " + ", ".join(f"{name_of[place]} {place}" for place 
 # count that as disagreement. The question is also a plain one: do both models rely on the *same words*? What the set
 # loses is real, too: it cannot tell a model that puts half of all weight on one word from one that spreads it evenly.
 # ```
-
-# %% [markdown]
+#
 # ## The Jaccard index
 #
 # Two sets are compared by the share of their union that both hold:
@@ -135,21 +147,20 @@ Markdown(f"{titles[large]}: " + ", ".join(f"{name_of[place]} {place}" for place 
 # Both hold b and c, so the intersection has 2 elements. The union {a, b, c, d} has 4. The index is 2/4 = **0.5**. In
 # Python: `alignment.jaccard(frozenset("abc"), frozenset("bcd"))`.
 # ```
-
-# %% [markdown]
+#
 # ## Two models, one example
 #
 # Which words do the large and the small model share on our example?
 
 # %%
-groups = {"both": top_a & top_b, f"only {titles[large]}": top_a - top_b, f"only {titles[small]}": top_b - top_a}
-rows = [
-    {"in the top": who, "words": len(places), "which": ", ".join(name_of[place] for place in sorted(places)) or "–"}
-    for who, places in groups.items()
-]
-tables.show(pd.DataFrame(rows))
+owners = ["both", f"only {titles[large]}", f"only {titles[small]}"]
+groups = pd.DataFrame({"in_the_top_of": owners})
+places = [top_a & top_b, top_a - top_b, top_b - top_a]
+groups["how_many"] = [len(group) for group in places]
+groups["words"] = [", ".join(word_at[place] for place in sorted(group)) for group in places]
+tables.show(groups)
 
-# %%
+# %% tags=["hide-input"]
 shared, union = len(top_a & top_b), len(top_a | top_b)
 Markdown(f"Shared {shared}, union {union}: the Jaccard index here is {shared}/{union} = **{shared / union:.2f}**.")
 
@@ -165,8 +176,7 @@ Markdown(f"Shared {shared}, union {union}: the Jaccard index here is {shared}/{u
 # With s shared words the union has 20 − s, so the index is s / (20 − s). Eight shared words give 8/12 ≈ 0.67, nine
 # give 9/11 ≈ 0.82. So **nine of ten**: the rule is strict.
 # ```
-
-# %% [markdown]
+#
 # ## What chance gives
 #
 # Two sets drawn blindly from the same few words share some of them anyway. How many? Let us draw ten words of our
@@ -175,10 +185,13 @@ Markdown(f"Shared {shared}, union {union}: the Jaccard index here is {shared}/{u
 # %%
 n, size = len(words), min(k, len(words))
 rng = stream(seed, "lesson-attribution", "chance")
-draws = [[frozenset(rng.choice(n, size, replace=False).tolist()) for _ in range(2)] for _ in range(5000)]
-drawn = np.array([alignment.jaccard(*pair) for pair in draws])
+sets = [frozenset(rng.choice(n, size, replace=False).tolist()) for _ in range(10_000)]
+drawn = [alignment.jaccard(*pair) for pair in zip(sets[::2], sets[1::2], strict=True)]
 exact = alignment.chance_jaccard(n, k)
-Markdown(f"{len(drawn)} draws of {size} from {n} words: mean Jaccard {drawn.mean():.4f}. Exact value: {exact:.4f}.")
+Markdown(
+    f"{len(drawn)} pairs of sets of {size} from {n} words: mean Jaccard {np.mean(drawn):.4f}. "
+    f"Exact value: {exact:.4f}."
+)
 
 # %% [markdown]
 # The exact value needs no drawing. If both sets hold k of n words, the number s that they share follows the
@@ -186,21 +199,22 @@ Markdown(f"{len(drawn)} draws of {size} from {n} words: mean Jaccard {drawn.mean
 # is fixed:
 
 # %%
-lengths = np.arange(1, max(41, n_words.max() + 1))
-levels = [alignment.chance_jaccard(int(n), k) for n in lengths]
+lengths = range(1, max(41, n_words.max() + 1))
+levels = pd.Series([alignment.chance_jaccard(n, k) for n in lengths], index=lengths)
+expected = levels[n_words]
 ax = plt.figure(figsize=(7, 3.4)).gca()
-ax.plot(lengths, levels, color="0.3", label="chance, exact")
-expected = [alignment.chance_jaccard(int(n), k) for n in n_words]
-ax.plot(n_words, expected, "o", alpha=0.4, label="examples of this run")
-ax.axhline(alignment.PAPER_THRESHOLD, color=figures.GREY, linestyle="--", label="the paper's cut")
+ax.plot(levels, color="0.3", label="chance, exact")
+ax.plot(expected, "o", alpha=0.4, label="examples of this run")
+cut = alignment.PAPER_THRESHOLD
+ax.axhline(cut, color=figures.GREY, linestyle="--", label=f"the paper's cut, {cut}")
 ax.set(xlabel="words in the example", ylabel=f"chance Jaccard, k = {k}", ylim=(0, 1.02))
 ax.legend();
 
-# %%
+# %% tags=["hide-input"]
 Markdown(
     "The fewer words, the higher the line: with k words or fewer both sets are the whole text, and chance gives 1. The "
-    f"examples of this run have {n_words.min()} to {n_words.max()} words, and chance levels from {min(expected):.2f} "
-    f"to {max(expected):.2f}. Read no Jaccard index without its chance level beside it."
+    f"examples of this run have {n_words.min()} to {n_words.max()} words, and chance levels from {expected.min():.2f} "
+    f"to {expected.max():.2f}. Read no Jaccard index without its chance level beside it."
 )
 
 # %% [markdown]
@@ -210,15 +224,18 @@ Markdown(
 # in the other direction, the methods against each other on one model.
 
 # %%
-pairs = {f"{titles[large]} – {titles[small]}, {m}": (weights[large, m], weights[small, m]) for m in methods}
-for name in (large, small) if len(methods) > 1 else ():
-    pairs[f"{methods[0]} – {methods[-1]}, {titles[name]}"] = (weights[name, methods[0]], weights[name, methods[-1]])
-found = pd.DataFrame([{"compared": what} | vars(align(*pair, k=k, label=label)) for what, pair in pairs.items()])
-found = found[["compared", "mean", "low", "high", "chance"]]
+pairs = [((large, method), (small, method)) for method in methods]
+if len(methods) > 1:
+    pairs += [((name, methods[0]), (name, methods[-1])) for name in (large, small)]
+found = [align(weights[x], weights[y], k=k, label=label) for x, y in pairs]
+found = pd.DataFrame(map(vars, found))[["mean", "low", "high", "chance"]]
+found.insert(0, "second", [f"{titles[name]}, {method}" for _, (name, method) in pairs])
+found.insert(0, "first", [f"{titles[name]}, {method}" for (name, method), _ in pairs])
 tables.show(found, caption=f"Mean Jaccard over {len(label)} examples, with a 95% interval")
 
-# %%
-by_model, by_method = found["mean"].iloc[: len(methods)].mean(), found["mean"].iloc[len(methods) :].mean()
+# %% tags=["hide-input"]
+by_model = found["mean"].iloc[: len(methods)].mean()
+by_method = found["mean"].iloc[len(methods) :].mean()
 more, less = ("model", "explainer") if by_model < by_method else ("explainer", "model")
 at_chance = int((found["low"] <= found["chance"]).sum())
 Markdown(
@@ -243,8 +260,7 @@ Markdown(
 # with itself under another seed. The sentence is therefore about two models *and an explainer*; it deserves trust if
 # several explainers support it.
 # ```
-
-# %% [markdown]
+#
 # ## What k does
 #
 # Ten is a choice. The same comparison for every k from 1 to 20:
@@ -252,13 +268,14 @@ Markdown(
 # %%
 by_k = {size: align(a, b, k=size, label=label) for size in range(1, 21)}
 ax = plt.figure(figsize=(7, 3.4)).gca()
-ax.plot(by_k.keys(), [f.mean for f in by_k.values()], marker="o", label=f"{titles[large]} – {titles[small]}")
-ax.plot(by_k.keys(), [f.chance for f in by_k.values()], color="0.3", label="chance")
+between = f"{titles[large]} – {titles[small]}, {methods[0]}"
+ax.plot(by_k.keys(), [found.mean for found in by_k.values()], marker="o", label=between)
+ax.plot(by_k.keys(), [found.chance for found in by_k.values()], color="0.3", label="chance")
 ax.axvline(k, color=figures.GREY, linestyle="--", linewidth=1)
-ax.set(xlabel="k", ylabel="mean Jaccard", ylim=(0, 1.02), xticks=range(1, 21), title=methods[0])
+ax.set(xlabel="k", ylabel="mean Jaccard", ylim=(0, 1.02), xticks=range(1, 21))
 ax.legend();
 
-# %%
+# %% tags=["hide-input"]
 gain = pd.Series({size: f.mean - f.chance for size, f in by_k.items()})
 Markdown(
     "Chance climbs towards 1: once k reaches the number of words, both sets are the whole text. What the models add is "
@@ -273,23 +290,23 @@ Markdown(
 # only words that speak *for* the label can be shared. (Turn the weights of the others into 0 before the sets are
 # made; take k = 3, as few words may be left.)
 # ```
-
-# %% [markdown]
+#
 # ```{solution-start} att-sign
 # :class: dropdown
 # ```
 # It counts as shared, because the sets are made from absolute weights. With negative weights set to zero:
 
 # %%
-pro_a, pro_b = (table.assign(weight=table["weight"].clip(lower=0)) for table in (a, b))
+pro_a = a.assign(weight=a["weight"].clip(lower=0))
+pro_b = b.assign(weight=b["weight"].clip(lower=0))
 signed = align(pro_a, pro_b, k=3, label=label)
-Markdown(f"k = 3: {by_k[3].mean:.2f} by absolute, {signed.mean:.2f} by positive weight; chance {signed.chance:.2f}.")
+compared = {"absolute": by_k[3].mean, "positive": signed.mean, "chance": signed.chance}
+tables.show(pd.DataFrame([compared]), caption="Mean Jaccard at k = 3")
 
 # %% [markdown]
 # ```{solution-end}
 # ```
-
-# %% [markdown]
+#
 # ## Are they the right words?
 #
 # Agreement says nothing about truth: two models can share the same wrong reasons. In a generated task the grammar has
@@ -297,19 +314,20 @@ Markdown(f"k = 3: {by_k[3].mean:.2f} by absolute, {signed.mean:.2f} by positive 
 # example's planted words that are in the top k; `chance` is what a blind draw of k words would find.
 
 # %%
-generated = run.experiment.task(task).generated is not None
+generated = run.experiment.task(task).generated
 examples = load_examples(task, "test") if generated else pd.DataFrame()
 rows = []
 if "evidence" in examples:
     planted = examples.set_index("id")["evidence"][label.index].map(frozenset)
     for (name, method), table in weights.items():
         tops = alignment.top_features(table, k=k, label=label)
-        recall = np.mean([len(tops[id] & planted[id]) / len(planted[id]) for id in label.index])
+        pairs = zip(tops, planted, strict=True)
+        recall = np.mean([len(top & truth) / len(truth) for top, truth in pairs])
         rows.append({"model": titles[name], "method": method, "recall": recall})
-    blind = np.mean([min(1, k / n) for n in n_words])
+    blind = (k / n_words).clip(upper=1).mean()
     display(tables.show(pd.DataFrame(rows).assign(chance=blind)))
 
-# %%
+# %% tags=["hide-input"]
 best = max(rows, key=lambda row: row["recall"], default=None)
 better = sum(row["recall"] > blind for row in rows) if rows else 0
 Markdown(
@@ -333,8 +351,7 @@ Markdown(
 # trained on the same data. Or the explainer has a habit of its own, such as a taste for the first words, and repeats
 # it on every model.
 # ```
-
-# %% [markdown]
+#
 # ## What to take home
 #
 # - A weight says how a word moves the probability of one class, for one model, one text and one explainer.

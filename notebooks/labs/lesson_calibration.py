@@ -58,29 +58,30 @@ tables.show(first.head(5), caption=f"{titles[large]} on {task}")
 # A model is *calibrated* if its confidence can be taken at its word: of all predictions made with confidence 0.8,
 # eight in ten are right. The coarsest check compares two averages.
 
-# %%
+# %% tags=["hide-input"]
 gap = correct.mean() - confidence.mean()
-verdict = "less often right than it is sure: **overconfident**" if gap < 0 else "at least as often right as it is sure"
+verdict = "less often right than it is sure: **overconfident**"
+verdict = verdict if gap < 0 else "at least as often right as it is sure"
 Markdown(
     f"Over {len(y)} examples {titles[large]} is right in {correct.mean():.3f} of the cases, with a mean confidence of "
-    f"{confidence.mean():.3f}. On the whole it is {verdict}."
+    f"{confidence.mean():.3f}. On the whole it is {verdict} (by {abs(gap):.3f})."
 )
 
 # %% [markdown]
 # ## One bin by hand
 #
 # Averages over everything can hide a lot, so predictions of similar confidence are put into a *bin*: here ten bins of
-# equal width. Let us look into the fullest one.
+# equal width. Let us look into the fullest one: how many of its predictions are right, and how sure were they?
 
 # %%
 edges, bins = calibration.assign_bins(confidence)
 fullest = np.bincount(bins).argmax()
 sure, right = confidence[bins == fullest], correct[bins == fullest]
-Markdown(
-    f"The bin from {edges[fullest]:.1f} to {edges[fullest + 1]:.1f} holds {len(sure)} predictions. Their mean "
-    f"confidence is {sure.mean():.3f}, and {right.sum()} of them are right, an accuracy of {right.mean():.3f}. "
-    f"The bin's gap is {right.mean():.3f} − {sure.mean():.3f} = **{right.mean() - sure.mean():+.3f}**."
-)
+one_bin = {"count": len(sure), "right": right.sum()}
+one_bin |= {"accuracy": right.mean(), "confidence": sure.mean()}
+one_bin |= {"gap": right.mean() - sure.mean()}
+title = f"{titles[large]}, confidence {edges[fullest]:.1f} to {edges[fullest + 1]:.1f}"
+tables.show(pd.DataFrame([one_bin]), caption=title)
 
 # %% [markdown]
 # The gap is accuracy minus confidence: negative in an overconfident bin, positive in an underconfident one. Its
@@ -97,8 +98,7 @@ Markdown(
 # Confidence 0.90, accuracy 70 / 100 = 0.70, so the gap is 0.70 − 0.90 = −0.20. The calibration error of the bin is
 # **0.20**, and the model is **overconfident**: it promises more than it keeps.
 # ```
-
-# %% [markdown]
+#
 # ## From bins to the ECE
 #
 # The *expected calibration error* (ECE) averages the bins' errors, each weighted by its share of the predictions:
@@ -108,27 +108,30 @@ Markdown(
 # $$
 #
 # Read the tables from left to right: share times absolute gap is what the bin adds, and `so far` is the sum down to
-# it.
+# it. Empty bins add nothing and are left out.
 
 # %%
 steps = {}
 for name in (large, small):
     table = calibration.reliability_table(*tables.probabilities(run, task, name, seed))
-    steps[name] = table[table["count"] > 0].assign(adds=lambda bins: bins["share"] * bins["gap"].abs())
-    steps[name]["so_far"] = steps[name]["adds"].cumsum()
-    display(tables.show(steps[name], formats={"lower": "{:.1f}", "upper": "{:.1f}"}, caption=titles[name]))
+    table["adds"] = table["share"] * table["gap"].abs()
+    table["so_far"] = table["adds"].cumsum()
+    steps[name] = table[table["count"] > 0]
+    edged = {"lower": "{:.1f}", "upper": "{:.1f}"}
+    display(tables.show(steps[name], digits=4, formats=edged, caption=titles[name]))
 
 # %%
-scores = {name: calibration.scores(*tables.probabilities(run, task, name, seed)) for name in (large, small)}
-ece = {name: scores[name]["ece"] for name in scores}
+scores, ece = {}, {}
 for name, rows in steps.items():
-    assert np.isclose(rows["so_far"].iloc[-1], ece[name])
-Markdown(
-    f"The last entry of `so far` is the ECE: {ece[large]:.4f} for {titles[large]} and {ece[small]:.4f} for "
-    f"{titles[small]}, the same as `calibration.scores` computes."
-)
+    scores[name] = calibration.scores(*tables.probabilities(run, task, name, seed))
+    ece[name] = scores[name]["ece"]
+    assert np.isclose(ece[name], rows["so_far"].iloc[-1])
+ece_table = pd.DataFrame({"model": ece.keys(), "ece": ece.values()}).replace({"model": titles})
+tables.show(ece_table, digits=4)
 
 # %% [markdown]
+# The last entries of `so far` are the two ECEs: the same as `calibration.scores` computes.
+#
 # ## The same as a picture
 #
 # A *reliability diagram* draws each bin's accuracy over its confidence. On the dashed diagonal the two are equal. The
@@ -140,19 +143,19 @@ for ax, (name, rows) in zip(axes, steps.items(), strict=True):
     figures.reliability_diagram(rows, ax, color=colours[name], title=titles[name])
     ax.label_outer()
 
-# %%
+# %% tags=["hide-input"]
 for name, rows in steps.items():
     over = rows[rows["gap"] < 0]
     sentence = (
         f"- {titles[name]}: {len(over)} of {len(rows)} filled bins lie below the diagonal, with "
-        f"{over['share'].sum():.0%} of the predictions. There the model is overconfident."
+        f"{over['share'].sum():.0%} of the predictions."
     )
     display(Markdown(sentence))
 
 # %% [markdown]
-# Look at the dots first: a large one near the diagonal counts for more than a tiny one far from it.
-
-# %% [markdown]
+# Below the diagonal a model is overconfident. Look at the dots first: a large one near the diagonal can count for
+# more than a tiny one far from it.
+#
 # ```{exercise} Two wrongs
 # :label: cal-cancel
 # Half of a model's predictions have confidence 0.6 and accuracy 0.8, the other half confidence 0.9 and accuracy 0.7.
@@ -165,13 +168,12 @@ for name, rows in steps.items():
 # too shy in one bin and too sure in the other, and the errors cancel only in the averages. Absolute values do not
 # cancel.
 # ```
-
-# %% [markdown]
+#
 # ## The worst bin
 #
 # The *maximum calibration error* (MCE) is the largest absolute gap of any bin, however few predictions are in it.
 
-# %%
+# %% tags=["hide-input"]
 for name, rows in steps.items():
     worst = rows.loc[rows["gap"].abs().idxmax()]
     sentence = (
@@ -186,7 +188,7 @@ for name, rows in steps.items():
 
 # %%
 counts = (2, 5, 10, 20, 50, 100)
-rows = [{"bins": n} | calibration.scores(p, y, n_bins=n) for n in counts]  # p, y: the large model's
+rows = [{"bins": n} | calibration.scores(p, y, n_bins=n) for n in counts]
 tables.show(pd.DataFrame(rows)[["bins", "ece", "mce"]], caption=titles[large])
 
 # %% [markdown]
@@ -203,8 +205,7 @@ tables.show(pd.DataFrame(rows)[["bins", "ece", "mce"]], caption=titles[large])
 # handful of predictions decides the MCE; at a hundred bins all of them are small and noisy. A calibration error
 # without its binning is half a number: this book always uses ten bins of equal width, as the paper does.
 # ```
-
-# %% [markdown]
+#
 # ## Two scores without bins
 #
 # The *Brier score* is the squared distance between the probabilities and the truth (1 for the label, 0 for all
@@ -214,12 +215,12 @@ tables.show(pd.DataFrame(rows)[["bins", "ece", "mce"]], caption=titles[large])
 # %%
 three = np.array([[0.90, 0.05, 0.05], [0.50, 0.30, 0.20], [0.05, 0.90, 0.05]])
 truth = np.array([1, 0, 0])
-by_hand = pd.DataFrame({"probabilities": [" / ".join(f"{x:.2f}" for x in row) for row in three]})
+by_hand = pd.DataFrame(three, columns=["p_label", "p_second", "p_third"])
 by_hand["brier"] = ((three - truth) ** 2).sum(axis=1)
 by_hand["nll"] = -np.log(three[:, 0])
-tables.show(by_hand)
+tables.show(by_hand, caption="Probabilities of the label and two other classes")
 
-# %%
+# %% tags=["hide-input"]
 three_scores = calibration.scores(three, np.zeros(3, dtype=int))
 ratio = by_hand[["brier", "nll"]].iloc[2] / by_hand[["brier", "nll"]].iloc[0]
 Markdown(
@@ -243,8 +244,7 @@ Markdown(
 # Accuracy 1/3 and confidence 1/3, so the **ECE is 0**. Brier: (2/3)² + (1/3)² + (1/3)² = 2/3. NLL: log 3 ≈ 1.10 nats.
 # It is perfectly calibrated and perfectly useless: a low ECE is worth something only beside a good accuracy.
 # ```
-
-# %% [markdown]
+#
 # ## How much ECE is just chance?
 #
 # Imagine a model with exactly the confidences of ours, but calibrated by construction: we *draw* each label from the
@@ -255,23 +255,24 @@ null = {}
 for name in (large, small):
     drawn, _ = tables.probabilities(run, task, name, seed)
     rng = stream(seed, "lesson-calibration", name)
-    thresholds = drawn.cumsum(axis=1)[:, :-1]
-    fakes = [(rng.random((len(drawn), 1)) > thresholds).sum(axis=1) for _ in range(300)]
+    sums = drawn.cumsum(axis=1)[:, :-1]  # where one class ends and the next begins
+    fakes = [(rng.random((len(drawn), 1)) > sums).sum(axis=1) for _ in range(300)]
     null[name] = np.array([calibration.scores(drawn, fake)["ece"] for fake in fakes])
 
 # %%
 axes = plt.subplots(1, 2, figsize=(7.5, 3), sharey=True, sharex=True)[1]
 for ax, (name, values) in zip(axes, null.items(), strict=True):
     ax.hist(values, bins=20, color=colours[name], alpha=0.6)
-    ax.axvline(ece[name], color="0.2", label="this run")
-    ax.set(title=titles[name], xlabel="ECE if calibrated", xlim=(0, None))
+    ax.axvline(ece[name], color="0.2", label="ECE of this run")
+    ax.set(title=titles[name], xlabel="ECE of the simulated sets", xlim=(0, None))
 axes[0].set_ylabel("simulated test sets")
 axes[0].legend();
 
-# %%
+# %% tags=["hide-input"]
 for name, values in null.items():
     edge = np.quantile(values, 0.95)
-    says = "so chance alone hardly explains it" if ece[name] > edge else "which chance alone can bring about"
+    likely = ece[name] <= edge
+    says = "which chance alone can bring about" if likely else "so chance alone hardly explains it"
     sentence = (
         f"- {titles[name]}: a calibrated model with its confidences has an ECE of {values.mean():.4f} on average over "
         f"{len(y)} examples, and in 95% of the simulations at most {edge:.4f}. Measured: {ece[name]:.4f}, {says}."
@@ -279,34 +280,34 @@ for name, values in null.items():
     display(Markdown(sentence))
 
 # %% [markdown]
-# No simulated ECE is 0, because absolute gaps cannot cancel. Before two ECEs are compared, ask what chance alone
-# makes of each: here it is a property of the number of examples and of the confidences.
+# The model is calibrated, yet its ECE is above 0 on average, because absolute gaps cannot cancel. Before two ECEs are
+# compared, ask what chance alone makes of each: here it is a property of the number of examples and of the
+# confidences.
 #
 # ```{exercise} A smaller test set
 # :label: cal-size
 # Repeat the simulation with the first quarter of the examples. Guess first: by which factor will the chance level
 # change?
 # ```
-
-# %% [markdown]
+#
 # ```{solution-start} cal-size
 # :class: dropdown
 # ```
-# It roughly doubles: the noise of an accuracy falls with the square root of the number of examples.
+# It should roughly double: the noise of an accuracy falls with the square root of the number of examples.
 
 # %%
 quarter = p[: len(p) // 4]
 rng = stream(seed, "lesson-calibration", "quarter")
-thresholds = quarter.cumsum(axis=1)[:, :-1]
-fakes = [(rng.random((len(quarter), 1)) > thresholds).sum(axis=1) for _ in range(300)]
+sums = quarter.cumsum(axis=1)[:, :-1]
+fakes = [(rng.random((len(quarter), 1)) > sums).sum(axis=1) for _ in range(300)]
 level = np.mean([calibration.scores(quarter, fake)["ece"] for fake in fakes])
-Markdown(f"{level:.4f} with {len(quarter)} examples, against {null[large].mean():.4f} with {len(p)}.")
+levels = {"examples": [len(quarter), len(p)], "mean_ece": [level, null[large].mean()]}
+tables.show(pd.DataFrame(levels), digits=4)
 
 # %% [markdown]
 # ```{solution-end}
 # ```
-
-# %% [markdown]
+#
 # ## What to take home
 #
 # - Confidence promises an accuracy; a gap is a broken promise, in either direction.

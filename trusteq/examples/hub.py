@@ -36,8 +36,10 @@ def _load(source: Source, hub: str | Path | None):
     is_local = hub is not None and folder.is_dir()
     try:
         return datasets.load_dataset(str(folder) if is_local else source.dataset, source.config, split=source.split)
-    except (ValueError, datasets.exceptions.DatasetNotFoundError) as error:
-        message = str(error).strip().split("\n")[0]
+    except (ValueError, datasets.exceptions.DatasetsError) as error:
+        # A file that cannot be read, or holds no rows, ends as DatasetGenerationError, which says less than its cause.
+        told = error.__cause__ if isinstance(error, datasets.exceptions.DatasetGenerationError) else error
+        message = str(told).strip().split("\n")[0]
         raise DataError(f"{_name(source)} in {folder if is_local else 'the Hub'}: {message}") from None
     except OSError as error:
         # A Hub that answers with an error page ends as FileNotFoundError, one that is not there as ConnectionError.

@@ -1,0 +1,25 @@
+# make book: the demo, run and rendered to _build/html/index.html.   make test: the tests.
+# Both first make .venv from requirements.lock if it is missing or older.
+PYTHON ?= python3
+CORES ?= $(shell nproc)
+# Where to get a CPU-only torch, say https://download.pytorch.org/whl/cpu; empty: the package index's own build.
+TORCH_INDEX ?=
+
+.PHONY: book test clean
+book: .venv/installed
+	.venv/bin/trusteq run experiments/demo.yaml --cores $(CORES)
+	.venv/bin/trusteq book
+
+test: .venv/installed
+	.venv/bin/python -m pytest
+
+.venv/installed: requirements.lock
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(shell grep '^torch==' requirements.lock)
+	.venv/bin/pip install --quiet -r requirements.lock
+	.venv/bin/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+clean:
+	rm -rf _build book/runs results
