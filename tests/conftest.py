@@ -2,17 +2,16 @@
 
 import pytest
 
-WORDS = "a the man woman dog reads runs sleeps eats in park house good bad very not".split()
-
 
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory):
-    """A function that writes a random BERT of a given class of transformers to a fresh folder, and returns the folder."""
+    """A function that writes a random BERT of a given class to a fresh folder, and returns the folder."""
     import torch
     import transformers
 
     torch.set_num_threads(1)
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *".,?!", *WORDS]
+    text = "[PAD] [UNK] [CLS] [SEP] [MASK] . , ? ! a the man woman dog reads runs sleeps eats in park house good bad very not"
+    vocabulary = text.split()
     sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 64}
 
     def write(kind, *, labels=("no", "yes", "maybe"), layers=2, model_max_length=32, seed=0):

@@ -43,7 +43,7 @@ def execute(source: Path, output: Path, parameters: dict) -> None:
             )
         except PapermillExecutionError as error:
             mendable = getattr(errors, error.ename, None)
-            if mendable is None:
+            if not (isinstance(mendable, type) and issubclass(mendable, errors.TrusteqError)):
                 raise
             raise mendable(error.evalue) from None
 

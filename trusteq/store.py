@@ -31,6 +31,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         temporary = holder / path.name
         yield temporary
+        temporary.stat()  # fails where nothing was written, before anything is moved
         if path.is_dir():
             path.rename(holder / "replaced")
         temporary.replace(path)
@@ -126,16 +127,17 @@ def verify(folder: Path) -> tuple[int, list[str]]:
 def _problems(manifest: Path) -> list[str]:
     try:
         files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+        hashes = {name: facts["sha256"] for name, facts in files.items()}
     except FileNotFoundError:
         return [f"{manifest}: not there"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return [f"{manifest}: not a manifest"]
     problems = []
-    for name, facts in files.items():
+    for name, expected in hashes.items():
         file = manifest.parent / name
         if not file.is_file():
             problems.append(f"{file}: named in {manifest.name} but not there")
-        elif sha256(file) != facts["sha256"]:
+        elif sha256(file) != expected:
             problems.append(f"{file}: differs from its manifest")
     return problems
 

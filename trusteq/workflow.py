@@ -16,6 +16,7 @@ import yaml
 
 from trusteq import store
 from trusteq.errors import ArtefactError, ExperimentError, parse_error_line
+from trusteq.examples import SPLITS, load_examples
 from trusteq.experiment import ROOT, Experiment
 from trusteq.store import Results
 
@@ -36,6 +37,7 @@ def run(experiment: Experiment, *, results: Path, cores: int, hub: Path | None =
     """
     if hub is not None and not hub.is_dir():
         raise ExperimentError(f"--hub {hub}: no such folder; a mirror holds models/<hub id> and datasets/<hub id>")
+    check_inputs(experiment, hub)
     folder = results.resolve() / experiment.name
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
@@ -49,6 +51,20 @@ def run(experiment: Experiment, *, results: Path, cores: int, hub: Path | None =
     if status:
         raise _failure(folder / "logs", started)
     return Results(folder, experiment)
+
+
+def check_inputs(experiment: Experiment, hub: Path | None) -> None:
+    """Raise DataError or ModelError for a data set or model of the Hub that cannot be had, before anything is run."""
+    for task in filter(lambda task: task.splits, map(experiment.task, experiment.tasks)):
+        for split in SPLITS:
+            load_examples(task, split, hub=hub, limit=1)
+    specs = [experiment.model(name) for name in experiment.models]
+    hub_ids = sorted({spec.hub or spec.tokenizer for spec in specs} - {None})
+    if hub_ids:
+        from trusteq.models.classifier import load_config
+
+        for hub_id in hub_ids:
+            load_config(hub_id, hub=hub)
 
 
 def _snakemake(folder: Path, *options: str, environment: dict, quiet: bool = False) -> int:

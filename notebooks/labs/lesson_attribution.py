@@ -49,7 +49,7 @@ plt.style.use(figures.STYLE)
 # texts with words left out:
 #
 # - **LIME** leaves out random words, many times, and fits a straight line: probability against which words are there.
-#   The slopes are the weights.
+#   The slopes are the weights. As in the paper it keeps 20 words; any others get weight 0.
 # - **SHAP** shares the probability out among the words, as one shares a gain among players: by what each adds when it
 #   joins, averaged over orders of joining.
 #
@@ -71,7 +71,8 @@ n_words = a[a["label"] == a["id"].map(label)].groupby("id", sort=False).size()
 example = (n_words > k).idxmax()
 words = a[(a["id"] == example) & (a["label"] == label[example])].reset_index(drop=True)
 texts = words.groupby("segment")["word"].agg(" ".join)
-Markdown(f"{example}, labelled **{label[example]}**, without its punctuation:\n\n> " + "<br>".join(texts))
+heading = f"{example}, labelled **{label[example]}**, without its punctuation:"
+Markdown(heading + "\n\n> " + "<br>".join(texts))
 
 # %%
 words["size"] = words["weight"].abs()
@@ -91,7 +92,7 @@ ax.barh(words.index, words["weight"], color=colour)
 ax.axhline(words["segment"].eq(0).sum() - 0.5, color=figures.GREY, linestyle="--")
 ax.set_yticks(words.index, words["word"] + np.where(words["rank"] <= k, " ★", ""))
 ax.grid(axis="y", visible=False)
-ax.invert_yaxis()
+ax.set_ylim(len(words), -1)
 ax.set(xlabel=f"weight for {label[example]}", title=f"{titles[large]}, {methods[0]}");
 
 # %% tags=["hide-input"]
@@ -113,7 +114,7 @@ Markdown(
 top_a = alignment.top_features(a, k=k, label=label)[example]
 top_b = alignment.top_features(b, k=k, label=label)[example]
 word_at = words.set_index(["segment", "position"])["word"]
-print(*(f"{word_at[place]} {place}" for place in sorted(top_a)), sep=", ")
+Markdown(", ".join(f"{word_at[place]} {place}" for place in sorted(top_a)))
 
 # %% [markdown]
 # ```{exercise} Why a set?
@@ -189,8 +190,8 @@ sets = [frozenset(rng.choice(n, size, replace=False).tolist()) for _ in range(10
 drawn = [alignment.jaccard(*pair) for pair in zip(sets[::2], sets[1::2], strict=True)]
 exact = alignment.chance_jaccard(n, k)
 Markdown(
-    f"{len(drawn)} pairs of sets of {size} from {n} words: mean Jaccard {np.mean(drawn):.4f}. "
-    f"Exact value: {exact:.4f}."
+    f"{len(drawn)} pairs of sets of {size} from {n} words: "
+    f"mean Jaccard {np.mean(drawn):.4f}. Exact value: {exact:.4f}."
 )
 
 # %% [markdown]
@@ -300,8 +301,9 @@ Markdown(
 pro_a = a.assign(weight=a["weight"].clip(lower=0))
 pro_b = b.assign(weight=b["weight"].clip(lower=0))
 signed = align(pro_a, pro_b, k=3, label=label)
-compared = {"absolute": by_k[3].mean, "positive": signed.mean, "chance": signed.chance}
-tables.show(pd.DataFrame([compared]), caption="Mean Jaccard at k = 3")
+kinds = ["absolute weights", "positive weights", "chance"]
+means = [by_k[3].mean, signed.mean, signed.chance]
+tables.show(pd.DataFrame({"sets_by": kinds, "jaccard": means}), caption="At k = 3")
 
 # %% [markdown]
 # ```{solution-end}

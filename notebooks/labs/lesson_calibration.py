@@ -266,7 +266,8 @@ for ax, (name, values) in zip(axes, null.items(), strict=True):
     ax.axvline(ece[name], color="0.2", label="ECE of this run")
     ax.set(title=titles[name], xlabel="ECE of the simulated sets", xlim=(0, None))
 axes[0].set_ylabel("simulated test sets")
-axes[0].legend();
+line = axes[0].get_legend_handles_labels()
+axes[0].figure.legend(*line, loc="outside upper center");
 
 # %% tags=["hide-input"]
 for name, values in null.items():

@@ -55,7 +55,9 @@ def test_rows_are_distributions_in_double_precision(classifier):
 def test_pairs_and_single_texts_as_by_the_library(classifier, folder):
     pairs, singles = classifier.predict_proba(FIRSTS, SECONDS), classifier.predict_proba(FIRSTS)
     for row, pair in enumerate(PAIRS):
-        np.testing.assert_allclose(pairs[row], reference(folder, *pair), rtol=0, atol=1e-6)
+        # Of one pair alone the library takes an empty second text for none; in a list it does not.
+        if pair[1]:
+            np.testing.assert_allclose(pairs[row], reference(folder, *pair), rtol=0, atol=1e-6)
         np.testing.assert_allclose(singles[row], reference(folder, pair[0]), rtol=0, atol=1e-6)
     assert np.abs(pairs - singles).max() > 0.01
 
@@ -88,7 +90,7 @@ def test_no_texts_give_no_rows(classifier):
 
 
 def test_longer_texts_are_cut_at_the_maximum_length(classifier):
-    words = "man woman dog reads runs sleeps eats park house good bad very not".split() * 5
+    words = ("man woman dog reads runs sleeps eats park house good bad very not " * 5).split()
     assert classifier.max_length == 32
     cut, whole = " ".join(words[:30]), " ".join(words)
     np.testing.assert_allclose(
@@ -166,15 +168,15 @@ BROKEN = {
     "no head": (weights(lambda state: state.pop("classifier.weight")), "1 weights missing, first 'classifier.weight'"),
     "no layer": (weights(lambda state: [state.pop(k) for k in list(state) if "layer.1." in k]), "16 weights missing"),
     "extra": (weights(lambda state: state.update(extra=torch.ones(1))), "1 weights left over, first 'extra'"),
-    "other shape": (weights(lambda state: state.update({"classifier.bias": torch.ones(2)})), ""),
+    "other shape": (weights(lambda state: state.update({"classifier.bias": torch.ones(2)})), "of another shape"),
     "no names": (config(id2label=None), "no class names; put them into id2label"),
-    "names from 1": (config(id2label={"1": "no", "2": "yes", "3": "maybe"}), "id2label"),
-    "too few names": (config(id2label={"0": "no", "1": "yes"}), ""),
+    "names from 1": (config(id2label={"1": "no", "2": "yes", "3": "maybe"}), "no class names"),
+    "too few names": (config(id2label={"0": "no", "1": "yes"}), "of another shape"),
     "no kind": (config(model_type="none"), "none"),
     "not json": (lambda folder: (folder / "config.json").write_text("{"), "config.json"),
     "no config": (lambda folder: (folder / "config.json").unlink(), "config.json"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors"),
-    "cut weights": (truncate, ""),
+    "cut weights": (truncate, "header"),
     "no tokenizer": (lambda folder: [file.unlink() for file in folder.glob("tokenizer*")], "tokenizer"),
 }
 

@@ -1,5 +1,7 @@
 """Examples from the Hugging Face Hub, or from a plain mirror of it, through `datasets`."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -35,8 +37,9 @@ def _load(source: Source, hub: str | Path | None):
     folder = Path(hub or ".", "datasets", source.dataset)
     is_local = hub is not None and folder.is_dir()
     try:
-        return datasets.load_dataset(str(folder) if is_local else source.dataset, source.config, split=source.split)
-    except (ValueError, datasets.exceptions.DatasetsError) as error:
+        with quiet_hub():
+            return datasets.load_dataset(str(folder) if is_local else source.dataset, source.config, split=source.split)
+    except (ValueError, datasets.exceptions.DatasetsError, datasets.data_files.EmptyDatasetError) as error:
         # A file that cannot be read, or holds no rows, ends as DatasetGenerationError, which says less than its cause.
         told = error.__cause__ if isinstance(error, datasets.exceptions.DatasetGenerationError) else error
         message = str(told).strip().split("\n")[0]
@@ -50,6 +53,19 @@ def _load(source: Source, hub: str | Path | None):
         ) from None
 
 
+@contextlib.contextmanager
+def quiet_hub() -> Iterator[None]:
+    """Keep the Hub's client from logging every retry, of which our own error tells the outcome."""
+    from huggingface_hub.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
 def _check(frame: pd.DataFrame, source: Source, task: Task) -> None:
     if frame.empty:
         raise DataError(f"{_name(source)}: no rows")
@@ -59,6 +75,9 @@ def _check(frame: pd.DataFrame, source: Source, task: Task) -> None:
         raise DataError(
             f"{_name(source)}: row {row}: label {frame['label'][row]} is not an index into {list(task.labels)}"
         )
+    for name in task.columns.keys() - {"label"}:
+        if frame[name].isna().any():
+            raise DataError(f"{_name(source)}: row {frame[name].isna().idxmax()}: no text in column {task.columns[name]!r}")
 
 
 def _name(source: Source) -> str:

@@ -11,11 +11,16 @@ import numpy as np
 import torch
 import transformers
 from huggingface_hub.errors import LocalEntryNotFoundError
+from safetensors import SafetensorError
 
 from trusteq.errors import ModelError
+from trusteq.examples.hub import quiet_hub
 from trusteq.models.heads import FirstTokenClassifier
 
 BATCH_SIZE = 128
+# Weights that do not fit go into the report that `check_weights` reads, instead of into an error that names none.
+# Checkpoints may be stored in half precision; we compute in single precision.
+LOADING = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,10 @@ class Classifier:
     def predict_proba(self, text_a: Sequence[str], text_b: Sequence[str | None] | None = None) -> np.ndarray:
         """Return class probabilities, float64 of shape (n, C), rows summing to 1.
 
-        text_b: the second texts of pairs; None, or all None, for single texts. An empty second text is still a pair.
+        text_b: the second texts of pairs; None, or all missing, for single texts. An empty second text is still a pair.
         """
         firsts = list(text_a)
-        seconds = None if text_b is None or all(text is None for text in text_b) else list(text_b)
+        seconds = None if text_b is None or not any(isinstance(text, str) for text in text_b) else list(text_b)
         if not firsts:
             return np.empty((0, len(self.labels)))
         tokens = self.tokenizer(firsts, seconds, truncation=True, max_length=self.max_length)
@@ -72,12 +77,18 @@ def load_classifier(path_or_hub_id: str | Path, *, hub: str | Path | None = None
     source = locate(path_or_hub_id, hub)
     with loading(path_or_hub_id):
         config = transformers.AutoConfig.from_pretrained(source)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+        labels = _class_names(path_or_hub_id, config)
+        tokenizer = load_tokenizer(path_or_hub_id, source)
         kind = transformers.AutoModelForSequenceClassification if is_standard(config) else FirstTokenClassifier
-        model, report = kind.from_pretrained(source, config=config, dtype=torch.float32, output_loading_info=True)
+        model, report = kind.from_pretrained(source, config=config, **LOADING)
     check_weights(path_or_hub_id, report)
-    labels = _class_names(path_or_hub_id, config)
     return as_classifier(model, tokenizer, labels, device=device)
+
+
+def load_config(hub_id: str, *, hub: str | Path | None = None) -> transformers.PretrainedConfig:
+    """Return the configuration of a model of the Hub or its mirror; raise ModelError if it cannot be had."""
+    with loading(hub_id):
+        return transformers.AutoConfig.from_pretrained(locate(hub_id, hub))
 
 
 def as_classifier(model, tokenizer, labels: Sequence[str], *, device: str = "auto") -> Classifier:
@@ -106,12 +117,14 @@ def locate(path_or_hub_id: str | Path, hub: str | Path | None = None) -> str:
 
 @contextlib.contextmanager
 def loading(name: str | Path) -> Iterator[None]:
-    """Turn the library's errors on loading `name` into one ModelError, and its report on keys over to `check_weights`."""
-    verbosity = transformers.logging.get_verbosity()
+    """Turn the library's errors on loading `name` into one ModelError; its reports and progress bars are not shown."""
+    verbosity, bar = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     try:
-        yield
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        with quiet_hub():
+            yield
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         if isinstance(error.__cause__, LocalEntryNotFoundError):
             hint = f"the Hub cannot be reached; name a mirror that holds models/{name} with --hub DIR"
         else:
@@ -119,6 +132,17 @@ def loading(name: str | Path) -> Iterator[None]:
         raise ModelError(f"model {name}: {hint}") from None
     finally:
         transformers.logging.set_verbosity(verbosity)
+        if bar:
+            transformers.logging.enable_progress_bar()
+
+
+def load_tokenizer(name: str | Path, source: str) -> transformers.PreTrainedTokenizerBase:
+    """Return the tokenizer at `source`; raise ModelError if there is none."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+    # Without its files the library makes one that knows special tokens alone, and every word is unknown.
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise ModelError(f"model {name}: no tokenizer; save it beside the weights with save_pretrained")
+    return tokenizer
 
 
 def check_weights(name: str | Path, report: dict, *, new_ok=(), unused_ok=()) -> None:
@@ -141,7 +165,7 @@ def check_weights(name: str | Path, report: dict, *, new_ok=(), unused_ok=()) ->
 
 
 def _class_names(name: str | Path, config: transformers.PretrainedConfig) -> tuple[str, ...]:
-    labels = tuple(config.id2label[index] for index in range(config.num_labels))
-    if any(label == f"LABEL_{index}" for index, label in enumerate(labels)):
+    labels = tuple(config.id2label.get(index) for index in range(config.num_labels))
+    if None in labels or any(label == f"LABEL_{index}" for index, label in enumerate(labels)):
         raise ModelError(f"model {name}: no class names; put them into id2label of its config.json, as {json.dumps({0: '...'})}")
     return labels

@@ -16,7 +16,7 @@ from trusteq import store
 from trusteq.errors import DataError
 from trusteq.examples.synthetic import vocabulary
 from trusteq.experiment import Recipe
-from trusteq.models.classifier import Classifier, as_classifier, check_weights, loading, locate
+from trusteq.models.classifier import LOADING, Classifier, as_classifier, check_weights, load_tokenizer, loading, locate
 from trusteq.models.heads import FirstTokenClassifier
 from trusteq.registry import ModelSpec
 
@@ -91,10 +91,9 @@ def _pretrained(spec: ModelSpec, head: str, names: dict):
     cut = {} if spec.layers is None else {"num_hidden_layers": spec.layers}
     with loading(spec.hub):
         config = transformers.AutoConfig.from_pretrained(source, **names, **cut)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+        tokenizer = load_tokenizer(spec.hub, source)
         kind = transformers.AutoModelForSequenceClassification if head == "standard" else transformers.AutoModel
-        # Checkpoints may be stored in half precision; training is in single precision.
-        model, report = kind.from_pretrained(source, config=config, dtype=torch.float32, output_loading_info=True)
+        model, report = kind.from_pretrained(source, config=config, **LOADING)
     beyond = () if spec.layers is None else ("layer.",)
     check_weights(spec.hub, report, new_ok=NEW_HEAD_KEYS, unused_ok=PRETRAINING_KEYS + beyond)
     if head == "two-linear":
@@ -118,7 +117,7 @@ def _word_tokenizer() -> transformers.BertTokenizer:
 
 def _hub_tokenizer(hub_id: str):
     with loading(hub_id):
-        return transformers.AutoTokenizer.from_pretrained(locate(hub_id))
+        return load_tokenizer(hub_id, locate(hub_id))
 
 
 def _rows(examples: pd.DataFrame, tokenizer, recipe: Recipe, teacher: Classifier | None = None) -> list[dict]:

@@ -1,0 +1,319 @@
+"""Attributions against closed forms on linear classifiers, and against the libraries themselves.
+
+The classifiers are plain objects: a class's probability is a constant plus a weight for each word that is present.
+"""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.cluster.hierarchy import is_valid_linkage, leaves_list, to_tree
+
+from trusteq.attribution import COLUMNS, METHODS, explain
+from trusteq.attribution.perturb import Perturbed
+from trusteq.attribution.shap import _clustering
+from trusteq.errors import DataError, ExperimentError
+from trusteq.statistics import stream_seed
+
+EACH = pytest.mark.parametrize("method", sorted(METHODS))
+
+
+class Linear:
+    """p(yes) = 0.3 + the weights of the words present in their segment, a word counted once a segment; p(no) = the rest.
+
+    weights: (segment, word) -> weight. calls: every pair of texts that was asked about.
+    """
+
+    labels = ("no", "yes")
+
+    def __init__(self, weights=None):
+        self.weights = weights
+        self.calls = []
+
+    def predict_proba(self, text_a, text_b=None):
+        text_b = [None] * len(text_a) if text_b is None else text_b
+        pairs = list(zip(text_a, text_b, strict=True))
+        self.calls += pairs
+        yes = np.array([0.3 + sum(self.weight(0, a) + self.weight(1, b)) for a, b in map(self.words, pairs)])
+        return np.column_stack([1 - yes, yes])
+
+    def words(self, pair):
+        return [sorted(set(re.findall(r"\w+", text or ""))) for text in pair]
+
+    def weight(self, segment, words):
+        return np.array([sum(self.at(segment, word) for word in words)])
+
+    def at(self, segment, word):
+        return self.weights[segment, word] if self.weights else (2 * segment - 1) * len(word) / 1000
+
+
+class Multiplicative(Linear):
+    """Words that interact: the explained weights depend on how words are masked together."""
+
+    def predict_proba(self, text_a, text_b=None):
+        return (lambda p: np.column_stack([1 - p, p]))(super().predict_proba(text_a, text_b)[:, 1] ** 2)
+
+
+def table(*rows):
+    """Examples from (id, text_a, text_b)."""
+    return pd.DataFrame(rows, columns=["id", "text_a", "text_b"])
+
+
+WEIGHTS = {
+    **{(0, word): weight for word, weight in zip("two men play chess".split(), (0.01, 0.08, -0.02, 0.16), strict=True)},  # noqa: SIM905
+    **{(1, word): weight for word, weight in zip("nobody plays chess".split(), (-0.32, 0.04, 0.005), strict=True)},  # noqa: SIM905
+}
+PAIR = ("pair", "Two men, at last, play chess!".replace("Two", "two").replace(", at last,", " --"), "nobody plays: chess?")
+EXAMPLES = table(
+    ("b-1", "two men play chess in the park.", "nobody plays (chess)"),
+    ("a-2", "a dog, a cat; and a bird", "animals"),
+    ("c-3", "rain", "it is raining, isn't it?"),
+    ("d-4", "no second text here", ""),
+)
+
+
+# --- closed forms ---
+
+
+def test_shap_of_a_linear_classifier_is_its_weights():
+    explained = explain(Linear(WEIGHTS), table(PAIR), method="shap", n_samples=500)
+    for row in explained.itertuples():
+        expected = WEIGHTS[row.segment, row.word] * {"yes": 1, "no": -1}[row.label]
+        assert row.weight == pytest.approx(expected, abs=1e-12)
+
+
+def test_shap_adds_up_to_what_the_words_change():
+    classifier = Multiplicative()
+    explained = explain(classifier, EXAMPLES, method="shap", n_samples=500)
+    for id, rows in explained.groupby("id"):
+        example = Perturbed(classifier, *EXAMPLES.set_index("id").loc[id])
+        whole, empty = example.predict_proba(np.outer([1, 0], np.ones(example.n_words)))
+        sums = rows.groupby("label")["weight"].sum()[list(classifier.labels)]
+        np.testing.assert_allclose(sums, whole - empty, rtol=0, atol=1e-12)
+
+
+def test_lime_ranks_the_words_of_a_linear_classifier():
+    explained = explain(Linear(WEIGHTS), table(PAIR), method="lime", n_samples=2000)
+    yes = explained[explained["label"] == "yes"].sort_values("weight")
+    assert list(zip(yes["segment"], yes["word"], strict=True)) == sorted(WEIGHTS, key=WEIGHTS.get)
+    # Ridge regression shrinks; far from nothing, far from a factor.
+    expected = [WEIGHTS[key] for key in zip(yes["segment"], yes["word"], strict=True)]
+    np.testing.assert_allclose(yes["weight"], expected, rtol=0.1, atol=0.005)
+
+
+@pytest.mark.parametrize("n_words", [7, 25])
+def test_lime_is_the_library_itself_on_a_text_of_distinct_words(n_words):
+    from lime.lime_text import LimeTextExplainer
+
+    text = " ".join(f"w{number:02}" for number in range(n_words))
+    classifier = Linear({(0, f"w{number:02}"): np.sin(number) / 50 for number in range(n_words)})
+    explained = explain(classifier, table(("x", text, None)), method="lime", n_samples=300, seed=7)
+    random_state = np.random.RandomState(stream_seed(7, "lime", "x"))
+    reference = LimeTextExplainer(random_state=random_state).explain_instance(
+        text, classifier.predict_proba, labels=(0, 1), num_features=20, num_samples=300
+    )
+    for index, label in enumerate(classifier.labels):
+        rows = explained[explained["label"] == label]
+        weights = dict(zip(rows["word"], rows["weight"], strict=True))
+        assert {word: weight for word, weight in weights.items() if weight} == dict(reference.as_list(label=index))
+        assert len(rows) == n_words and (rows["weight"] != 0).sum() == min(n_words, 20)
+
+
+@EACH
+def test_an_example_of_one_word(method):
+    explained = explain(Linear({(0, "chess"): 0.2}), table(("x", "chess!", None)), method=method, n_samples=100)
+    assert list(explained["word"]) == ["chess", "chess"]
+    no, yes = explained["weight"]
+    assert (no, yes) == pytest.approx((-0.2, 0.2), abs=1e-12 if method == "shap" else 0.02)
+
+
+@EACH
+def test_equal_words_at_different_places_are_different_features(method):
+    explained = explain(Linear(), table(("x", "chess and chess", "chess")), method=method, n_samples=500)
+    yes = explained[explained["label"] == "yes"]
+    assert list(zip(yes["segment"], yes["position"], yes["word"], strict=True)) == [
+        (0, 0, "chess"),
+        (0, 1, "and"),
+        (0, 2, "chess"),
+        (1, 0, "chess"),
+    ]
+    # Either copy in the first text does; the one in the second text acts the other way.
+    first, _, third, second_text = yes["weight"]
+    assert first < 0 and third < 0 < second_text
+
+
+@EACH
+def test_smallest_budget(method):
+    explained = explain(Linear(), EXAMPLES, method=method, n_samples=2)
+    assert np.isfinite(explained["weight"]).all()
+
+
+# --- what the classifier is asked ---
+
+
+@EACH
+def test_words_are_deleted_inside_their_segment_and_punctuation_stays(method):
+    classifier = Linear(WEIGHTS)
+    explain(classifier, table(PAIR), method=method, n_samples=200)
+    assert len(set(classifier.calls)) > 20
+    for call in classifier.calls:
+        for asked, given in zip(call, PAIR[1:], strict=True):
+            kept = set(re.findall(r"\w+", asked))
+            expected = re.sub(r"\w+", lambda match, kept=kept: match[0] * (match[0] in kept), given)
+            assert asked.split() == expected.split()
+    # Every word of both texts is masked in some call, and both texts can become empty but for their punctuation.
+    assert {len(re.findall(r"\w+", a)) for a, _ in classifier.calls} == set(range(5))
+    assert {len(re.findall(r"\w+", b)) for _, b in classifier.calls} == set(range(4))
+
+
+@EACH
+@pytest.mark.parametrize(
+    ("missing", "kind"), [(None, type(None)), (float("nan"), type(None)), ("", str), ("?!", str)]
+)
+def test_the_second_text_stays_what_it_was(method, missing, kind):
+    classifier = Linear()
+    explained = explain(classifier, table(("x", "two men play", missing)), method=method, n_samples=50)
+    assert {type(second) for _, second in classifier.calls} == {kind}
+    if kind is str:
+        assert {second for _, second in classifier.calls} == {missing}
+    assert set(explained["segment"]) == {0}
+
+
+@EACH
+def test_words_in_the_second_text_alone(method):
+    classifier = Linear()
+    explained = explain(classifier, table(("x", "?!", "two men play")), method=method, n_samples=50)
+    assert set(explained["segment"]) == {1}
+    assert {first for first, _ in classifier.calls} == {"?!"}
+
+
+# --- neither order nor company ---
+
+
+@EACH
+def test_order_and_company_change_no_bit(method):
+    def explained(examples):
+        return explain(Multiplicative(), examples, method=method, n_samples=60, seed=3)
+
+    whole = explained(EXAMPLES)
+    shuffled = explained(EXAMPLES.iloc[[2, 0, 3, 1]])
+    for id in EXAMPLES["id"]:
+        expected = whole[whole["id"] == id].reset_index(drop=True)
+        pd.testing.assert_frame_equal(shuffled[shuffled["id"] == id].reset_index(drop=True), expected, check_exact=True)
+        pd.testing.assert_frame_equal(explained(EXAMPLES[EXAMPLES["id"] == id]), expected, check_exact=True)
+    assert list(shuffled["id"].unique()) == ["c-3", "b-1", "d-4", "a-2"]
+
+
+def test_the_seed_moves_lime_and_not_shap():
+    lime, shap = (
+        [explain(Multiplicative(), EXAMPLES, method=method, n_samples=60, seed=seed)["weight"] for seed in (0, 0, 1)]
+        for method in ("lime", "shap")
+    )
+    assert lime[0].equals(lime[1]) and not lime[0].equals(lime[2])
+    assert shap[0].equals(shap[1]) and shap[0].equals(shap[2])
+
+
+def test_two_examples_alike_have_streams_of_their_own():
+    twins = table(("x", "two men play", "nobody plays"), ("y", "two men play", "nobody plays"))
+    weights = explain(Multiplicative(), twins, method="lime", n_samples=60).groupby("id")["weight"].apply(list)
+    assert weights["x"] != weights["y"]
+
+
+@EACH
+def test_the_examples_are_left_alone(method):
+    examples = EXAMPLES.copy(deep=True)
+    explain(Linear(), examples, method=method, n_samples=20)
+    pd.testing.assert_frame_equal(examples, EXAMPLES)
+
+
+# --- the table ---
+
+
+@EACH
+def test_columns_types_and_rows(method):
+    explained = explain(Linear(), EXAMPLES, method=method, n_samples=50)
+    check_types(explained)
+    assert list(explained.index) == list(range(len(explained)))
+    assert not explained.duplicated(["id", "segment", "position", "label"]).any()
+    for row in EXAMPLES.itertuples():
+        for segment, text in enumerate((row.text_a, row.text_b)):
+            for label in Linear.labels:
+                rows = explained.query("id == @row.id and segment == @segment and label == @label")
+                assert list(rows["word"]) == re.findall(r"\w+", text)
+                assert list(rows["position"]) == list(range(len(rows)))
+
+
+def check_types(explained):
+    assert list(explained) == list(COLUMNS) == ["id", "segment", "position", "word", "label", "weight"]
+    assert explained["weight"].dtype == np.float64
+    for column in ("segment", "position"):
+        assert np.issubdtype(explained[column].dtype, np.integer)
+    for column in ("id", "word", "label"):
+        assert pd.api.types.is_string_dtype(explained[column])
+
+
+@EACH
+def test_an_example_without_words_is_skipped_with_its_reason(method):
+    examples = pd.concat([EXAMPLES, table(("empty", "", None), ("marks", "?!", "..."))])
+    explained = explain(Linear(), examples, method=method, n_samples=20)
+    assert explained.attrs["skipped"] == {"empty": "no words", "marks": "no words"}
+    assert set(explained["id"]) | set(explained.attrs["skipped"]) == set(examples["id"])
+    assert explained["id"].nunique() + len(explained.attrs["skipped"]) == len(examples)
+
+
+@EACH
+def test_nothing_to_explain_gives_an_empty_table_of_the_same_kind(method):
+    explained = explain(Linear(), table(("marks", "?!", None)), method=method)
+    assert explained.empty and explained.attrs["skipped"] == {"marks": "no words"}
+    check_types(explained)
+    assert explain(Linear(), EXAMPLES.head(0), method=method).attrs["skipped"] == {}
+
+
+# --- errors ---
+
+
+def test_unknown_method():
+    with pytest.raises(ExperimentError, match=r"^unknown method 'shapp'; did you mean 'shap'\? known: lime, shap$"):
+        explain(Linear(), EXAMPLES, method="shapp")
+
+
+@pytest.mark.parametrize("n_samples", [1, 0, -5])
+def test_too_small_a_budget(n_samples):
+    with pytest.raises(ExperimentError, match=f"^n_samples={n_samples}: a method needs at least 2 forward passes$"):
+        explain(Linear(), EXAMPLES, n_samples=n_samples)
+
+
+def test_repeated_ids():
+    with pytest.raises(DataError, match="^id 'b-1' occurs twice; ids must be unique$"):
+        explain(Linear(), pd.concat([EXAMPLES, EXAMPLES.head(1)]))
+
+
+# --- shap's tree ---
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("two men play chess in the park", "nobody plays"), ("a b c", "d e f g"), ("a", "b"), ("a b", "c"), ("a", "b c d")],
+)
+def test_the_tree_joins_the_two_segments_at_its_root(first, second):
+    segments = first.split(), second.split()
+    linkage = _clustering(segments)
+    n = sum(map(len, segments))
+    assert is_valid_linkage(linkage)
+    # Words that are neighbours in the text are neighbours in the tree.
+    assert list(leaves_list(linkage)) == list(range(n))
+    root = to_tree(linkage)
+    assert root.get_left().pre_order() == list(range(len(segments[0])))
+    assert root.get_right().pre_order() == list(range(len(segments[0]), n))
+    np.testing.assert_allclose(linkage[:, 2], linkage[:, 3] / n)
+
+
+def test_the_tree_of_one_segment_is_the_librarys():
+    from shap.maskers._text import partition_tree
+
+    segment = "two men play chess in the park".split()  # noqa: SIM905
+    linkage = _clustering((segment, []))
+    assert is_valid_linkage(linkage)
+    assert np.array_equal(linkage[:, :2], partition_tree(segment, [])[:, :2])
+    assert np.array_equal(linkage, _clustering(([], segment)))

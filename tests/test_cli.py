@@ -1,0 +1,174 @@
+"""The command line as a user meets it: in a process of its own, from another folder, uninstalled."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import yaml
+
+from trusteq import store
+from trusteq.experiment import ROOT
+
+EXPERIMENT = {
+    "name": "small",
+    "title": "Small",
+    "tasks": ["demo-nli"],
+    "models": ["demo-tiny"],
+    "methods": {"lime": {"n_samples": 10}},
+}
+HEAVY = ("torch", "pandas", "numpy", "sklearn", "scipy", "datasets", "transformers", "matplotlib", "papermill", "snakemake")
+
+
+@pytest.fixture
+def trusteq(tmp_path):
+    """Call `python -m trusteq` in a folder outside the checkout; return the finished process."""
+
+    def trusteq(*arguments):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TRUSTEQ_")}
+        environment |= {"PYTHONPATH": str(ROOT), "COLUMNS": "100", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
+        command = [sys.executable, "-m", "trusteq", *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    return trusteq
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """Write EXPERIMENT with some keys replaced to a file."""
+
+    def experiment(**changes):
+        file = tmp_path / "small.yaml"
+        file.write_text(yaml.safe_dump(EXPERIMENT | changes), encoding="utf-8")
+        return file
+
+    return experiment
+
+
+def refused(done, *parts):
+    """Assert exit code 2, nothing on stdout, and one line on stderr that holds every part."""
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("trusteq error: ")
+    for part in parts:
+        assert str(part) in done.stderr
+
+
+def test_help_names_every_command(trusteq):
+    done = trusteq("--help")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for command in ("run", "book", "execute", "explain", "verify"):
+        assert f" {command} " in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]])
+def test_help_imports_nothing_heavy(arguments, tmp_path):
+    code = "\n".join(
+        [
+            "import atexit, json, sys",
+            "atexit.register(lambda: print('\\n' + json.dumps(sorted(sys.modules)), file=sys.stdout))",
+            f"sys.argv = ['trusteq', *{arguments!r}]",
+            "from trusteq.cli import main",
+            "main()",
+        ]
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    assert "trusteq.cli" in loaded
+    assert not loaded & set(HEAVY)
+
+
+def test_importing_the_package_imports_nothing_heavy(tmp_path):
+    code = "import sys, trusteq; print(dir(trusteq)); print(*sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert "'load_examples'" in done.stdout
+    assert not set(done.stdout.split()) & set(HEAVY)
+
+
+def test_without_a_command_the_help_is_shown(trusteq):
+    done = trusteq()
+    assert done.returncode == 2
+    assert "Usage" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["rnu", "demo"], "No such command 'rnu'"),
+        (["run", "demo", "--core", "2"], "No such option: --core"),
+        (["run"], "Missing argument"),
+        (["run", "demo", "--limit", "0"], "--limit"),
+        (["run", "demo", "--limit", "many"], "--limit"),
+        (["run", "dmeo"], "did you mean 'demo'?"),
+        (["run", "nowhere/small.yaml"], "no experiment file 'nowhere/small.yaml'"),
+    ],
+)
+def test_bad_arguments(trusteq, tmp_path, arguments, part):
+    refused(trusteq(*arguments, *(["--results", "results"] if arguments[0] == "run" and len(arguments) > 1 else [])), part)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"tasks": ["demo-nil"]}, "unknown task 'demo-nil'; did you mean 'demo-nli'?"),
+        ({"models": ["demo-tinny"]}, "unknown model 'demo-tinny'; did you mean 'demo-tiny'?"),
+        ({"methods": {"lmie": {"n_samples": 10}}}, "unknown method 'lmie'; did you mean 'lime'?"),
+        ({"recpie": {}}, "unknown key 'recpie'; did you mean 'recipe'?"),
+        ({"recipe": {"epcohs": 1}}, "unknown key 'epcohs'; did you mean 'epochs'?"),
+        ({"tasks": [{"demo-nli": {}}]}, "tasks: "),
+    ],
+)
+def test_a_bad_experiment_leaves_nothing(trusteq, experiment, tmp_path, changes, part):
+    file = experiment(**changes)
+    refused(trusteq("run", file, "--results", "results"), file, part)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["small.yaml"]
+
+
+def test_a_mirror_that_is_not_there(trusteq, experiment, tmp_path):
+    refused(trusteq("run", experiment(), "--hub", "nowhere", "--results", "results"), "--hub nowhere: no such folder")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["small.yaml"]
+
+
+def test_an_unknown_notebook_parameter(trusteq, tmp_path):
+    notebook = ROOT / "notebooks" / "01_finetune.py"
+    refused(trusteq("execute", notebook, "out/a.ipynb", "-p", "modle=demo-tiny"), notebook, "did you mean 'model'?")
+    refused(trusteq("execute", notebook, "out/a.ipynb", "-p", "model"), "expected NAME=VALUE")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_book_needs_the_results_of_one_run(trusteq, tmp_path):
+    refused(trusteq("book", "--results", "nowhere"), tmp_path / "nowhere", "runs found in it: none")
+
+
+def test_verify_says_what_was_checked_and_what_differs(trusteq, tmp_path):
+    refused(trusteq("verify", "nowhere"), "nowhere", "no manifest")
+    for name in ("a", "b"):
+        store.write_table(pd.DataFrame({"x": [1]}), tmp_path / "tables" / f"{name}.parquet")
+    done = trusteq("verify", "tables")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2 manifests, all artefacts as written\n", "")
+    (tmp_path / "tables" / "b.parquet").write_bytes(b"x")
+    refused(trusteq("verify", "tables"), "b.parquet: differs from its manifest")
+
+
+def test_another_failure_is_not_taken_for_a_verdict(trusteq, tmp_path):
+    (tmp_path / "taken").touch()  # a file where a folder is needed
+    notebook = ROOT / "notebooks" / "01_finetune.py"
+    done = trusteq("execute", notebook, "taken/out.ipynb")
+    assert done.returncode == 4
+    assert done.stderr.startswith("trusteq failed: ")
+
+
+@pytest.mark.parametrize("error", ["KeyError('x')", "RuntimeError('x')"])
+def test_no_exception_ends_with_the_code_of_a_verdict(error, tmp_path):
+    code = f"import trusteq.cli as cli\n@cli.app.command()\ndef boom():\n    raise {error}\ncli.main()"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code, "boom"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 4, done.stderr
