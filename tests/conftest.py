@@ -10,8 +10,8 @@ def tiny_bert(tmp_path_factory):
     import transformers
 
     torch.set_num_threads(1)
-    text = "[PAD] [UNK] [CLS] [SEP] [MASK] . , ? ! a the man woman dog reads runs sleeps eats in park house good bad very not"
-    vocabulary = text.split()
+    words = "a the man woman dog reads runs sleeps eats in park house good bad very not"
+    vocabulary = f"[PAD] [UNK] [CLS] [SEP] [MASK] . , ? ! {words}".split()
     sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 64}
 
     def write(kind, *, labels=("no", "yes", "maybe"), layers=2, model_max_length=32, seed=0):

@@ -1,6 +1,5 @@
 """The command line as a user meets it: in a process of its own, from another folder, uninstalled."""
 
-import json
 import os
 import subprocess
 import sys
@@ -19,20 +18,37 @@ EXPERIMENT = {
     "models": ["demo-tiny"],
     "methods": {"lime": {"n_samples": 10}},
 }
-HEAVY = ("torch", "pandas", "numpy", "sklearn", "scipy", "datasets", "transformers", "matplotlib", "papermill", "snakemake")
+HEAVY = (
+    "torch",
+    "pandas",
+    "numpy",
+    "sklearn",
+    "scipy",
+    "datasets",
+    "transformers",
+    "matplotlib",
+    "papermill",
+    "snakemake",
+)
 
 
 @pytest.fixture
-def trusteq(tmp_path):
-    """Call `python -m trusteq` in a folder outside the checkout; return the finished process."""
+def python(tmp_path):
+    """Run Python code in a folder outside the checkout, the package on PYTHONPATH alone; return the finished process."""
 
-    def trusteq(*arguments):
+    def python(code, *arguments):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TRUSTEQ_")}
         environment |= {"PYTHONPATH": str(ROOT), "COLUMNS": "100", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
-        command = [sys.executable, "-m", "trusteq", *map(str, arguments)]
+        command = [sys.executable, "-c", code, *map(str, arguments)]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
-    return trusteq
+    return python
+
+
+@pytest.fixture
+def trusteq(python):
+    """Call what `python -m trusteq` calls; return the finished process."""
+    return lambda *arguments: python("import runpy; runpy.run_module('trusteq', run_name='__main__')", *arguments)
 
 
 @pytest.fixture
@@ -66,27 +82,17 @@ def test_help_names_every_command(trusteq):
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]])
-def test_help_imports_nothing_heavy(arguments, tmp_path):
-    code = "\n".join(
-        [
-            "import atexit, json, sys",
-            "atexit.register(lambda: print('\\n' + json.dumps(sorted(sys.modules)), file=sys.stdout))",
-            f"sys.argv = ['trusteq', *{arguments!r}]",
-            "from trusteq.cli import main",
-            "main()",
-        ]
-    )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+def test_help_imports_nothing_heavy(python, arguments):
+    code = f"import atexit, sys; atexit.register(lambda: print(*sys.modules)); sys.argv = ['trusteq', *{arguments}]"
+    done = python(f"{code}\nfrom trusteq.cli import main\nmain()")
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.splitlines()[-1].split())
     assert "trusteq.cli" in loaded
     assert not loaded & set(HEAVY)
 
 
-def test_importing_the_package_imports_nothing_heavy(tmp_path):
-    code = "import sys, trusteq; print(dir(trusteq)); print(*sys.modules)"
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+def test_importing_the_package_imports_nothing_heavy(python):
+    done = python("import sys, trusteq; print(dir(trusteq)); print(*sys.modules)")
     assert "'load_examples'" in done.stdout
     assert not set(done.stdout.split()) & set(HEAVY)
 
@@ -111,7 +117,7 @@ def test_without_a_command_the_help_is_shown(trusteq):
     ],
 )
 def test_bad_arguments(trusteq, tmp_path, arguments, part):
-    refused(trusteq(*arguments, *(["--results", "results"] if arguments[0] == "run" and len(arguments) > 1 else [])), part)
+    refused(trusteq(*arguments), part)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -167,8 +173,6 @@ def test_another_failure_is_not_taken_for_a_verdict(trusteq, tmp_path):
 
 
 @pytest.mark.parametrize("error", ["KeyError('x')", "RuntimeError('x')"])
-def test_no_exception_ends_with_the_code_of_a_verdict(error, tmp_path):
-    code = f"import trusteq.cli as cli\n@cli.app.command()\ndef boom():\n    raise {error}\ncli.main()"
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code, "boom"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+def test_no_exception_ends_with_the_code_of_a_verdict(python, error):
+    done = python(f"import trusteq.cli as cli\n@cli.app.command()\ndef boom():\n    raise {error}\ncli.main()", "boom")
     assert done.returncode == 4, done.stderr

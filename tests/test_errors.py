@@ -13,7 +13,8 @@ from trusteq.errors import (
 
 
 def test_nearest_names_the_closest_and_all_in_order():
-    assert nearest("demo-nil", ["snli", "demo-pi", "demo-nli"]) == "did you mean 'demo-nli'? known: demo-nli, demo-pi, snli"
+    hint = nearest("demo-nil", ["snli", "demo-pi", "demo-nli"])
+    assert hint == "did you mean 'demo-nli'? known: demo-nli, demo-pi, snli"
 
 
 def test_nearest_does_not_guess_where_nothing_is_close():

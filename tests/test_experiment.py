@@ -76,7 +76,10 @@ def test_the_paper_experiment_is_the_papers_recipe():
         "precision": "fp32",
         "max_length": 512,
     }
-    expected = {"snli": common | {"epochs": 5, "head": "two-linear"}, "qqp": common | {"epochs": 10, "head": "standard"}}
+    expected = {
+        "snli": common | {"epochs": 5, "head": "two-linear"},
+        "qqp": common | {"epochs": 10, "head": "standard"},
+    }
     for task, recipe in expected.items():
         for model in paper.models:
             found = paper.recipe_for(task, model).model_dump()
@@ -84,7 +87,10 @@ def test_the_paper_experiment_is_the_papers_recipe():
     assert paper.seeds == (42,)
     assert paper.k == 10
     assert {task: paper.explained(task) for task in paper.tasks} == {"snli": None, "qqp": 15000}
-    assert {name: method.n_samples for name, method in paper.task_methods("snli").items()} == {"lime": 1000, "shap": 500}
+    assert {name: method.n_samples for name, method in paper.task_methods("snli").items()} == {
+        "lime": 1000,
+        "shap": 500,
+    }
     assert paper.task_methods("qqp")["lime"].n_samples == 100
 
 
@@ -194,7 +200,9 @@ def test_no_such_file():
 
 def test_names_outside_the_experiment_are_refused(load):
     refused(lambda: load().task("snli"), "task 'snli' is not in experiment 'small'", "known: demo-nli, demo-pi")
-    refused(lambda: load().model("demo-medium"), "model 'demo-medium' is not in experiment 'small'", "known: demo-large")
+    refused(
+        lambda: load().model("demo-medium"), "model 'demo-medium' is not in experiment 'small'", "known: demo-large"
+    )
 
 
 def test_every_entry_of_the_registry_loads():

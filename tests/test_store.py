@@ -128,7 +128,11 @@ def test_the_manifest_describes_the_file(table):
 
 
 def test_a_missing_table_names_its_maker(tmp_path):
-    refused(lambda: store.read_table(tmp_path / "a.parquet", made_by="notebook 7"), tmp_path / "a.parquet", "made by notebook 7")
+    refused(
+        lambda: store.read_table(tmp_path / "a.parquet", made_by="notebook 7"),
+        tmp_path / "a.parquet",
+        "made by notebook 7",
+    )
 
 
 def test_a_changed_table_is_refused(table):
@@ -141,7 +145,9 @@ def test_a_table_without_manifest_is_refused(table):
     refused(lambda: store.read_table(table, made_by="notebook 7"), store.manifest_path(table), "not there")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"[]", b"\xff", b'{"files": {"0.parquet": {}}}', b'{"files": [1]}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"{}", b"[]", b"\xff", b'{"files": {"0.parquet": {}}}', b'{"files": [1]}']
+)
 def test_a_damaged_manifest_is_refused(table, content):
     store.manifest_path(table).write_bytes(content)
     refused(lambda: store.read_table(table, made_by="me"), store.manifest_path(table), "not a manifest")
@@ -182,7 +188,9 @@ def test_results_are_where_the_contract_says(run, tmp_path):
 def test_every_table_of_a_run_is_read_back(run):
     places = {
         ("predictions", "demo-nli", "demo-large", 0): lambda: run.predictions("demo-nli", "demo-large", 0),
-        ("attribution", "demo-nli", "demo-large", 0, "lime"): lambda: run.attribution("demo-nli", "demo-large", 0, "lime"),
+        ("attribution", "demo-nli", "demo-large", 0, "lime"): lambda: run.attribution(
+            "demo-nli", "demo-large", 0, "lime"
+        ),
         ("calibration", "demo-nli", 0, "scores"): lambda: run.calibration("demo-nli", 0, "scores"),
         ("comparison", "demo-nli", "alignment"): lambda: run.comparison("demo-nli", "alignment"),
     }

@@ -86,7 +86,7 @@ class Experiment(Entry):
         if not isinstance(value, list):
             return value
         if not all(isinstance(name, str) for name in value):
-            raise ValueError("in a list every entry is a name alone; write 'NAME: {...}' without the dash to change one")
+            raise ValueError("in a list every entry is a name alone; to change one, write 'NAME: {...}' without a dash")
         return {name: {} for name in value}
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from IPython.display import HTML
 
 from trusteq import words
 from trusteq.alignment import PAPER_THRESHOLD, top_features
@@ -172,19 +173,9 @@ def weight_by_rank(explained: Mapping[str, pd.DataFrame], test: pd.DataFrame, la
     return ax
 
 
-class Page:
-    """A piece of HTML that a notebook displays."""
-
-    def __init__(self, markup: str):
-        self.markup = markup
-
-    def _repr_html_(self) -> str:
-        return self.markup
-
-
 def highlights(
     attributions: pd.DataFrame, examples: pd.DataFrame, labels: Sequence[str], *, title: str = "", k: int = 10
-) -> Page:
+) -> HTML:
     """Return the texts with each word coloured by its weight for the gold label and the top `k` framed.
 
     Blue speaks for the label, orange against it; strength is relative to the example's largest weight.
@@ -193,7 +184,7 @@ def highlights(
     shown = attributions[attributions["id"].isin(gold.index)]
     gold = gold[gold.index.isin(shown["id"])]
     if gold.empty:
-        return Page(f"<p>{html.escape(title)}: none of the explained examples belongs here.</p>")
+        return HTML(f"<p>{html.escape(title)}: none of the explained examples belongs here.</p>")
     top = top_features(shown, k=k, label=gold)
     parts = [f"<p><strong>{html.escape(title)}</strong></p>"] if title else []
     for example in examples[examples["id"].isin(gold.index)].itertuples():
@@ -203,7 +194,7 @@ def highlights(
         marked = [_marked(text, segment, weights, top[example.id]) for segment, text in enumerate(texts)]
         heading = f"<small>{html.escape(example.id)}, {html.escape(gold[example.id])}</small>"
         parts.append(f'<p class="tq-example">{heading}<br>{"<br>".join(marked)}</p>')
-    return Page("\n".join(parts))
+    return HTML("\n".join(parts))
 
 
 def _marked(text: str, segment: int, weights: Mapping[tuple[int, int], float], top: frozenset) -> str:

@@ -22,7 +22,6 @@
 # %% tags=["parameters"]
 experiment = "demo"  # a name from experiments/ or a path
 results = None  # folder below which results are kept; None: the checkout's own
-seed = 0
 
 # %%
 import itertools
@@ -36,6 +35,7 @@ from trusteq import Results, align, alignment, figures, load_examples, tables
 from trusteq.statistics import stream
 
 run = Results.of(experiment, results)
+seed = run.experiment.seeds[0]
 task, titles, k = next(iter(run.experiment.tasks)), tables.titles(run), run.experiment.k
 large, small = run.experiment.large, list(run.experiment.models)[-1]
 methods = list(run.experiment.task_methods(task))

@@ -22,7 +22,6 @@
 # %% tags=["parameters"]
 experiment = "demo"  # a name from experiments/ or a path
 results = None  # folder below which results are kept; None: the checkout's own
-seed = 0
 
 # %%
 import matplotlib.pyplot as plt
@@ -34,6 +33,7 @@ from trusteq import Results, calibration, figures, tables
 from trusteq.statistics import stream
 
 run = Results.of(experiment, results)
+seed = run.experiment.seeds[0]
 task = next(iter(run.experiment.tasks))
 large, small = run.experiment.large, list(run.experiment.models)[-1]
 titles, colours = tables.titles(run), figures.colours(run.experiment.models)

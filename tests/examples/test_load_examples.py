@@ -193,12 +193,12 @@ def test_a_split_that_the_data_set_lacks(mirror):
 
 def test_a_config_that_the_data_set_lacks(mirror):
     hub = mirror({"test": PAIRS})
-    refused(lambda: load_examples(task(config="plian"), "test", hub=hub), "owner/pairs", hub, "'plian' not found", "'plain'")
+    refused(lambda: load_examples(task(config="plian"), "test", hub=hub), hub, "'plian' not found", "'plain'")
 
 
 def test_a_missing_column(mirror):
     hub = mirror({"test": PAIRS.rename(columns={"second": "secnd"})})
-    refused(lambda: load_examples(task(), "test", hub=hub), "owner/pairs", "no column 'second'", "did you mean 'secnd'?")
+    refused(lambda: load_examples(task(), "test", hub=hub), "no column 'second'", "did you mean 'secnd'?")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from trusteq.statistics import stream_seed
 # A method takes (perturbed example, n_samples, seed) and returns weights of shape (words, classes).
 METHODS: dict[str, Callable[..., np.ndarray]] = {"lime": lime, "shap": shap}
 
-COLUMNS = ("id", "segment", "position", "word", "label", "weight")
+TYPES = {"id": "str", "segment": "int64", "position": "int64", "word": "str", "label": "str", "weight": "float64"}
+COLUMNS = tuple(TYPES)
 
 
 def explain(
@@ -48,7 +49,7 @@ def explain(
             continue
         weights = METHODS[method](example, n_samples, stream_seed(seed, method, row.id))
         tables.append(_table(row.id, example, weights, classifier.labels))
-    explained = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
+    explained = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS)).astype(TYPES)
     explained.attrs["skipped"] = skipped
     return explained
 

@@ -1,5 +1,8 @@
 """SHAP's partition explainer through its own library, on word positions (Lundberg and Lee, 2017)."""
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 
 from trusteq.attribution.perturb import Perturbed
@@ -17,8 +20,23 @@ def shap(example: Perturbed, n_samples: int, seed: int) -> np.ndarray:
 
     masker = _WordMasker(_clustering(example.words_by_segment))
     explainer = PartitionExplainer(example.predict_proba, masker)
-    values = explainer(np.ones((1, example.n_words), dtype=bool), max_evals=n_samples, silent=True).values
+    with _fixed_ties():
+        values = explainer(np.ones((1, example.n_words), dtype=bool), max_evals=n_samples, silent=True).values
     return np.asarray(values[0], dtype=float)
+
+
+@contextlib.contextmanager
+def _fixed_ties() -> Iterator[None]:
+    """Have the explainer break ties the same way for every example.
+
+    Which of two equally promising branches it follows until the budget is spent it draws from numpy's global stream.
+    """
+    state = np.random.get_state()
+    np.random.seed(0)
+    try:
+        yield
+    finally:
+        np.random.set_state(state)
 
 
 class _WordMasker:
@@ -51,6 +69,6 @@ def _clustering(segments: tuple[list[str], ...]) -> np.ndarray:
         first += len(segment)
     if len(roots) == 2:
         rows.append(np.array([roots[0][0], roots[1][0], 0, n_words]))
-    linkage = np.array(rows)
+    linkage = np.array(rows, dtype=float)
     linkage[:, 2] = linkage[:, 3] / n_words
     return linkage

@@ -77,7 +77,8 @@ def _check(frame: pd.DataFrame, source: Source, task: Task) -> None:
         )
     for name in task.columns.keys() - {"label"}:
         if frame[name].isna().any():
-            raise DataError(f"{_name(source)}: row {frame[name].isna().idxmax()}: no text in column {task.columns[name]!r}")
+            row = frame[name].isna().idxmax()
+            raise DataError(f"{_name(source)}: row {row}: no text in column {task.columns[name]!r}")
 
 
 def _name(source: Source) -> str:

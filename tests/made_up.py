@@ -1,0 +1,76 @@
+"""A run of three models on one task, small enough to check by hand: four test examples, two of them explained."""
+
+import pandas as pd
+
+from trusteq import store
+from trusteq.experiment import Experiment
+from trusteq.registry import validated
+from trusteq.store import Results
+
+TASK = "demo-nli"
+LABELS = ("entailment", "neutral", "contradiction")
+MODELS = ("demo-large", "demo-distilled", "demo-tiny")
+GOLD = [0, 1, 2, 0]
+# The class each model predicts for the four examples, and its confidence in all of them.
+PREDICTED = {
+    "demo-large": ([0, 1, 2, 1], 0.95),
+    "demo-distilled": ([0, 2, 2, 0], 0.75),
+    "demo-tiny": ([0, 1, 0, 1], 0.55),
+}
+# Weights of the four words of test-0 for its gold class: the top two are {0, 1}, {0, 2} and {2, 3}.
+WEIGHTS = {"demo-large": [4, -3, 2, 1], "demo-distilled": [4, 1, 3, 2], "demo-tiny": [1, 2, -3, 4]}
+EXAMPLES = pd.DataFrame(
+    {
+        "id": [f"test-{row}" for row in range(4)],
+        "text_a": ["a <b> & c", "one two", "x", "y"],
+        "text_b": ["d.", "three, four", "z", "z"],
+        "label": GOLD,
+    }
+)
+# What a Jaccard of two random pairs out of four words is on average: 4/6 share one word, 1/6 both.
+CHANCE = 4 / 6 * 1 / 3 + 1 / 6
+
+
+def predictions(model):
+    predicted, confidence = PREDICTED[model]
+    table = pd.DataFrame({"id": EXAMPLES["id"], "label": GOLD})
+    for index, label in enumerate(LABELS):
+        table[label] = [confidence if index == top else (1 - confidence) / 2 for top in predicted]
+    return table
+
+
+def attribution(weights):
+    """Return attributions of test-0, by `weights` for its gold class, and of test-1, where every model agrees."""
+    words = {"test-0": [(0, 0, "a"), (0, 1, "b"), (0, 2, "c"), (1, 0, "d")]}
+    words["test-1"] = [(0, 0, "one"), (0, 1, "two"), (1, 0, "three"), (1, 1, "four")]
+    of_class = {"test-0": ("entailment", weights), "test-1": ("neutral", [4, 3, 2, 1])}
+    rows = [
+        (name, *word, label, float(weight if label == of_class[name][0] else 0))
+        for name in words
+        for label in LABELS
+        for word, weight in zip(words[name], of_class[name][1], strict=True)
+    ]
+    table = pd.DataFrame(rows, columns=["id", "segment", "position", "word", "label", "weight"])
+    table.attrs = {"skipped": {}, "boundary": "safe"}
+    return table
+
+
+def make_run(folder):
+    """Write predictions, attributions and facts of all models; return the results."""
+    values = {"name": "small", "title": "Made up", "tasks": [TASK], "models": list(MODELS), "k": 2}
+    values["methods"] = {"lime": {"n_samples": 10}, "shap": {"n_samples": 10}}
+    run = Results(folder / "small", validated(Experiment, values, where="made up"))
+    for number, model in enumerate(MODELS, start=1):
+        run.write(predictions(model), "predictions", TASK, model, 0)
+        for method in ("lime", "shap"):
+            run.write(attribution(WEIGHTS[model]), "attribution", TASK, model, 0, method)
+        metrics = {
+            "layers": number,
+            "hidden_size": 8 * number,
+            "parameters": 1_500_000 * number,
+            "weights_bytes": 250_000,
+        }
+        metrics |= {"accuracy": 0.5, "test_examples": 4}
+        for name, facts in {"metrics": metrics, "timing": {"inference_seconds": number / 2, "device": "cpu"}}.items():
+            store.write_text(store.to_json(facts), run.model(TASK, model, 0) / f"{name}.json")
+    return run

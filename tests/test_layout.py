@@ -1,0 +1,135 @@
+"""The repository itself: pins that agree, the folders of the design, and the paper's numbers, none of them invented."""
+
+import re
+import subprocess
+import tomllib
+
+import pandas as pd
+import pytest
+import yaml
+
+from trusteq import tables
+from trusteq.experiment import ROOT
+
+FOLDERS = {".ci", "book", "data", "experiments", "notebooks", "tests", "trusteq", "workflow"}
+MODELS = ["BERT-base", "Distil-BERT", "BERT-Medium", "BERT-Mini", "BERT-Tiny"]
+PAIRS = [(a, b) for number, a in enumerate(MODELS) for b in MODELS[number + 1 :]]
+# Table 1 as far as it is held: layers, parameters (M), hidden size, size (MB), then accuracy and seconds on NLI and PI.
+TABLE_1 = {
+    "BERT-base": [12, 110, 768, 440, 90.09, 68.29, 90.85, 259.77],
+    "Distil-BERT": [6, 66, 768, 268, 87.97, 40.44, 89.9, 154.52],
+    "BERT-Medium": [8, 41.7, 512, 167, 88.18, 32.89, 89.89, 114.67],
+    "BERT-Mini": [4, 11.3, 256, 45.1, 85.12, 19.15, 88.4, 62.36],
+    "BERT-Tiny": [2, 4.4, 128, 17.7, 79.9, 14.27, 84.19, None],
+}
+
+
+def pins(lines):
+    """Return package -> version of the lines that pin one, names as the index normalises them."""
+    found = [re.fullmatch(r"([A-Za-z0-9._-]+)==(\S+)", line.strip()) for line in lines]
+    return {normal(match[1]): match[2] for match in found if match}
+
+
+def normal(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def lock_lines():
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+def tracked():
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    return [name for name in done.stdout.split("\0") if (ROOT / name).is_file()]
+
+
+def held(table):
+    """Return the rows of a table that hold a number beside their key."""
+    return table.dropna().to_dict("records")
+
+
+def test_every_line_of_the_lock_is_an_exact_pin_and_torch_is_first():
+    lines = lock_lines()
+    assert len(pins(lines)) == len(lines)
+    assert lines[0] == "torch==2.13.0"
+
+
+def test_every_direct_dependency_is_pinned():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    direct = project["dependencies"] + project["optional-dependencies"]["test"]
+    locked = pins(lock_lines())
+    assert [name for name in direct if normal(re.split(r"[<=>~!\[ ;]", name)[0]) not in locked] == []
+    assert pins(direct).items() <= locked.items()
+
+
+def test_conda_installs_the_same_pins():
+    """environment.yml may read the lock, or repeat its pins; it may not pin anything otherwise."""
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
+    (by_pip,) = [entry["pip"] for entry in environment if isinstance(entry, dict)]
+    locked, repeated = pins(lock_lines()), pins(by_pip)
+    assert "-r requirements.lock" in by_pip or repeated == locked
+    assert repeated.items() <= locked.items()
+    by_conda = {normal(entry.split("=")[0]) for entry in environment if isinstance(entry, str)}
+    assert not by_conda & set(locked)
+    assert "python=3.11" in environment
+
+
+def test_top_level_folders_are_those_of_the_design():
+    assert {name.split("/")[0] for name in tracked() if "/" in name} == FOLDERS
+
+
+def test_no_large_file_is_tracked():
+    large = [name for name in tracked() if (ROOT / name).stat().st_size > 1_000_000]
+    assert [name for name in large if not name.startswith("book/assets/")] == []
+
+
+def test_nothing_derived_is_tracked():
+    derived = ("results/", "_build/", "book/runs/", ".venv/")
+    assert [name for name in tracked() if name.startswith(derived) or name.endswith((".ipynb", ".pyc"))] == []
+
+
+def test_the_papers_models():
+    table = pd.read_csv(ROOT / "data" / "paper" / "models.csv").set_index("model")
+    columns = ["layers", "parameters_millions", "hidden_size", "size_mb"]
+    columns += ["nli_accuracy", "nli_inference_s", "pi_accuracy", "pi_inference_s"]
+    expected = pd.DataFrame.from_dict(TABLE_1, orient="index", columns=columns).rename_axis("model")
+    pd.testing.assert_frame_equal(table, expected, check_dtype=False)
+
+
+def test_no_single_jaccard_of_the_paper_is_held_but_their_range_is():
+    table = tables.paper_table("jaccard")
+    keys = [(task, method, *pair) for task in ("nli", "pi") for method in ("lime", "shap") for pair in PAIRS]
+    assert list(table[["task", "method", "model_a", "model_b"]].itertuples(index=False, name=None)) == keys
+    assert held(table) == []
+    assert held(tables.paper_table("jaccard_range")) == [{"scope": "pairs with BERT-base", "low": 0.372, "high": 0.669}]
+
+
+def test_no_calibration_score_of_the_paper_is_held():
+    table = tables.paper_table("calibration")
+    keys = [(task, model) for task in ("nli", "pi") for model in MODELS]
+    assert list(table[["task", "model"]].itertuples(index=False, name=None)) == keys
+    assert list(table) == ["task", "model", "ece", "mce", "brier"]
+    assert table[["ece", "mce", "brier"]].isna().all(axis=None)
+
+
+def test_two_confidence_shares_of_the_paper_are_held():
+    table = tables.paper_table("confidence_share")
+    keys = [(t, model, low / 10, (low + 1) / 10) for t in ("nli", "pi") for model in MODELS for low in range(10)]
+    assert list(table[["task", "model", "lower", "upper"]].itertuples(index=False, name=None)) == keys
+    assert held(table) == [
+        {"task": "nli", "model": "BERT-base", "lower": 0.9, "upper": 1.0, "share": 0.88},
+        {"task": "nli", "model": "BERT-Tiny", "lower": 0.9, "upper": 1.0, "share": 0.4423},
+    ]
+
+
+def test_every_table_of_the_paper_is_checked_here():
+    assert sorted(file.name for file in (ROOT / "data" / "paper").iterdir()) == [
+        "calibration.csv",
+        "confidence_share.csv",
+        "jaccard.csv",
+        "jaccard_range.csv",
+        "models.csv",
+    ]

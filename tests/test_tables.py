@@ -1,0 +1,271 @@
+"""Tables of the book, on a made-up run whose numbers are known by hand."""
+
+import json
+import math
+
+import made_up
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import CHANCE, LABELS, MODELS, TASK
+
+from trusteq import store, tables
+from trusteq.errors import ExperimentError
+from trusteq.experiment import Recipe
+from trusteq.registry import load_model
+
+TITLES = ["Demo-large", "Demo-distilled", "Demo-tiny"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A whole run: made-up predictions and attributions, and the tables computed from them."""
+    run = made_up.make_run(tmp_path_factory.mktemp("results"))
+    run.write(tables.score_table(run, TASK, 0), "calibration", TASK, 0, "scores")
+    run.write(tables.reliability_tables(run, TASK, 0), "calibration", TASK, 0, "reliability")
+    for name, table in zip(("alignment", "examples"), tables.alignment_tables(run, TASK), strict=True):
+        run.write(table, "comparison", TASK, name)
+    return run
+
+
+def test_scores_by_hand(run):
+    scores = run.calibration(TASK, 0, "scores").set_index("model")
+    assert list(scores.index) == list(MODELS)
+    assert set(tables.SCORES) <= set(scores)
+    # All confidences of a model are equal, so one bin holds everything: ECE = MCE = |accuracy - confidence|.
+    assert scores["accuracy"].tolist() == [0.75, 0.75, 0.5]
+    assert scores["ece"].tolist() == pytest.approx([0.2, 0, 0.05])
+    assert scores["mce"].tolist() == pytest.approx([0.2, 0, 0.05])
+    right, wrong = 0.05**2 + 2 * 0.025**2, 0.95**2 + 0.975**2 + 0.025**2
+    assert scores["brier"]["demo-large"] == pytest.approx((3 * right + wrong) / 4)
+    assert scores["nll"]["demo-tiny"] == pytest.approx(-(math.log(0.55) + math.log(0.225)) / 2)
+
+
+def test_reliability_keeps_ten_bins_a_model(run):
+    table = run.calibration(TASK, 0, "reliability")
+    assert table["model"].tolist() == [model for model in MODELS for _ in range(10)]
+    filled = table[table["count"] > 0]
+    assert filled["lower"].tolist() == [0.9, 0.7, 0.5]
+    assert filled["count"].tolist() == [4, 4, 4]
+
+
+def test_shares_in_percent_beside_those_the_paper_holds(run):
+    table = tables.share_table(run.calibration(TASK, 0, "reliability"), run, TASK)
+    assert list(table) == ["confidence", *TITLES, "paper_BERT-base", "paper_BERT-Tiny"]
+    assert table["confidence"].tolist() == [f"{low / 10:.1f}–{(low + 1) / 10:.1f}" for low in range(10)]
+    expected = {"Demo-large": 9, "Demo-distilled": 7, "Demo-tiny": 5}
+    for title, row in expected.items():
+        assert table[title].tolist() == [100.0 if bin_ == row else 0.0 for bin_ in range(10)]
+    assert table["paper_BERT-base"].tolist()[9] == pytest.approx(88)
+    assert table["paper_BERT-Tiny"].tolist()[9] == pytest.approx(44.23)
+    assert table[["paper_BERT-base", "paper_BERT-Tiny"]][:9].isna().all(axis=None)
+
+
+def test_scores_beside_the_paper_are_not_invented(run):
+    table = tables.beside_paper(run.calibration(TASK, 0, "scores"), run, TASK)
+    assert table["model"].tolist() == TITLES
+    scores = run.calibration(TASK, 0, "scores")
+    assert list(table) == [*scores, "paper_ece", "paper_mce", "paper_brier"]
+    assert table[["paper_ece", "paper_mce", "paper_brier"]].isna().all(axis=None)
+    assert table["ece"].tolist() == pytest.approx([0.2, 0, 0.05])
+
+
+def test_a_score_of_the_paper_finds_its_counterpart(run, monkeypatch):
+    paper = pd.DataFrame({"task": ["pi", "nli"], "model": "BERT-Tiny", "ece": [0.9, 0.1], "mce": 0.2, "brier": 0.3})
+    monkeypatch.setattr(tables, "paper_table", lambda name: paper)
+    table = tables.beside_paper(run.calibration(TASK, 0, "scores"), run, TASK)
+    assert table["paper_ece"].tolist() == pytest.approx([np.nan, np.nan, 0.1], nan_ok=True)
+
+
+def test_alignment_by_hand(run):
+    alignment, examples = (run.comparison(TASK, name) for name in ("alignment", "examples"))
+    pairs = [("demo-large", "demo-distilled"), ("demo-large", "demo-tiny"), ("demo-distilled", "demo-tiny")]
+    assert list(zip(alignment["model_a"], alignment["model_b"], strict=True)) == pairs * 2
+    assert alignment["method"].tolist() == ["lime"] * 3 + ["shap"] * 3
+    # test-0 shares one word of three, none, one; on test-1 all models agree.
+    assert alignment["jaccard"].tolist() == pytest.approx([2 / 3, 1 / 2, 2 / 3] * 2)
+    assert alignment["chance"].tolist() == pytest.approx([CHANCE] * 6)
+    assert (alignment["examples"] == 2).all()
+    assert (alignment["undefined"] == 0).all()
+    assert ((alignment["low"] <= alignment["jaccard"]) & (alignment["jaccard"] <= alignment["high"])).all()
+    first = examples[(examples["method"] == "lime") & (examples["model_b"] == "demo-tiny")]
+    assert first["id"].tolist() == ["test-0", "test-1"] * 2
+    assert first["jaccard"].tolist() == pytest.approx([0, 1, 1 / 3, 1])
+    assert (examples["n_features"] == 4).all()
+
+
+def test_pairs_stand_beside_their_chance_and_the_rule(run):
+    alignment = run.comparison(TASK, "alignment")
+    table = tables.pair_table(alignment.assign(jaccard=[0.7, 0.69, 1.0] * 2), run, TASK)
+    assert table["at_least_0.7"].tolist() == ["yes", "no", "yes"] * 2
+    assert table["chance"].tolist() == pytest.approx([CHANCE] * 6)
+    assert table["model_b"].tolist() == ["Demo-distilled", "Demo-tiny", "Demo-tiny"] * 2
+    assert table["paper_jaccard"].isna().all()  # the paper's single cells are not held
+    assert not {"seed", "undefined"} & set(table)
+
+
+def test_pairs_show_seeds_and_undefined_examples_where_there_are_any(run):
+    alignment = run.comparison(TASK, "alignment")
+    table = tables.pair_table(alignment.assign(seed=[0, 1] * 3, undefined=[0, 2] * 3), run, TASK)
+    assert table["seed"].tolist() == [0, 1] * 3
+    assert table["undefined"].tolist() == [0, 2] * 3
+
+
+def test_a_number_of_the_paper_finds_its_pair_whichever_way_round(run, monkeypatch):
+    paper = tables.paper_table("jaccard")
+    held = (paper["task"] == "nli") & (paper["method"] == "shap") & (paper["model_b"] == "BERT-Tiny")
+    paper.loc[held & (paper["model_a"] == "BERT-base"), "jaccard"] = 0.25
+    monkeypatch.setattr(tables, "paper_table", lambda name: paper)
+    table = tables.pair_table(run.comparison(TASK, "alignment"), run, TASK)
+    assert table["paper_jaccard"].tolist() == pytest.approx([np.nan] * 4 + [0.25, np.nan], nan_ok=True)
+
+
+def test_models_beside_the_papers_table_1(run):
+    table = tables.model_table(run, 0)
+    assert table["model"].tolist() == TITLES
+    assert table["layers"].tolist() == [1, 2, 3]
+    assert table["parameters_M"].tolist() == [1.5, 3.0, 4.5]
+    assert table["size_MB"].tolist() == [0.25] * 3
+    assert table[f"{TASK}_accuracy"].tolist() == [50.0] * 3
+    assert table[f"{TASK}_inference_s"].tolist() == [0.5, 1.0, 1.5]
+    assert table["plays_part_of"].tolist() == ["BERT-base", "Distil-BERT", "BERT-Tiny"]
+    assert table["paper_nli_accuracy"].tolist() == [90.09, 87.97, 79.9]
+    assert table["paper_pi_inference_s"].tolist() == pytest.approx([259.77, 154.52, np.nan], nan_ok=True)
+
+
+def test_examples_that_both_models_get_right(run):
+    # the large model is right on 0, 1, 2; distilled on 0, 2, 3; tiny on 0, 1
+    assert tables.agreed_examples(run, TASK, "demo-distilled", seed=0).tolist() == ["test-0", "test-2"]
+    assert tables.agreed_examples(run, TASK, "demo-tiny", seed=0).tolist() == ["test-0", "test-1"]
+
+
+def test_gold_labels(run):
+    gold = tables.gold_labels(run, TASK)
+    assert gold.to_dict() == {f"test-{row}": LABELS[label] for row, label in enumerate(made_up.GOLD)}
+
+
+def test_verdicts(run):
+    table = tables.verdict_table(run, 0)
+    assert table["model"].tolist() == TITLES[1:]
+    assert table["accuracy_change"].tolist() == pytest.approx([0, -25])
+    assert table["ece_change"].tolist() == pytest.approx([-0.2, -0.15])
+    assert table["lime_jaccard"].tolist() == pytest.approx([2 / 3, 1 / 2])
+    assert table["shap_chance"].tolist() == pytest.approx([CHANCE] * 2)
+    assert table["aligned"].tolist() == ["no", "no"]
+
+
+@pytest.mark.parametrize(("shap", "aligned", "passed"), [(0.9, "yes", 1), (0.69, "no", 0)])
+def test_a_verdict_needs_every_method(tmp_path, run, shap, aligned, passed):
+    other = store.Results(tmp_path, run.experiment)
+    other.write(run.calibration(TASK, 0, "scores"), "calibration", TASK, 0, "scores")
+    alignment = run.comparison(TASK, "alignment").assign(jaccard=[0.8, 0.1, 0.1, shap, 0.1, 0.1])
+    other.write(alignment, "comparison", TASK, "alignment")
+    assert tables.verdict_table(other, 0)["aligned"].tolist() == [aligned, "no"]
+    sentence = tables.verdict_sentence(other, 0)
+    assert f"{passed} of 2 replacements pass" in sentence
+    assert ("(Demo-distilled on demo-nli)" in sentence) == bool(passed)
+
+
+def test_sentences_hold_the_numbers(run):
+    scores, alignment = run.calibration(TASK, 0, "scores"), run.comparison(TASK, "alignment")
+    lower = tables.calibration_sentence(scores, run)
+    assert "Demo-distilled and Demo-tiny have a lower ECE than Demo-large (0.2000)" in lower
+    higher = tables.calibration_sentence(scores.assign(ece=[0.1, 0.05, 0.3]), run)
+    assert "Demo-distilled has a lower ECE than Demo-large (0.1000); Demo-tiny has a higher ECE" in higher
+    sentence = tables.alignment_sentence(alignment.assign(low=[0.1, 0.5, 0.5] * 2), run)
+    assert "The means run from 0.50 to 0.67, over chance levels of 0.39 to 0.39." in sentence
+    assert "0 of 6 comparisons are aligned" in sentence
+    assert "In 2 of 6 the interval does not exclude the chance level" in sentence
+    assert "pairs with BERT-base lie between 0.372 and 0.669" in tables.paper_range_sentence()
+    assert "3 models" in tables.run_sentence(run)
+    assert "Test examples: 4 on demo-nli; of these, 2 explained on demo-nli." in tables.run_sentence(run)
+
+
+def test_chosen_methods(run):
+    assert list(tables.chosen_methods(run, TASK, None)) == ["lime", "shap"]
+    assert list(tables.chosen_methods(run, TASK, ["shap"])) == ["shap"]
+    with pytest.raises(ExperimentError, match=r"method 'shp' is not in experiment 'small'; did you mean 'shap'\?"):
+        tables.chosen_methods(run, TASK, ["lime", "shp"])
+
+
+def test_splits_are_counted_by_class():
+    train = pd.DataFrame({"label": [0, 0, 2]})
+    train.attrs["unlabelled"] = 5
+    table = tables.split_table({"train": train, "test": pd.DataFrame({"label": [1]})}, LABELS)
+    assert table.to_dict("list") == {
+        "split": ["train", "test"],
+        "examples": [3, 1],
+        "entailment": [2, 0],
+        "neutral": [0, 1],
+        "contradiction": [1, 0],
+        "skipped": [5, 0],
+    }
+
+
+def test_the_recipe_says_where_a_model_starts():
+    def recipe(name):
+        return tables.recipe_table(load_model(name), Recipe(learning_rate=2e-5), 7).set_index("what")["value"]
+
+    assert recipe("minilm-3-layers")["start"] == "sentence-transformers/all-MiniLM-L6-v2, first 3 layers"
+    assert recipe("bert-base")["start"] == "google-bert/bert-base-uncased"
+    assert recipe("demo-tiny")["start"] == "random weights, 1 layers of 48"
+    assert recipe("demo-tiny")["learning rate"] == "2e-05"
+    assert recipe("demo-tiny")["seed"] == "7"
+    assert "temperature" not in recipe("demo-tiny")
+    assert recipe("demo-distilled")["teacher"] == "demo-large"
+    assert recipe("demo-distilled")["temperature"] == "2.000"
+
+
+def test_the_cost_of_attribution():
+    explained = made_up.attribution([1, 2, 3, 4])
+    explained.attrs["skipped"] = {"test-9": "no word"}
+    table = tables.attribution_cost({"lime": explained}, {"lime": 5.0})
+    assert table.to_dict("records") == [
+        {"method": "lime", "explained": 2, "skipped": 1, "words_per_example": 4.0, "seconds_per_example": 2.5}
+    ]
+
+
+def test_time_by_stage(tmp_path, run):
+    other = store.Results(tmp_path, run.experiment)
+    for name, seconds in {"01_finetune/t/m/0": 2.0, "01_finetune/t/n/0": 3.0, "results": 1.5}.items():
+        notebook = json.dumps({"metadata": {"papermill": {"duration": seconds}}})
+        store.write_text(notebook, tmp_path / "notebooks" / f"{name}.ipynb")
+    assert tables.time_table(other).to_dict("list") == {
+        "stage": ["01_finetune", "results"],
+        "notebooks": [2, 1],
+        "seconds": [5.0, 1.5],
+        "longest": [3.0, 1.5],
+    }
+
+
+def test_origin_shows_a_mixed_run_as_one(tmp_path):
+    run = made_up.make_run(tmp_path)
+    assert tables.origin_table(run).set_index("what")["value"]["pandas"] == pd.__version__
+    assert tables.origin_table(run).set_index("what")["value"]["device"] == "cpu"
+    changed = store.manifest_path(run.path("predictions", TASK, "demo-tiny", 0))
+    manifest = json.loads(changed.read_text(encoding="utf-8"))
+    manifest["versions"]["pandas"] = "0.1"
+    manifest["git"] = {"commit": None, "changed": None}
+    store.write_text(store.to_json(manifest), changed)
+    origin = tables.origin_table(run).set_index("what")["value"]
+    assert origin["pandas"] == f"0.1, {pd.__version__}"
+    assert "no git" in origin["git"]
+
+
+def test_shown_numbers_are_rounded_and_gaps_named():
+    table = pd.DataFrame({"model_name": ["<b>"], "score": [0.12345], "gap": [np.nan], "paper_score": [np.nan]})
+    markup = tables.show(table, digits=2, formats={"score": "{:.4f}"}, caption="Scores").to_html()
+    assert "model name" in markup
+    assert "&lt;b&gt;" in markup
+    assert "<b>" not in markup
+    assert "0.1235" in markup or "0.1234" in markup
+    assert markup.count("not held") == 1
+    assert markup.count("–") == 1
+    assert "Scores" in markup
+    assert list(table) == ["model_name", "score", "gap", "paper_score"]  # the table itself is as it was
+
+
+def test_numbers_of_the_paper_are_rounded_too():
+    markup = tables.show(pd.DataFrame({"paper_ece": [0.123456, np.nan]}), digits=3).to_html()
+    assert "0.123<" in markup
+    assert "not held" in markup

@@ -1,0 +1,155 @@
+"""The workflow on a small experiment: complete, repeatable, sparing, and whole after a kill."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from trusteq import store
+from trusteq.errors import ArtefactError, ExperimentError
+from trusteq.experiment import ROOT, Experiment
+from trusteq.store import Results
+from trusteq.workflow import table_of_contents
+
+SMALL = {
+    "name": "small",
+    "title": "A small experiment",
+    "tasks": ["demo-nli"],
+    "models": ["demo-large", "demo-distilled"],
+    "methods": {"lime": {"n_samples": 60}, "shap": {"n_samples": 60}},
+    "explain": 4,
+    "train_limit": 64,
+    "recipe": {"learning_rate": 1.0e-3, "epochs": 1, "max_length": 64},
+}
+
+
+def trusteq(folder: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "trusteq", "run", str(folder / "small.yaml"), "--results", str(folder), *arguments]
+
+
+def run(folder: Path, *arguments: str) -> Results:
+    (folder / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    done = subprocess.run(trusteq(folder, *arguments), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return Results.open(folder / "small")
+
+
+def times(run: Results) -> dict[str, int]:
+    """When each table was written; a table that is made again has another time."""
+    return {str(file.relative_to(run.folder)): file.stat().st_mtime_ns for file in run.folder.rglob("*.parquet")}
+
+
+def hashes(run: Results) -> dict[str, str]:
+    """What the seed decides: every table, metrics and weights; manifests and timings hold the machine's part."""
+    patterns = ("*.parquet", "metrics.json", "history.csv", "*.safetensors")
+    files = [file for pattern in patterns for file in run.folder.rglob(pattern)]
+    return {str(file.relative_to(run.folder)): store.sha256(file) for file in files}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Results:
+    return run(tmp_path_factory.mktemp("small"))
+
+
+def test_a_run_leaves_every_artefact_and_its_manifest(small):
+    experiment = small.experiment
+    for model in experiment.models:
+        assert len(small.predictions("demo-nli", model, 0)) == 1000
+        for method in experiment.methods:
+            assert small.attribution("demo-nli", model, 0, method)["id"].nunique() == 4
+    assert len(small.comparison("demo-nli", "alignment")) == 2
+    assert set(small.calibration("demo-nli", 0, "scores")["model"]) == set(experiment.models)
+    count, problems = store.verify(small.folder)
+    assert (count, problems) == (2 * (1 + 1 + 2) + 2 + 2, [])
+    assert not [file for file in small.folder.rglob(".*ipynb*")]
+    assert not (small.folder / "checkpoints" / "demo-nli" / "demo-large" / "0").exists()
+
+
+def test_the_same_run_elsewhere_gives_the_same_bytes(small, tmp_path):
+    again = run(tmp_path)
+    assert hashes(again) == hashes(small)
+
+
+def test_a_second_run_does_nothing_and_a_changed_limit_remakes_only_what_depends_on_it(small):
+    before = times(small)
+    run(small.folder.parent)
+    assert times(small) == before
+    run(small.folder.parent, "--limit", "3")
+    after = times(small)
+    remade = {name.split("/")[0] for name in before if after[name] != before[name]}
+    assert remade == {"attribution", "comparison"}
+    assert small.attribution("demo-nli", "demo-large", 0, "lime")["id"].nunique() == 3
+
+
+def test_a_lost_table_is_made_again_alone(small):
+    lost = small.path("attribution", "demo-nli", "demo-large", 0, "shap")
+    content, before = lost.read_bytes(), times(small)
+    lost.unlink()
+    run(small.folder.parent, "--limit", "3")
+    assert lost.read_bytes() == content
+    unchanged = small.path("attribution", "demo-nli", "demo-distilled", 0, "shap").relative_to(small.folder)
+    assert times(small)[str(unchanged)] == before[str(unchanged)]
+
+
+def test_a_killed_run_leaves_nothing_half_written_and_goes_on(small, tmp_path):
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    process = subprocess.Popen(trusteq(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.rglob("predictions/**/*.parquet")) and time.monotonic() < deadline:
+        os.sched_yield()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for table in tmp_path.rglob("*.parquet"):
+        pd.read_parquet(table)
+    again = run(tmp_path)
+    assert store.verify(again.folder)[1] == []
+    # The first run of this module was cut to three examples since: compare what both have in full.
+    same = {name: digest for name, digest in hashes(again).items() if name.startswith(("predictions", "models"))}
+    assert same == {name: hashes(small)[name] for name in same}
+
+
+def test_two_runs_of_one_experiment_at_a_time_are_refused(small):
+    with (small.folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(trusteq(small.folder.parent), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "running already" in done.stderr
+
+
+def test_a_mirror_that_is_not_there_is_refused_before_anything_is_written(tmp_path):
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    done = subprocess.run(trusteq(tmp_path, "--hub", str(tmp_path / "nowhere")), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "nowhere" in done.stderr
+    assert not (tmp_path / "small").exists()
+
+
+def test_a_limited_experiment_keeps_everything_else():
+    demo = Experiment.load("demo")
+    limited = demo.limited(explain=3, train_limit=100)
+    assert (limited.explain, limited.train_limit) == (3, 100)
+    assert limited.model_copy(update={"explain": demo.explain, "train_limit": None}) == demo
+    assert demo.limited() == demo
+
+
+def test_results_of_no_run_are_refused(tmp_path):
+    with pytest.raises(ArtefactError, match="expected the results of one run"):
+        Results.open(tmp_path)
+    with pytest.raises(ExperimentError, match="no experiment file"):
+        Results.of("nothing")
+
+
+def test_stages_of_the_table_of_contents_become_pages():
+    pages = {"01_finetune-a-b-0": None, "01_finetune-a-c-0": None, "02_attribution-a-b-0": None, "results": None}
+    toc = yaml.safe_dump(table_of_contents(pages))
+    assert "runs/01_finetune-a-b-0" in toc and "runs/01_finetune-a-c-0" in toc and "runs/02_attribution-a-b-0" in toc
+    assert "runs/03_calibration" not in toc
+    assert (ROOT / "_toc.yml").read_text().count("runs/01_finetune") == 2  # in a comment and as the place-holder
