@@ -26,7 +26,7 @@ seed = 0
 import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
-from trusteq import Results, figures, tables
+from trusteq import Results, figures, sentences, tables
 
 run = Results.of(experiment, results)
 plt.style.use(figures.STYLE)
@@ -44,7 +44,7 @@ run.write(scores, "calibration", task, seed, "scores", task=task, seed=seed)
 tables.show(tables.beside_paper(scores, run, task), digits=4)
 
 # %%
-Markdown(tables.calibration_sentence(scores, run))
+Markdown(sentences.calibration_sentence(scores, run))
 
 # %% [markdown]
 # ## Reliability diagrams

@@ -25,7 +25,7 @@ task = "demo-nli"
 import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
-from trusteq import Results, figures, load_examples, tables
+from trusteq import Results, figures, load_examples, sentences, tables
 
 run = Results.of(experiment, results)
 seed = run.experiment.seeds[0]
@@ -41,10 +41,10 @@ plt.style.use(figures.STYLE)
 alignment, examples = tables.alignment_tables(run, task)
 run.write(alignment, "comparison", task, "alignment", task=task, k=run.experiment.k)
 run.write(examples, "comparison", task, "examples", task=task, k=run.experiment.k)
-tables.show(tables.pair_table(alignment, run, task), caption=tables.paper_range_sentence())
+tables.show(tables.pair_table(alignment, run, task), caption=sentences.paper_range_sentence())
 
 # %%
-Markdown(tables.alignment_sentence(alignment, run))
+Markdown(sentences.alignment_sentence(alignment, run))
 
 # %%
 figures.alignment_intervals(alignment, tables.titles(run));

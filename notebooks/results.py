@@ -13,8 +13,8 @@
 # %% [markdown]
 # # Results
 #
-# The paper's tables, filled by this run, with the paper's own numbers beside ours where we hold them. Details are in the
-# chapters on calibration and alignment; every number comes from a results file of the run.
+# The paper's tables, filled by this run, with the paper's own numbers beside ours where we hold them. Details are in
+# the chapters on calibration and alignment; every number comes from a results file of the run.
 
 # %% tags=["parameters"]
 experiment = "demo"  # a name from experiments/ or a path
@@ -24,12 +24,12 @@ results = None  # folder below which results are kept; None: the checkout's own
 import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
-from trusteq import Results, figures, tables
+from trusteq import Results, figures, sentences, tables
 
 run = Results.of(experiment, results)
 seed = run.experiment.seeds[0]
 plt.style.use(figures.STYLE)
-Markdown(tables.run_sentence(run))
+Markdown(sentences.run_sentence(run))
 
 # %% [markdown]
 # ## The models
@@ -60,7 +60,7 @@ tables.show(models[["model", "plays_part_of", *papers]], digits=1, formats=whole
 tables.show(tables.verdict_table(run, seed), formats={"accuracy_change": "{:+.1f}", "ece_change": "{:+.3f}"})
 
 # %%
-Markdown(tables.verdict_sentence(run, seed))
+Markdown(sentences.verdict_sentence(run, seed))
 
 # %% [markdown]
 # ## Alignment and calibration in one picture
@@ -69,5 +69,5 @@ Markdown(tables.verdict_sentence(run, seed))
 figures.trust_plane(tables.verdict_table(run, seed), tables.titles(run));
 
 # %% [markdown]
-# Up is more alike in words, left is better calibrated than the large model and right is worse. Accuracy plays no part in
-# this picture: a model can stand anywhere in it at the same accuracy.
+# Up is more alike in words, left is better calibrated than the large model and right is worse. Accuracy plays no part
+# in this picture: a model can stand anywhere in it at the same accuracy.

@@ -22,10 +22,10 @@ results = None  # folder below which results are kept; None: the checkout's own
 # %%
 from IPython.display import Markdown
 
-from trusteq import Results, tables
+from trusteq import Results, sentences, tables
 
 run = Results.of(experiment, results)
-Markdown(tables.run_sentence(run))
+Markdown(sentences.run_sentence(run))
 
 # %% [markdown]
 # ## Time of each stage

@@ -1,5 +1,6 @@
 """The command line as a user meets it: in a process of its own, from another folder, uninstalled."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -33,22 +34,28 @@ HEAVY = (
 
 
 @pytest.fixture
-def python(tmp_path):
-    """Run Python code in a folder outside the checkout, the package on PYTHONPATH alone; return the finished process."""
+def interpreter(tmp_path):
+    """Start Python in a folder outside the checkout, the package on PYTHONPATH alone; return the finished process."""
 
-    def python(code, *arguments):
+    def interpreter(*arguments):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TRUSTEQ_")}
         environment |= {"PYTHONPATH": str(ROOT), "COLUMNS": "100", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
-        command = [sys.executable, "-c", code, *map(str, arguments)]
+        command = [sys.executable, *map(str, arguments)]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
-    return python
+    return interpreter
 
 
 @pytest.fixture
-def trusteq(python):
-    """Call what `python -m trusteq` calls; return the finished process."""
-    return lambda *arguments: python("import runpy; runpy.run_module('trusteq', run_name='__main__')", *arguments)
+def python(interpreter):
+    """Run Python code, with arguments."""
+    return functools.partial(interpreter, "-c")
+
+
+@pytest.fixture
+def trusteq(interpreter):
+    """Call `python -m trusteq`, with arguments."""
+    return functools.partial(interpreter, "-m", "trusteq")
 
 
 @pytest.fixture

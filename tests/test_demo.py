@@ -28,7 +28,9 @@ def demo() -> Results:
 def pages(demo, tmp_path_factory) -> dict[str, BeautifulSoup]:
     """Every page of the book of the demo, parsed, by its path."""
     html = workflow.build_book(demo, output=tmp_path_factory.mktemp("book")).parent
-    return {str(file.relative_to(html)): BeautifulSoup(file.read_text(), "html.parser") for file in html.rglob("*.html")}
+    return {
+        str(file.relative_to(html)): BeautifulSoup(file.read_text(), "html.parser") for file in html.rglob("*.html")
+    }
 
 
 def combinations(run: Results):

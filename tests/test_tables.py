@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from made_up import CHANCE, LABELS, MODELS, TASK
 
-from trusteq import store, tables
+from trusteq import sentences, store, tables
 from trusteq.errors import ExperimentError
 from trusteq.experiment import Recipe
 from trusteq.registry import load_model
@@ -161,24 +161,24 @@ def test_a_verdict_needs_every_method(tmp_path, run, shap, aligned, passed):
     alignment = run.comparison(TASK, "alignment").assign(jaccard=[0.8, 0.1, 0.1, shap, 0.1, 0.1])
     other.write(alignment, "comparison", TASK, "alignment")
     assert tables.verdict_table(other, 0)["aligned"].tolist() == [aligned, "no"]
-    sentence = tables.verdict_sentence(other, 0)
+    sentence = sentences.verdict_sentence(other, 0)
     assert f"{passed} of 2 replacements pass" in sentence
     assert ("(Demo-distilled on demo-nli)" in sentence) == bool(passed)
 
 
 def test_sentences_hold_the_numbers(run):
     scores, alignment = run.calibration(TASK, 0, "scores"), run.comparison(TASK, "alignment")
-    lower = tables.calibration_sentence(scores, run)
+    lower = sentences.calibration_sentence(scores, run)
     assert "Demo-distilled and Demo-tiny have a lower ECE than Demo-large (0.2000)" in lower
-    higher = tables.calibration_sentence(scores.assign(ece=[0.1, 0.05, 0.3]), run)
+    higher = sentences.calibration_sentence(scores.assign(ece=[0.1, 0.05, 0.3]), run)
     assert "Demo-distilled has a lower ECE than Demo-large (0.1000); Demo-tiny has a higher ECE" in higher
-    sentence = tables.alignment_sentence(alignment.assign(low=[0.1, 0.5, 0.5] * 2), run)
+    sentence = sentences.alignment_sentence(alignment.assign(low=[0.1, 0.5, 0.5] * 2), run)
     assert "The means run from 0.50 to 0.67, over chance levels of 0.39 to 0.39." in sentence
     assert "0 of 6 comparisons are aligned" in sentence
     assert "In 2 of 6 the interval does not exclude the chance level" in sentence
-    assert "pairs with BERT-base lie between 0.372 and 0.669" in tables.paper_range_sentence()
-    assert "3 models" in tables.run_sentence(run)
-    assert "Test examples: 4 on demo-nli; of these, 2 explained on demo-nli." in tables.run_sentence(run)
+    assert "pairs with BERT-base lie between 0.372 and 0.669" in sentences.paper_range_sentence()
+    assert "3 models" in sentences.run_sentence(run)
+    assert "Test examples: 4 on demo-nli; of these, 2 explained on demo-nli." in sentences.run_sentence(run)
 
 
 def test_chosen_methods(run):

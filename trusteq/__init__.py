@@ -12,7 +12,18 @@ _HOMES = {
     "load_examples": "trusteq.examples",
     "read_examples": "trusteq.examples.files",
 }
-_MODULES = ("alignment", "attribution", "calibration", "errors", "examples", "figures", "statistics", "store", "tables")
+_MODULES = (
+    "alignment",
+    "attribution",
+    "calibration",
+    "errors",
+    "examples",
+    "figures",
+    "sentences",
+    "statistics",
+    "store",
+    "tables",
+)
 
 __all__ = [*_HOMES, *_MODULES]
 

@@ -115,7 +115,7 @@ def main() -> NoReturn:
     except TrusteqError as error:
         typer.echo(error_line(error), err=True)
         sys.exit(2)
-    except TyperException as error:  # an unknown option or command, a value out of range; no message: the help was shown
+    except TyperException as error:  # an unknown option or command, a value out of range; no message: help was shown
         message = " ".join(error.format_message().split()).removesuffix(".")
         if message:
             typer.echo(f"{ERROR_MARK}{message}; see --help", err=True)

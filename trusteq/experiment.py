@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, field_validator, model_validator
 
+from trusteq.attribution import METHODS
 from trusteq.errors import ExperimentError, nearest
 from trusteq.registry import Entry, ModelSpec, Splits, Task, load_model, load_task, validated
 
 ROOT = Path(__file__).resolve().parent.parent
-METHODS = ("lime", "shap")
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -93,8 +93,12 @@ class Experiment(Entry):
     def _names_exist(self):
         if not self.tasks or not self.models:
             raise ValueError("an experiment needs at least one task and one model")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {list(self.seeds)}: give each seed once")
         for name in self.tasks:
             load_task(name)
+            if not self.task_methods(name):
+                raise ValueError(f"task {name!r} has no method; {nearest('', METHODS)}")
             for method in self.task_methods(name):
                 if method not in METHODS:
                     raise ValueError(f"unknown method {method!r}; {nearest(method, METHODS)}")

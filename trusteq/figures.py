@@ -48,7 +48,9 @@ def reliability_diagram(table: pd.DataFrame, ax=None, *, color="C0", title: str 
     middle, width = (filled["lower"] + filled["upper"]) / 2, filled["upper"] - filled["lower"]
     ax.bar(middle, filled["accuracy"], width=width, color=color, alpha=0.45, edgecolor="white")
     gap = filled["accuracy"] - middle
-    ax.bar(middle, gap, bottom=middle, width=width, facecolor="none", edgecolor="0.3", hatch="///", linewidth=0, alpha=0.6)
+    ax.bar(
+        middle, gap, bottom=middle, width=width, facecolor="none", edgecolor="0.3", hatch="///", linewidth=0, alpha=0.6
+    )
     ax.scatter(filled["confidence"], filled["accuracy"], s=10 + 200 * filled["share"], color=color, zorder=3)
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, zorder=2)
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", title=title, aspect="equal")
@@ -61,7 +63,9 @@ def confidence_histogram(table: pd.DataFrame, ax=None, *, color="C0", title: str
     middle, width = (table["lower"] + table["upper"]) / 2, table["upper"] - table["lower"]
     ax.bar(middle, table["share"], width=width, color=color, alpha=0.6, edgecolor="white")
     for column, style in (("confidence", "-"), ("accuracy", "--")):
-        ax.axvline((table["share"] * table[column].fillna(0)).sum(), color="0.2", linestyle=style, linewidth=1.2, label=column)
+        ax.axvline(
+            (table["share"] * table[column].fillna(0)).sum(), color="0.2", linestyle=style, linewidth=1.2, label=column
+        )
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of predictions", title=title)
     return ax
 
@@ -71,7 +75,9 @@ def per_model(reliability: pd.DataFrame, draw, titles: Mapping[str, str]):
     models = list(titles)
     columns = min(3, len(models))
     rows = -(-len(models) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(3 * columns, 3.1 * rows), squeeze=False, sharex=True, sharey=True)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(3 * columns, 3.1 * rows), squeeze=False, sharex=True, sharey=True
+    )
     for ax, model in zip(axes.flat, models, strict=False):
         draw(reliability[reliability["model"] == model], ax, color=colours(models)[model], title=titles[model])
         ax.label_outer()
@@ -125,7 +131,9 @@ def jaccard_distribution(examples: pd.DataFrame, titles: Mapping[str, str], larg
     sns.boxplot(
         rows, x="jaccard", y="model", hue="method", palette="pastel", width=0.6, fliersize=0, ax=ax, linewidth=1
     )
-    sns.stripplot(rows, x="jaccard", y="model", hue="method", palette="dark", dodge=True, size=3, alpha=0.6, legend=False, ax=ax)
+    sns.stripplot(
+        rows, x="jaccard", y="model", hue="method", palette="dark", dodge=True, size=3, alpha=0.6, legend=False, ax=ax
+    )
     ax.axvline(rows["chance"].mean(), color="0.25", linewidth=1.2, label="mean chance")
     ax.axvline(PAPER_THRESHOLD, color=GREY, linestyle="--", linewidth=1, label="the paper's cut, 0.7")
     ax.set(xlim=(0, 1.02), xlabel=f"Jaccard with {titles[large]}, one dot an example", ylabel="")

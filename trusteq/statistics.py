@@ -29,9 +29,7 @@ def stream_seed(seed: int, *names: str) -> int:
     return int.from_bytes(_digest(seed, names)[:4])
 
 
-def bootstrap_mean(
-    values: ArrayLike, *, draws: int = 2000, level: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
+def bootstrap_mean(values: ArrayLike, *, draws: int = 2000, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
     """Return the percentile bootstrap interval (low, high) of the mean of `values`.
 
     values: shape (n,), finite, n >= 1; their order does not matter. level: coverage, in (0, 1).

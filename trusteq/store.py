@@ -117,7 +117,7 @@ def git_state() -> dict[str, str | bool | None]:
 
 
 def verify(folder: Path) -> tuple[int, list[str]]:
-    """Check every artefact below `folder` against its manifest; return how many manifests were read and all problems."""
+    """Check every artefact below `folder` against its manifest; return the number of manifests and all problems."""
     manifests = sorted(Path(folder).rglob("*manifest.json"))
     if not manifests:
         raise ArtefactError(f"{folder}: no manifest below this folder; name the results of a run, such as results/demo")
@@ -171,7 +171,7 @@ class Results:
         return self.folder / "models" / task / model / str(seed)
 
     def trained(self, task: str, model: str, seed: int) -> Path:
-        """Return the folder of a fine-tuned model after verifying it; raise ArtefactError if it is missing or damaged."""
+        """Return the folder of a fine-tuned model, verified; raise ArtefactError if it is missing or damaged."""
         folder = self.model(task, model, seed)
         for problem in _problems(folder / "manifest.json"):
             raise ArtefactError(f"{problem}; notebooks/01_finetune.py with task={task} model={model} makes it")

@@ -25,7 +25,8 @@ PAPER_MARK = "paper"
 def show(table: pd.DataFrame, *, digits: int = 3, formats: Mapping[str, str] | None = None, caption: str = ""):
     """Return a styled table: columns titled in plain words, numbers rounded, missing numbers of the paper "not held".
 
-    formats: templates of columns that are not shown with `digits` decimals.
+    formats: templates of columns that are not shown with `digits` decimals. `.attrs["no_counterpart"]` of the table
+    says for each row whether the paper has nothing that could be held; it then shows a dash.
     """
     titled = {column: str(column).replace("_", " ") for column in table}
     styled = table.rename(columns=titled).style.hide(axis="index")
@@ -34,6 +35,9 @@ def show(table: pd.DataFrame, *, digits: int = 3, formats: Mapping[str, str] | N
         template = (formats or {}).get(column, f"{{:.{digits}f}}" if is_number else None)
         missing = NOT_HELD if str(column).startswith(PAPER_MARK) else "–"
         styled = styled.format(template, subset=[title], na_rep=missing, escape="html")
+    papers = [title for column, title in titled.items() if str(column).startswith(PAPER_MARK)]
+    without = table.index[table.attrs.get("no_counterpart", [False] * len(table))]
+    styled = styled.format(lambda value: "–", subset=pd.IndexSlice[without, papers])
     return styled.set_caption(caption) if caption else styled
 
 
@@ -47,7 +51,9 @@ def chosen_methods(run: Results, task: str, methods: Collection[str] | None) -> 
     known = run.experiment.task_methods(task)
     for method in methods or ():
         if method not in known:
-            raise ExperimentError(f"method {method!r} is not in experiment {run.experiment.name!r}; {nearest(method, known)}")
+            raise ExperimentError(
+                f"method {method!r} is not in experiment {run.experiment.name!r}; {nearest(method, known)}"
+            )
     return {method: options for method, options in known.items() if methods is None or method in methods}
 
 
@@ -57,7 +63,9 @@ def split_table(splits: Mapping[str, pd.DataFrame], labels: Collection[str]) -> 
     for name, examples in splits.items():
         counts = examples["label"].value_counts()
         per_class = {label: int(counts.get(index, 0)) for index, label in enumerate(labels)}
-        rows.append({"split": name, "examples": len(examples), **per_class, "skipped": examples.attrs.get("unlabelled", 0)})
+        rows.append(
+            {"split": name, "examples": len(examples), **per_class, "skipped": examples.attrs.get("unlabelled", 0)}
+        )
     return pd.DataFrame(rows)
 
 
@@ -121,7 +129,13 @@ def model_table(run: Results, seed: int) -> pd.DataFrame:
             row[f"{task}_accuracy"] = 100 * facts["accuracy"]
             row[f"{task}_inference_s"] = run.facts(task, name, seed, "timing")["inference_seconds"]
         rows.append(row | _paper_row(paper, run.experiment.model(name).paper))
-    return pd.DataFrame(rows)
+    return _marked(pd.DataFrame(rows), counterparts(run).isna())
+
+
+def _marked(table: pd.DataFrame, no_counterpart: pd.Series) -> pd.DataFrame:
+    """Return the table with the rows marked to which the paper has no counterpart (see `show`)."""
+    table.attrs["no_counterpart"] = no_counterpart.tolist()
+    return table
 
 
 def _paper_row(paper: pd.DataFrame, name: str | None) -> dict:
@@ -156,7 +170,8 @@ def beside_paper(scores: pd.DataFrame, run: Results, task: str) -> pd.DataFrame:
     paper = paper_table("calibration").query("task == @kind", local_dict={"kind": run.experiment.task(task).paper})
     paper = paper.set_index("model")[["ece", "mce", "brier"]].add_prefix(f"{PAPER_MARK}_")
     table = scores.join(paper, on=scores["model"].map(counterparts(run)).rename("paper_model"))
-    return table.drop(columns="key_0", errors="ignore").assign(model=scores["model"].map(titles(run)))
+    table = table.drop(columns="key_0", errors="ignore").assign(model=scores["model"].map(titles(run)))
+    return _marked(table, scores["model"].map(counterparts(run)).isna())
 
 
 def share_table(reliability: pd.DataFrame, run: Results, task: str) -> pd.DataFrame:
@@ -215,7 +230,9 @@ def pair_table(alignment: pd.DataFrame, run: Results, task: str) -> pd.DataFrame
     pairs = zip(alignment["method"], alignment["model_a"].map(roles), alignment["model_b"].map(roles), strict=True)
     table["at_least_0.7"] = ["yes" if is_aligned(mean) else "no" for mean in alignment["jaccard"]]
     table["paper_jaccard"] = [known.get((method, frozenset((a, b))), np.nan) for method, a, b in pairs]
-    return table.assign(model_a=table["model_a"].map(names), model_b=table["model_b"].map(names))
+    no_counterpart = alignment["model_a"].map(roles).isna() | alignment["model_b"].map(roles).isna()
+    table = table.assign(model_a=table["model_a"].map(names), model_b=table["model_b"].map(names))
+    return _marked(table, no_counterpart)
 
 
 def agreed_examples(run: Results, task: str, model: str, *, seed: int) -> pd.Index:
@@ -270,8 +287,14 @@ def origin_table(run: Results) -> pd.DataFrame:
         run.facts(task, model, seed, "timing")["device"]
         for task, model, seed in itertools.product(run.experiment.tasks, run.experiment.models, run.experiment.seeds)
     }
-    facts = {"device": ", ".join(sorted(devices)), "machine": _each(manifests, "machine"), "git": _each(manifests, "git")}
-    return facts_table(facts | {name: _each([m["versions"] for m in manifests], name) for name in manifests[0]["versions"]})
+    facts = {
+        "device": ", ".join(sorted(devices)),
+        "machine": _each(manifests, "machine"),
+        "git": _each(manifests, "git"),
+    }
+    return facts_table(
+        facts | {name: _each([m["versions"] for m in manifests], name) for name in manifests[0]["versions"]}
+    )
 
 
 def _manifests(folder: Path) -> list[Path]:
@@ -289,73 +312,3 @@ def _git_text(state: dict) -> str:
     if state["commit"] is None:
         return "no git"
     return state["commit"][:12] + (" with changes" if state["changed"] else "")
-
-
-def run_sentence(run: Results) -> str:
-    """Return what was run, in a sentence: models, tasks, methods, seeds, examples."""
-    experiment = run.experiment
-    names = [experiment.task(task).title for task in experiment.tasks]
-    explained = ", ".join(
-        f"{run.comparison(task, 'examples')['id'].nunique()} explained on {task}" for task in experiment.tasks
-    )
-    tested = ", ".join(
-        f"{run.facts(task, experiment.large, experiment.seeds[0], 'metrics')['test_examples']} on {task}"
-        for task in experiment.tasks
-    )
-    limit = f" Training was cut to {experiment.train_limit} examples." if experiment.train_limit else ""
-    return (
-        f"This run is **{experiment.name}**, {experiment.title[0].lower()}{experiment.title[1:]}: {len(experiment.models)} models on "
-        f"{' and '.join(names)}, training seed{'s' * (len(experiment.seeds) > 1)} {', '.join(map(str, experiment.seeds))}. "
-        f"Test examples: {tested}; of these, {explained}.{limit}"
-    )
-
-
-def calibration_sentence(scores: pd.DataFrame, run: Results) -> str:
-    """Return which models have a lower and which a higher ECE than the large one, in a sentence."""
-    ece = scores.set_index("model")["ece"].rename(titles(run))
-    large, others = ece.iloc[0], ece.iloc[1:]
-    lower, higher = others[others < large], others[others >= large]
-    parts = [
-        f"{_listed(names.index)} {'has' if len(names) == 1 else 'have'} a {word} ECE than {ece.index[0]} ({large:.4f})"
-        for names, word in ((lower, "lower"), (higher, "higher"))
-        if len(names)
-    ]
-    return (
-        f"In this run {'; '.join(parts)}. The paper reports a lower ECE for BERT-Tiny than for BERT-base. Whether a "
-        "difference is more than noise these point values do not say: even a perfectly calibrated model has an ECE above 0."
-    )
-
-
-def alignment_sentence(alignment: pd.DataFrame, run: Results) -> str:
-    """Return the range of the means, the chance levels and what the paper's rule says, in sentences."""
-    low, high = alignment["jaccard"].min(), alignment["jaccard"].max()
-    aligned = sum(map(is_aligned, alignment["jaccard"]))
-    at_chance = int((alignment["low"] <= alignment["chance"]).sum())
-    return (
-        f"The means run from {low:.2f} to {high:.2f}, over chance levels of {alignment['chance'].min():.2f} to "
-        f"{alignment['chance'].max():.2f}. By the paper's rule {aligned} of {len(alignment)} comparisons are aligned. "
-        f"In {at_chance} of {len(alignment)} the interval does not exclude the chance level."
-    )
-
-
-def paper_range_sentence() -> str:
-    """Return the range of the paper's Jaccard values, as far as it is held."""
-    row = paper_table("jaccard_range").iloc[0]
-    return f"The paper's values for {row['scope']} lie between {row['low']} and {row['high']}; its single cells are not held."
-
-
-def verdict_sentence(run: Results, seed: int) -> str:
-    """Return how many of the smaller models the paper's alignment rule would let pass, in a sentence."""
-    verdicts = verdict_table(run, seed)
-    passed = verdicts[verdicts["aligned"] == "yes"]
-    names = "" if passed.empty else f" ({_listed(passed['model'] + ' on ' + passed['task'])})"
-    return (
-        f"By the alignment half of the rule, {len(passed)} of {len(verdicts)} replacements pass under every method{names}. "
-        "Before that is read as a verdict, compare each Jaccard with its chance level, and remember that an explainer that "
-        "draws random samples does not fully agree with itself."
-    )
-
-
-def _listed(names) -> str:
-    names = list(names)
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -144,7 +144,9 @@ def _pages(results: Results) -> dict[str, tuple[Path, str | None]]:
     for task in experiment.tasks:
         title = experiment.task(task).title
         for seed in experiment.seeds:
-            pages |= _page(notebooks, "03_calibration", [task, seed], f"Calibration: {title}{_suffix(experiment, seed)}")
+            pages |= _page(
+                notebooks, "03_calibration", [task, seed], f"Calibration: {title}{_suffix(experiment, seed)}"
+            )
         pages |= _page(notebooks, "04_comparison", [task], f"Alignment: {title}")
         for model in experiment.models:
             for seed in experiment.seeds:

@@ -34,10 +34,11 @@ from IPython.display import Markdown
 from trusteq import Results, align, alignment, figures, load_examples, tables
 from trusteq.statistics import stream
 
+# %%
 run = Results.of(experiment, results)
-seed = run.experiment.seeds[0]
-task, titles, k = next(iter(run.experiment.tasks)), tables.titles(run), run.experiment.k
-large, small = run.experiment.large, list(run.experiment.models)[-1]
+seed, k = run.experiment.seeds[0], run.experiment.k
+task, titles = next(iter(run.experiment.tasks)), tables.titles(run)
+large, *_, small = run.experiment.models
 methods = list(run.experiment.task_methods(task))
 plt.style.use(figures.STYLE)
 

@@ -175,9 +175,7 @@ def test_words_are_deleted_inside_their_segment_and_punctuation_stays(method):
 
 
 @EACH
-@pytest.mark.parametrize(
-    ("missing", "kind"), [(None, type(None)), (float("nan"), type(None)), ("", str), ("?!", str)]
-)
+@pytest.mark.parametrize(("missing", "kind"), [(None, type(None)), (float("nan"), type(None)), ("", str), ("?!", str)])
 def test_the_second_text_stays_what_it_was(method, missing, kind):
     classifier = Linear()
     explained = explain(classifier, table(("x", "two men play", missing)), method=method, n_samples=50)

@@ -14,7 +14,7 @@ from trusteq.examples import synthetic
 
 SPLITS = ("train", "dev", "test")
 SHA256 = {
-    "nli": "6093fcf49b749150459de4bf05f378ab1a06ff52dfc720f6f30d6962c0911a0b",
+    "nli": "3a4d2ff66495ebc00f4a557ccdb8ca1270005f626344e93b5a716ec614a19ac6",
     "paraphrase": "0a57321afdf2d1cd84adc1dd70b4a4d131f69c219eebf368db76d32d50c83615",
 }
 
@@ -88,7 +88,8 @@ def test_positions_are_positions_of_words(frames):
 
 # Independent of the generator: what each word says about the world, written down again by hand.
 FIELDS = {
-    "who": "man woman boy girl adult child", "colour": "red yellow orange black brown navy bright dark",
+    "who": "man woman boy girl adult child",
+    "colour": "red yellow orange black brown navy bright dark",
     "activity": "reading novel newspaper playing guitar violin making music eating sandwich pear having snack",
     "place": "park beach river forest kitchen library museum classroom outdoors indoors",
     "time": "morning afternoon evening night",
@@ -96,19 +97,46 @@ FIELDS = {
 }
 FIELD = {word: field for field, listed in FIELDS.items() for word in listed.split()}
 BROADER = {
-    "man": "adult", "woman": "adult", "boy": "child", "girl": "child",
-    "red": "bright", "yellow": "bright", "orange": "bright",
-    "black": "dark", "brown": "dark", "navy": "dark", "park": "outdoors", "beach": "outdoors", "river": "outdoors",
-    "forest": "outdoors", "kitchen": "indoors", "library": "indoors", "museum": "indoors", "classroom": "indoors",
-    "novel": "reading", "newspaper": "reading", "guitar": "making music", "violin": "making music",
-    "sandwich": "having snack", "pear": "having snack",
+    "man": "adult",
+    "woman": "adult",
+    "boy": "child",
+    "girl": "child",
+    "red": "bright",
+    "yellow": "bright",
+    "orange": "bright",
+    "black": "dark",
+    "brown": "dark",
+    "navy": "dark",
+    "park": "outdoors",
+    "beach": "outdoors",
+    "river": "outdoors",
+    "forest": "outdoors",
+    "kitchen": "indoors",
+    "library": "indoors",
+    "museum": "indoors",
+    "classroom": "indoors",
+    "novel": "reading",
+    "newspaper": "reading",
+    "guitar": "making music",
+    "violin": "making music",
+    "sandwich": "having snack",
+    "pear": "having snack",
 }
 SAME = {
-    "purchase": "buy", "fix": "repair", "select": "choose", "inexpensive": "cheap", "little": "small",
+    "purchase": "buy",
+    "fix": "repair",
+    "select": "choose",
+    "inexpensive": "cheap",
+    "little": "small",
     "lovely": "beautiful",
-    "bike": "bicycle", "couch": "sofa", "painting": "picture", "rug": "carpet", "vacation": "holidays",
+    "bike": "bicycle",
+    "couch": "sofa",
+    "painting": "picture",
+    "rug": "carpet",
+    "vacation": "holidays",
     "where": "place",
-    "when": "time", "why": "reason",
+    "when": "time",
+    "why": "reason",
 }
 
 

@@ -93,9 +93,7 @@ def test_longer_texts_are_cut_at_the_maximum_length(classifier):
     words = ("man woman dog reads runs sleeps eats park house good bad very not " * 5).split()
     assert classifier.max_length == 32
     cut, whole = " ".join(words[:30]), " ".join(words)
-    np.testing.assert_allclose(
-        classifier.predict_proba([whole]), classifier.predict_proba([cut]), rtol=0, atol=1e-6
-    )
+    np.testing.assert_allclose(classifier.predict_proba([whole]), classifier.predict_proba([cut]), rtol=0, atol=1e-6)
     # [CLS] 14 words [SEP] 15 words [SEP] is what is left of two long sides; a short side is left whole.
     both = " ".join(words[:15]), " ".join(words[:14])
     assert any(

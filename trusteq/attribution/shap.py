@@ -58,12 +58,10 @@ def _clustering(segments: tuple[list[str], ...]) -> np.ndarray:
     n_words = sum(map(len, filled))
     rows, roots, first = [], [], 0
     for segment in filled:
-        # The library counts a segment's words from 0 and its clusters from len(segment): move both to the whole's numbers.
+        # The library counts a segment's words from 0, its clusters from len(segment): move both to the whole's.
         tree = partition_tree(segment, []) if len(segment) > 1 else np.empty((0, 4))
         children = tree[:, :2]
-        tree[:, :2] = np.where(
-            children < len(segment), children + first, children - len(segment) + n_words + len(rows)
-        )
+        tree[:, :2] = np.where(children < len(segment), children + first, children - len(segment) + n_words + len(rows))
         rows.extend(tree)
         roots.append((n_words + len(rows) - 1, len(segment)) if len(segment) > 1 else (first, 1))
         first += len(segment)

@@ -30,19 +30,30 @@ SCENES = {
     "who": {"man": "adult", "woman": "adult", "boy": "child", "girl": "child"},
     "colour": {"red": "bright", "orange": "bright", "black": "dark", "brown": "dark"},
     "activity": {
-        "reading a novel": "reading", "reading a newspaper": "reading",
-        "playing the guitar": "making music", "playing the violin": "making music",
+        "reading a novel": "reading",
+        "reading a newspaper": "reading",
+        "playing the guitar": "making music",
+        "playing the violin": "making music",
     },
     "place": {
-        "in the park": "outdoors", "on the beach": "outdoors", "in the kitchen": "indoors", "in the library": "indoors",
+        "in the park": "outdoors",
+        "on the beach": "outdoors",
+        "in the kitchen": "indoors",
+        "in the library": "indoors",
     },
     "time": {"morning": "early", "afternoon": "early", "evening": "late", "night": "late"},
 }
 # What else goes on in most premises: decides nothing, and brings the pairs to the length of SNLI's.
 ASIDES = (
-    "as a few cousins count their coins", "as a phone keeps ringing far away", "as some people chat quietly nearby",
-    "as somebody laughs at an old joke", "while a friend tells a long story", "while a neighbour looks on with a smile",
-    "while the others talk about the news", "while two cats watch from a distance", "while two small dogs sleep close by",
+    "as a few cousins count their coins",
+    "as a phone keeps ringing far away",
+    "as some people chat quietly nearby",
+    "as somebody laughs at an old joke",
+    "while a friend tells a long story",
+    "while a neighbour looks on with a smile",
+    "while the others talk about the news",
+    "while two cats watch from a distance",
+    "while two small dogs sleep close by",
 )
 ASIDE_SHARE = 0.8
 DETAILS = ("colour", "activity", "place", "time")
@@ -58,7 +69,8 @@ PLANS = {
     "object": ((("sofa", "couch"), ("lamp",)), (("bicycle", "bike"), ("radio",))),
     "whom": PEOPLE,
     "time": (
-        (("this week",), ("next month",)), (("before the holidays", "before the vacation"), ("after the move",)),
+        (("this week",), ("next month",)),
+        (("before the holidays", "before the vacation"), ("after the move",)),
     ),
 }
 INTENTIONS = ("plans to", "intends to", "is going to")
@@ -89,8 +101,11 @@ def generate(corpus: str, split: str) -> pd.DataFrame:
         first, second, slots = _unseen_pair(corpus, split, int(clean[row]), seen, rng)
         if cue[row] >= 0:
             second = [(CUES[corpus][cue[row]], "cue"), (",", None), *second]
-        evidence = tuple((segment, position) for segment, chunks in enumerate((first, second))
-                         for position in _positions(chunks, slots[segment]))
+        evidence = tuple(
+            (segment, position)
+            for segment, chunks in enumerate((first, second))
+            for position in _positions(chunks, slots[segment])
+        )
         shortcut = tuple((1, position) for position in _positions(second, {"cue"}))
         texts = _text(first), _text(second)
         rows.append((f"{split}-{row}", *texts, int(label[row]), int(clean[row]), evidence, shortcut))
@@ -202,7 +217,8 @@ def _one_scene(label, rng):
     decisive = {target, *context} if label == 2 and rng.random() < PLAIN else {target}
     premise = {
         slot: _scene_value(slot, hypothesis[slot], supports=label == 0 or slot not in decisive, rng=rng)
-        for slot in claimed if label != 1 or slot not in decisive
+        for slot in claimed
+        if label != 1 or slot not in decisive
     }
     free = ["who", *others] if "who" not in claimed else others
     for slot in [slot for slot in free if slot not in claimed][: 4 - len(premise)]:

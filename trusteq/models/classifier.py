@@ -99,7 +99,7 @@ def as_classifier(model, tokenizer, labels: Sequence[str], *, device: str = "aut
 
 
 def is_standard(config: transformers.PretrainedConfig) -> bool:
-    """Tell whether a saved configuration is of the library's own classifier rather than of the authors' two-layer head."""
+    """Tell whether a saved configuration is of the library's own classifier, not of the authors' two-layer head."""
     return FirstTokenClassifier.__name__ not in (config.architectures or ())
 
 
@@ -167,5 +167,7 @@ def check_weights(name: str | Path, report: dict, *, new_ok=(), unused_ok=()) ->
 def _class_names(name: str | Path, config: transformers.PretrainedConfig) -> tuple[str, ...]:
     labels = tuple(config.id2label.get(index) for index in range(config.num_labels))
     if None in labels or any(label == f"LABEL_{index}" for index, label in enumerate(labels)):
-        raise ModelError(f"model {name}: no class names; put them into id2label of its config.json, as {json.dumps({0: '...'})}")
+        raise ModelError(
+            f"model {name}: no class names; put them into id2label of its config.json, as {json.dumps({0: '...'})}"
+        )
     return labels

@@ -1,5 +1,8 @@
 """Fine-tuning with `transformers.Trainer`: a recipe in, the best epoch's classifier and its history out."""
 
+import hashlib
+import itertools
+import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -49,7 +52,8 @@ def finetune(
     """Fine-tune a model and return the epoch with the best dev accuracy.
 
     train, dev: tables of examples. labels: class names in index order.
-    checkpoints: folder for the state of every epoch, from which a killed run resumes; removed at the end.
+    checkpoints: folder for the state of every epoch, from which a killed run resumes when it is asked for the very same
+    again; removed at the end.
     teacher: a classifier whose probabilities on `train` join the labels in the loss (registry: `teacher`).
 
     Raises ModelError when the pretrained weights cannot be loaded, DataError when there is nothing to train on.
@@ -68,7 +72,9 @@ def finetune(
         processing_class=tokenizer,
     )
     trainer.distillation = (recipe.distillation_weight, recipe.temperature)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(checkpoints) if checkpoints.is_dir() else None)
+    settings = [spec.model_dump_json(), recipe.model_dump_json(), seed, list(labels)]
+    digest = _digest(settings, trainer.train_dataset, trainer.eval_dataset)
+    trainer.train(resume_from_checkpoint=_checkpoint_to_resume(checkpoints, digest))
     history = _history(trainer.state.log_history)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return FineTuned(as_classifier(trainer.model, tokenizer, labels), history, model.num_parameters())
@@ -131,6 +137,27 @@ def _rows(examples: pd.DataFrame, tokenizer, recipe: Recipe, teacher: Classifier
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
+def _digest(*parts: list) -> str:
+    """Return one hash of all that decides the outcome of a training run."""
+    digest = hashlib.sha256()
+    for part in itertools.chain(*parts):
+        digest.update(json.dumps(part).encode())
+    return digest.hexdigest()
+
+
+def _checkpoint_to_resume(checkpoints: Path, digest: str) -> str | None:
+    """Return the newest whole checkpoint of the run with this digest; clear away what other runs left."""
+    mark = checkpoints / "run.sha256"
+    if not mark.is_file() or mark.read_text() != digest:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        store.write_text(digest, mark)
+    for folder in checkpoints.glob("checkpoint-*"):
+        # The trainer writes its state last: a checkpoint without it was cut short.
+        if not (folder / "trainer_state.json").is_file():
+            shutil.rmtree(folder)
+    return get_last_checkpoint(checkpoints)
+
+
 def _arguments(recipe: Recipe, seed: int, checkpoints: Path) -> transformers.TrainingArguments:
     return transformers.TrainingArguments(
         output_dir=str(checkpoints),
@@ -138,7 +165,9 @@ def _arguments(recipe: Recipe, seed: int, checkpoints: Path) -> transformers.Tra
         per_device_eval_batch_size=128,
         num_train_epochs=recipe.epochs,
         learning_rate=recipe.learning_rate,
-        lr_scheduler_type=recipe.schedule if recipe.warmup_ratio == 0 or recipe.schedule != "constant" else "constant_with_warmup",
+        lr_scheduler_type=recipe.schedule
+        if recipe.warmup_ratio == 0 or recipe.schedule != "constant"
+        else "constant_with_warmup",
         warmup_steps=recipe.warmup_ratio,
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
