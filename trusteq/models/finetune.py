@@ -16,7 +16,7 @@ import transformers
 from transformers.trainer_utils import get_last_checkpoint
 
 from trusteq import store
-from trusteq.errors import DataError
+from trusteq.errors import DataError, ExperimentError
 from trusteq.examples.synthetic import vocabulary
 from trusteq.experiment import Recipe
 from trusteq.models.classifier import LOADING, Classifier, as_classifier, check_weights, load_tokenizer, loading, locate
@@ -56,10 +56,13 @@ def finetune(
     again; removed at the end.
     teacher: a classifier whose probabilities on `train` join the labels in the loss (registry: `teacher`).
 
-    Raises ModelError when the pretrained weights cannot be loaded, DataError when there is nothing to train on.
+    Raises ModelError when the pretrained weights cannot be loaded, DataError when there is nothing to train on,
+    ExperimentError when this machine cannot compute in the recipe's precision.
     """
     if train.empty or dev.empty:
         raise DataError(f"fine-tuning needs training and dev examples, got {len(train)} and {len(dev)}")
+    if recipe.precision == "fp16" and not torch.cuda.is_available():
+        raise ExperimentError("recipe: precision 'fp16' needs a GPU and none is here; set precision to fp32 or bf16")
     transformers.set_seed(seed)
     model, tokenizer = build(spec, labels=labels, recipe=recipe)
     trainer = _DistillingTrainer(
@@ -171,6 +174,7 @@ def _arguments(recipe: Recipe, seed: int, checkpoints: Path) -> transformers.Tra
         warmup_steps=recipe.warmup_ratio,
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
+        use_cpu=not torch.cuda.is_available(),
         bf16=recipe.precision == "bf16",
         fp16=recipe.precision == "fp16",
         eval_strategy="epoch",
