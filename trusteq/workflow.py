@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,6 +130,7 @@ def build_book(results: Results, *, output: Path = ROOT) -> Path:
             _copy_page(file, temporary / f"{name}.ipynb", title)
     toc = ROOT / "_build" / "toc.yml"
     store.write_text(yaml.safe_dump(table_of_contents(pages), sort_keys=False), toc)
+    shutil.rmtree(output / "_build" / "html" / "runs", ignore_errors=True)  # pages of another run would stay
     command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(source), "--path-output", str(output)]
     command += ["--config", str(ROOT / "_config.yml"), "--toc", str(toc)]
     command += ["--quiet", "--warningiserror", "--keep-going", "--nitpick"]
