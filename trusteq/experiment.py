@@ -19,8 +19,8 @@ class Recipe(Entry):
     """How a model is fine-tuned; the defaults are the paper's.
 
     learning_rate: peak, of AdamW. schedule: its course after warm-up. warmup_ratio: share of all steps.
-    max_length: tokens of a pair; longer ones are cut. head: the library's own, or two linear layers on the first
-    token as in the authors' NLI scripts. distillation_weight, temperature: used where the model has a teacher.
+    max_length: tokens of a pair; longer ones are cut. head: the library's own, two linear layers on the first
+    token as in the authors' NLI scripts, or one linear layer on the mean of all tokens. distillation_weight, temperature: used where the model has a teacher.
     """
 
     batch_size: Positive = 32
@@ -32,7 +32,7 @@ class Recipe(Entry):
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     max_length: Annotated[int, Field(ge=8)] = 128
-    head: Literal["standard", "two-linear"] = "standard"
+    head: Literal["standard", "two-linear", "mean-pooling"] = "standard"
     distillation_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
     temperature: Annotated[float, Field(gt=0)] = 2.0
 

@@ -38,8 +38,8 @@ def calibration_sentence(scores: pd.DataFrame, run: Results) -> str:
         if len(names)
     ]
     return (
-        f"In this run {'; '.join(parts)}. The paper reports a lower ECE for BERT-Tiny than for BERT-base. Whether a "
-        "difference is more than noise these point values do not say: a perfectly calibrated model, too, has an ECE above 0."
+        f"In this run {'; '.join(parts)}. The paper reports a lower ECE for BERT-Tiny than for BERT-base. These point "
+        "values do not say whether a difference is more than noise: a perfectly calibrated model, too, has one above 0."
     )
 
 

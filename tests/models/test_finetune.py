@@ -74,7 +74,7 @@ def accuracy(tuned, table):
 # --- the outcome ---
 
 
-@pytest.mark.parametrize("head", ["standard", "two-linear"])
+@pytest.mark.parametrize("head", ["standard", "two-linear", "mean-pooling"])
 def test_a_separable_task_is_learnt(tune, head):
     tuned = tune(**ENOUGH, head=head)
     assert accuracy(tuned, examples(40, "test")) == 1
@@ -260,13 +260,13 @@ def test_the_two_layer_head_is_linear_in_the_first_token(spec):
     torch.testing.assert_close(loss, -torch.log_softmax(expected, dim=-1)[[0, 1], [0, 2]].mean())
 
 
-@pytest.mark.parametrize("head", ["standard", "two-linear"])
+@pytest.mark.parametrize("head", ["standard", "two-linear", "mean-pooling"])
 def test_the_encoder_is_the_pretrained_one(spec, pretrained, head):
     model, _ = build(spec, labels=LABELS, recipe=Recipe(head=head))
     check_encoder(model, pretrained, layers={0, 1})
 
 
-@pytest.mark.parametrize("head", ["standard", "two-linear"])
+@pytest.mark.parametrize("head", ["standard", "two-linear", "mean-pooling"])
 def test_layers_keeps_the_first_ones(spec, pretrained, head):
     model, _ = build(spec.model_copy(update={"layers": 1}), labels=LABELS, recipe=Recipe(head=head))
     assert model.config.num_hidden_layers == 1
@@ -287,7 +287,7 @@ def without(folder, target, part):
     return ModelSpec(name="broken", title="Broken", hub=str(target))
 
 
-@pytest.mark.parametrize("head", ["standard", "two-linear"])
+@pytest.mark.parametrize("head", ["standard", "two-linear", "mean-pooling"])
 def test_pretrained_weights_have_to_be_whole(pretrained, tmp_path, head, capfd):
     broken = without(pretrained, tmp_path / "broken", "layer.1.attention.self.query")
     with pytest.raises(
@@ -349,7 +349,7 @@ def test_the_teacher_weighs_as_the_recipe_says(tune, weight, expected):
 # --- on disk ---
 
 
-@pytest.mark.parametrize("head", ["standard", "two-linear"])
+@pytest.mark.parametrize("head", ["standard", "two-linear", "mean-pooling"])
 def test_a_saved_model_is_the_model(tune, tmp_path, head):
     tuned = tune(epochs=1, head=head)
     folder = tmp_path / "models" / "tiny" / "0"
@@ -394,3 +394,14 @@ def test_predictions_table(tune):
     assert list(table["id"]) == list(DEV["id"])[::-1] and list(table["label"]) == list(DEV["label"])[::-1]
     np.testing.assert_allclose(table[list(LABELS)].sum(axis=1), 1)
     assert seconds >= 0
+
+
+def test_mean_pooling_leaves_padding_out(spec):
+    model, tokenizer = build(spec, labels=LABELS, recipe=Recipe(head="mean-pooling"))
+    tokens = tokenizer(["a good man reads in the park", "a dog"], padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        states = model.eval().encoder(**tokens).last_hidden_state
+        lengths = tokens["attention_mask"].sum(dim=1).tolist()
+        assert lengths[0] > lengths[1]
+        means = torch.stack([state[:length].mean(dim=0) for state, length in zip(states, lengths, strict=True)])
+        torch.testing.assert_close(model(**tokens).logits, model.output(means))

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from trusteq.errors import ModelError
 from trusteq.examples.hub import quiet_hub
-from trusteq.models.heads import FirstTokenClassifier
+from trusteq.models.heads import saved_kind
 
 BATCH_SIZE = 128
 # Weights that do not fit go into the report that `check_weights` reads, instead of into an error that names none.
@@ -79,8 +79,7 @@ def load_classifier(path_or_hub_id: str | Path, *, hub: str | Path | None = None
         config = transformers.AutoConfig.from_pretrained(source)
         labels = _class_names(path_or_hub_id, config)
         tokenizer = load_tokenizer(path_or_hub_id, source)
-        kind = transformers.AutoModelForSequenceClassification if is_standard(config) else FirstTokenClassifier
-        model, report = kind.from_pretrained(source, config=config, **LOADING)
+        model, report = saved_kind(config).from_pretrained(source, config=config, **LOADING)
     check_weights(path_or_hub_id, report)
     return as_classifier(model, tokenizer, labels, device=device)
 
@@ -96,11 +95,6 @@ def as_classifier(model, tokenizer, labels: Sequence[str], *, device: str = "aut
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     limit = min(tokenizer.model_max_length, model.config.max_position_embeddings)
     return Classifier(model.to(device).eval(), tokenizer, tuple(labels), int(limit))
-
-
-def is_standard(config: transformers.PretrainedConfig) -> bool:
-    """Tell whether a saved configuration is of the library's own classifier, not of the authors' two-layer head."""
-    return FirstTokenClassifier.__name__ not in (config.architectures or ())
 
 
 def locate(path_or_hub_id: str | Path, hub: str | Path | None = None) -> str:

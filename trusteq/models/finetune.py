@@ -20,7 +20,7 @@ from trusteq.errors import DataError, ExperimentError
 from trusteq.examples.synthetic import vocabulary
 from trusteq.experiment import Recipe
 from trusteq.models.classifier import LOADING, Classifier, as_classifier, check_weights, load_tokenizer, loading, locate
-from trusteq.models.heads import FirstTokenClassifier
+from trusteq.models.heads import HEADS
 from trusteq.registry import ModelSpec
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -105,8 +105,8 @@ def _pretrained(spec: ModelSpec, head: str, names: dict):
         model, report = kind.from_pretrained(source, config=config, **LOADING)
     beyond = () if spec.layers is None else ("layer.",)
     check_weights(spec.hub, report, new_ok=NEW_HEAD_KEYS, unused_ok=PRETRAINING_KEYS + beyond)
-    if head == "two-linear":
-        encoder, model = model, FirstTokenClassifier(config)
+    if head in HEADS:
+        encoder, model = model, HEADS[head](config)
         model.encoder.load_state_dict(encoder.state_dict())
     return model, tokenizer
 
@@ -114,8 +114,7 @@ def _pretrained(spec: ModelSpec, head: str, names: dict):
 def _from_scratch(spec: ModelSpec, head: str, names: dict):
     tokenizer = _word_tokenizer() if spec.tokenizer is None else _hub_tokenizer(spec.tokenizer)
     config = transformers.BertConfig(vocab_size=len(tokenizer), **spec.scratch.model_dump(), **names)
-    kind = transformers.BertForSequenceClassification if head == "standard" else FirstTokenClassifier
-    return kind(config), tokenizer
+    return HEADS.get(head, transformers.BertForSequenceClassification)(config), tokenizer
 
 
 def _word_tokenizer() -> transformers.BertTokenizer:

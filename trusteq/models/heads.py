@@ -1,12 +1,12 @@
-"""The classifier of the authors' NLI scripts: two linear layers without activation on the first token."""
+"""Classifiers with another head than the library's own: an encoder, a way to pool its states, linear layers."""
 
 import torch
 import transformers
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 
-class FirstTokenClassifier(transformers.PreTrainedModel):
-    """An encoder and a head hidden -> 2C -> C on its first token's last hidden state (released scripts, NLI)."""
+class _EncoderClassifier(transformers.PreTrainedModel):
+    """An encoder whose last hidden states `logits` turns into one score per class."""
 
     config_class = transformers.PretrainedConfig
     base_model_prefix = "encoder"
@@ -14,14 +14,51 @@ class FirstTokenClassifier(transformers.PreTrainedModel):
     def __init__(self, config):
         super().__init__(config)
         self.encoder = transformers.AutoModel.from_config(config)
-        self.hidden = torch.nn.Linear(config.hidden_size, 2 * config.num_labels)
-        self.output = torch.nn.Linear(2 * config.num_labels, config.num_labels)
+        self.add_head(config)
         self.post_init()
 
     def forward(self, input_ids, attention_mask=None, token_type_ids=None, labels=None):
         """Return logits of shape (n, C), and the cross-entropy loss where labels are given."""
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        states = self.encoder(input_ids, attention_mask=attention_mask, **types).last_hidden_state
-        logits = self.output(self.hidden(states[:, 0]))
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        states = self.encoder(input_ids, attention_mask=mask, **types).last_hidden_state
+        logits = self.logits(states, mask)
         loss = None if labels is None else torch.nn.functional.cross_entropy(logits, labels)
         return SequenceClassifierOutput(loss=loss, logits=logits)
+
+
+class FirstTokenClassifier(_EncoderClassifier):
+    """Two linear layers without activation, hidden -> 2C -> C, on the first token (released scripts, NLI)."""
+
+    def add_head(self, config) -> None:
+        """Add the two layers."""
+        self.hidden = torch.nn.Linear(config.hidden_size, 2 * config.num_labels)
+        self.output = torch.nn.Linear(2 * config.num_labels, config.num_labels)
+
+    def logits(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return logits, (n, C), from states, (n, tokens, hidden); the mask is not needed."""
+        return self.output(self.hidden(states[:, 0]))
+
+
+class MeanPoolingClassifier(_EncoderClassifier):
+    """One linear layer on the mean of all tokens' states, which is how sentence encoders such as MiniLM are trained."""
+
+    def add_head(self, config) -> None:
+        """Add the layer."""
+        self.output = torch.nn.Linear(config.hidden_size, config.num_labels)
+
+    def logits(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return logits, (n, C), from states, (n, tokens, hidden), and mask, (n, tokens), 0 at padding."""
+        weights = mask[..., None].to(states.dtype)
+        return self.output((states * weights).sum(dim=1) / weights.sum(dim=1))
+
+
+# By the recipe's name; "standard", the library's own classifier, is not among them.
+HEADS = {"two-linear": FirstTokenClassifier, "mean-pooling": MeanPoolingClassifier}
+
+
+def saved_kind(config: transformers.PretrainedConfig) -> type:
+    """Return the class that a saved configuration was written by: one of ours, or the library's own."""
+    ours = {kind.__name__: kind for kind in HEADS.values()}
+    written_by = (config.architectures or ("",))[0]
+    return ours.get(written_by, transformers.AutoModelForSequenceClassification)
