@@ -19,8 +19,10 @@ class Recipe(Entry):
     """How a model is fine-tuned; the defaults are the paper's.
 
     learning_rate: peak, of AdamW. schedule: its course after warm-up. warmup_ratio: share of all steps.
-    max_length: tokens of a pair; longer ones are cut. head: the library's own, two linear layers on the first
-    token as in the authors' NLI scripts, or one linear layer on the mean of all tokens. distillation_weight, temperature: used where the model has a teacher.
+    max_length: tokens of a pair; longer ones are cut.
+    head: the library's own; two linear layers on the first token, as in the authors' NLI scripts; or one linear layer
+    on the mean of all tokens.
+    distillation_weight, temperature: used where the model has a teacher.
     """
 
     batch_size: Positive = 32
