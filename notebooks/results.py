@@ -38,16 +38,14 @@ Markdown(sentences.run_sentence(run))
 # machine named on the status page. The paper's times are for one A100 and its own test splits.
 
 # %%
-models = tables.model_table(run, seed)
-papers = [column for column in models if column.startswith("paper_")]
-tables.show(models.drop(columns=[*papers, "plays_part_of"]), digits=1, formats={"parameters_M": "{:.2f}"})
+tables.show(tables.model_table(run, seed), digits=1, formats={"parameters_M": "{:.2f}"})
 
 # %% [markdown]
-# The paper's numbers for the models whose parts these play:
+# The paper's own numbers, and which model of this run plays each part:
 
 # %%
 whole = dict.fromkeys(["paper_layers", "paper_hidden_size"], "{:.0f}")
-tables.show(models[["model", "plays_part_of", *papers]], digits=1, formats=whole)
+tables.show(tables.paper_model_table(run), digits=1, formats=whole)
 
 # %% [markdown]
 # ## May a smaller model replace the large one?

@@ -118,7 +118,6 @@ def model_table(run: Results, seed: int) -> pd.DataFrame:
 
     inference_s: seconds for the whole test split, which has another size than the paper's.
     """
-    paper = paper_table("models").set_index("model")
     rows = []
     for name, title in titles(run).items():
         metrics = {task: run.facts(task, name, seed, "metrics") for task in run.experiment.tasks}
@@ -128,8 +127,8 @@ def model_table(run: Results, seed: int) -> pd.DataFrame:
         for task, facts in metrics.items():
             row[f"{task}_accuracy"] = 100 * facts["accuracy"]
             row[f"{task}_inference_s"] = run.facts(task, name, seed, "timing")["inference_seconds"]
-        rows.append(row | _paper_row(paper, run.experiment.model(name).paper))
-    return _marked(pd.DataFrame(rows), counterparts(run).isna())
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def _marked(table: pd.DataFrame, no_counterpart: pd.Series) -> pd.DataFrame:
@@ -138,10 +137,12 @@ def _marked(table: pd.DataFrame, no_counterpart: pd.Series) -> pd.DataFrame:
     return table
 
 
-def _paper_row(paper: pd.DataFrame, name: str | None) -> dict:
-    columns = {column: f"{PAPER_MARK}_{column}" for column in paper}
-    row = paper.loc[name] if name in paper.index else pd.Series(np.nan, index=paper.columns)
-    return {"plays_part_of": name or "none"} | {title: row[column] for column, title in columns.items()}
+def paper_model_table(run: Results) -> pd.DataFrame:
+    """Return the paper's own Table 1, with the model of this run that plays each part, or "none"."""
+    table = paper_table("models")
+    parts = {role: run.experiment.model(name).title for name, role in counterparts(run).dropna().items()}
+    numbers = table.drop(columns="model").add_prefix(f"{PAPER_MARK}_")
+    return pd.concat([table[["model"]].assign(played_by=table["model"].map(parts).fillna("none")), numbers], axis=1)
 
 
 def probabilities(run: Results, task: str, model: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -177,7 +178,7 @@ def beside_paper(scores: pd.DataFrame, run: Results, task: str) -> pd.DataFrame:
 def share_table(reliability: pd.DataFrame, run: Results, task: str) -> pd.DataFrame:
     """Return the share of predictions per confidence bin, in percent: one row per bin, one column per model.
 
-    The paper's shares stand beside the models that play the parts for which one is held.
+    The paper's shares on the same kind of task stand beside them, for the models of which any is held.
     """
     edges = reliability["lower"].map("{:.1f}".format) + "–" + reliability["upper"].map("{:.1f}".format)
     ours = reliability.assign(confidence=edges, percent=100 * reliability["share"])
@@ -185,7 +186,7 @@ def share_table(reliability: pd.DataFrame, run: Results, task: str) -> pd.DataFr
     paper = paper_table("confidence_share").query("task == @kind", local_dict={"kind": run.experiment.task(task).paper})
     table = table.rename(columns=titles(run)).reset_index().rename_axis(columns=None)
     bins = paper["lower"].map("{:.1f}".format) + "–" + paper["upper"].map("{:.1f}".format)
-    for name in counterparts(run).dropna():
+    for name in paper["model"].unique():
         shares = (100 * paper["share"]).set_axis(bins)[(paper["model"] == name).to_numpy()]
         if shares.notna().any():
             table[f"{PAPER_MARK}_{name}"] = table["confidence"].map(shares)
