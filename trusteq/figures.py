@@ -73,7 +73,7 @@ def confidence_histogram(table: pd.DataFrame, ax=None, *, color="C0", title: str
 def per_model(reliability: pd.DataFrame, draw, titles: Mapping[str, str]):
     """Draw one panel per model with `draw` (`reliability_diagram` or `confidence_histogram`); return the figure."""
     models = list(titles)
-    columns = min(3, len(models))
+    columns = 2 if len(models) == 4 else min(3, len(models))
     rows = -(-len(models) // columns)
     figure, axes = plt.subplots(
         rows, columns, figsize=(3 * columns, 3.1 * rows), squeeze=False, sharex=True, sharey=True
