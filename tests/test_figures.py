@@ -91,7 +91,10 @@ def test_confidence_histogram(reliability):
     assert line(ax, "accuracy")[0] == pytest.approx([5 / 6] * 2)
 
 
-@pytest.mark.parametrize(("models", "visible", "panels"), [(MODELS, 3, 3), (MODELS[:1], 1, 1), ((*MODELS, "d"), 4, 6)])
+@pytest.mark.parametrize(
+    ("models", "visible", "panels"),
+    [(MODELS, 3, 3), (MODELS[:1], 1, 1), ((*MODELS, "d"), 4, 4), ((*MODELS, "d", "e"), 5, 6)],
+)
 def test_one_panel_a_model(reliability, models, visible, panels):
     table = pd.concat([reliability.assign(model=model) for model in models])
     figure = figures.per_model(table, figures.confidence_histogram, {model: model.upper() for model in models})
