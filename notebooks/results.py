@@ -55,16 +55,17 @@ tables.show(tables.paper_model_table(run), digits=1, formats=whole)
 # from the large model to the smaller one; accuracy is in percentage points.
 
 # %%
-tables.show(tables.verdict_table(run, seed), formats={"accuracy_change": "{:+.1f}", "ece_change": "{:+.3f}"})
+verdicts = tables.verdict_table(run, seed)
+tables.show(verdicts, formats={"accuracy_change": "{:+.1f}", "ece_change": "{:+.3f}"})
 
 # %%
-Markdown(sentences.verdict_sentence(run, seed))
+Markdown(sentences.verdict_sentence(verdicts))
 
 # %% [markdown]
 # ## Alignment and calibration in one picture
 
 # %%
-figures.trust_plane(tables.verdict_table(run, seed), tables.titles(run));
+figures.trust_plane(verdicts, tables.titles(run));
 
 # %% [markdown]
 # Up is more alike in words, left is better calibrated than the large model and right is worse. Accuracy plays no part

@@ -1,8 +1,11 @@
 """Experiment files and the registry they draw on: what is read, and what is refused with one line."""
 
+import functools
+
 import pytest
 import yaml
 from pydantic import ValidationError
+from refusals import one_line
 
 from trusteq import registry
 from trusteq.errors import ExperimentError
@@ -29,14 +32,7 @@ def load(tmp_path):
     return load
 
 
-def refused(call, *parts):
-    """Assert that the call fails with one line that holds every part."""
-    with pytest.raises(ExperimentError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    for part in parts:
-        assert part in message
+refused = functools.partial(one_line, ExperimentError)
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda file: file.stem)

@@ -1,11 +1,13 @@
 """Artefacts: written whole or not at all, described by a manifest, verified when read."""
 
+import functools
 import hashlib
 import json
 
 import pandas as pd
 import pytest
 import yaml
+from refusals import one_line
 
 from trusteq import store
 from trusteq.errors import ArtefactError, ExperimentError
@@ -40,13 +42,7 @@ def names(folder):
     return sorted(file.name for file in folder.iterdir())
 
 
-def refused(call, *parts):
-    """Assert that the call fails with one line that holds every part."""
-    with pytest.raises(ArtefactError) as caught:
-        call()
-    assert "\n" not in str(caught.value)
-    for part in parts:
-        assert str(part) in str(caught.value)
+refused = functools.partial(one_line, ArtefactError)
 
 
 def test_an_atomic_write_makes_its_folder_and_leaves_the_file_alone(tmp_path):

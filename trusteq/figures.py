@@ -168,7 +168,7 @@ def trust_plane(verdicts: pd.DataFrame, titles: Mapping[str, str], ax=None):
 def weight_by_rank(explained: Mapping[str, pd.DataFrame], test: pd.DataFrame, labels: Sequence[str], ax=None):
     """Draw the mean share of the absolute weight that the word of each rank carries, by method, for the gold label."""
     ax = ax or plt.gca()
-    gold = test.set_index("id")["label"].map(dict(enumerate(labels)))
+    gold = _gold(test, labels)
     for method, table in explained.items():
         rows = table[table["label"] == table["id"].map(gold)].assign(size=lambda rows: rows["weight"].abs())
         rows = rows.assign(rank=rows.groupby("id")["size"].rank(ascending=False, method="first"))
@@ -181,6 +181,11 @@ def weight_by_rank(explained: Mapping[str, pd.DataFrame], test: pd.DataFrame, la
     return ax
 
 
+def _gold(examples: pd.DataFrame, labels: Sequence[str]) -> pd.Series:
+    """Return the gold class name of each example, by id."""
+    return examples.set_index("id")["label"].map(dict(enumerate(labels)))
+
+
 def highlights(
     attributions: pd.DataFrame, examples: pd.DataFrame, labels: Sequence[str], *, title: str = "", k: int = 10
 ) -> HTML:
@@ -188,7 +193,7 @@ def highlights(
 
     Blue speaks for the label, orange against it; strength is relative to the example's largest weight.
     """
-    gold = examples.set_index("id")["label"].map(dict(enumerate(labels)))
+    gold = _gold(examples, labels)
     shown = attributions[attributions["id"].isin(gold.index)]
     gold = gold[gold.index.isin(shown["id"])]
     if gold.empty:

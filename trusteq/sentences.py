@@ -62,9 +62,8 @@ def paper_range_sentence() -> str:
     return f"The paper's values for {row['scope']} lie {span}; its single cells are not held."
 
 
-def verdict_sentence(run: Results, seed: int) -> str:
+def verdict_sentence(verdicts: pd.DataFrame) -> str:
     """Return how many of the smaller models the paper's alignment rule would let pass, in a sentence."""
-    verdicts = tables.verdict_table(run, seed)
     passed = verdicts[verdicts["aligned"] == "yes"]
     names = "" if passed.empty else f" ({_listed(passed['model'] + ' on ' + passed['task'])})"
     return (

@@ -17,7 +17,6 @@ from trusteq.store import Results
 
 PAPER = ROOT / "data" / "paper"
 NOT_HELD = "not held"
-SCORES = ("accuracy", "ece", "mce", "brier", "nll")
 # Columns whose missing values mean that the paper's number is not held, rather than that there is none.
 PAPER_MARK = "paper"
 
@@ -170,9 +169,9 @@ def beside_paper(scores: pd.DataFrame, run: Results, task: str) -> pd.DataFrame:
     """Return the scores by model title with the paper's ECE, MCE and Brier score of the counterpart beside them."""
     paper = paper_table("calibration").query("task == @kind", local_dict={"kind": run.experiment.task(task).paper})
     paper = paper.set_index("model")[["ece", "mce", "brier"]].add_prefix(f"{PAPER_MARK}_")
-    table = scores.join(paper, on=scores["model"].map(counterparts(run)).rename("paper_model"))
-    table = table.drop(columns="key_0", errors="ignore").assign(model=scores["model"].map(titles(run)))
-    return _marked(table, scores["model"].map(counterparts(run)).isna())
+    roles = scores["model"].map(counterparts(run))
+    beside = paper.reindex(roles).set_axis(scores.index)
+    return _marked(pd.concat([scores.assign(model=scores["model"].map(titles(run))), beside], axis=1), roles.isna())
 
 
 def share_table(reliability: pd.DataFrame, run: Results, task: str) -> pd.DataFrame:
@@ -180,17 +179,19 @@ def share_table(reliability: pd.DataFrame, run: Results, task: str) -> pd.DataFr
 
     The paper's shares on the same kind of task stand beside them, for the models of which any is held.
     """
-    edges = reliability["lower"].map("{:.1f}".format) + "–" + reliability["upper"].map("{:.1f}".format)
-    ours = reliability.assign(confidence=edges, percent=100 * reliability["share"])
+    ours = reliability.assign(confidence=_bin_names(reliability), percent=100 * reliability["share"])
     table = ours.pivot(index="confidence", columns="model", values="percent")[list(run.experiment.models)]
     paper = paper_table("confidence_share").query("task == @kind", local_dict={"kind": run.experiment.task(task).paper})
     table = table.rename(columns=titles(run)).reset_index().rename_axis(columns=None)
-    bins = paper["lower"].map("{:.1f}".format) + "–" + paper["upper"].map("{:.1f}".format)
     for name in paper["model"].unique():
-        shares = (100 * paper["share"]).set_axis(bins)[(paper["model"] == name).to_numpy()]
+        shares = (100 * paper["share"]).set_axis(_bin_names(paper))[(paper["model"] == name).to_numpy()]
         if shares.notna().any():
             table[f"{PAPER_MARK}_{name}"] = table["confidence"].map(shares)
     return table
+
+
+def _bin_names(bins: pd.DataFrame) -> pd.Series:
+    return bins["lower"].map("{:.1f}".format) + "–" + bins["upper"].map("{:.1f}".format)
 
 
 def gold_labels(run: Results, task: str) -> pd.Series:
