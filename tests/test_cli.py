@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from trusteq import store
+from trusteq import cli, store
+from trusteq.attribution import METHODS
 from trusteq.experiment import ROOT
 
 EXPERIMENT = {
@@ -119,6 +121,9 @@ def test_without_a_command_the_help_is_shown(trusteq):
         (["run"], "Missing argument"),
         (["run", "demo", "--limit", "0"], "--limit"),
         (["run", "demo", "--limit", "many"], "--limit"),
+        (["run", "demo", "--shard", "0/4"], "shard '0/4': expected i/n with i from 1 to n, such as 1/4"),
+        (["run", "demo", "--shard", "5/4"], "shard '5/4'"),
+        (["run", "demo", "--shard", "x"], "shard 'x'"),
         (["run", "dmeo"], "did you mean 'demo'?"),
         (["run", "nowhere/small.yaml"], "no experiment file 'nowhere/small.yaml'"),
     ],
@@ -159,6 +164,25 @@ def test_an_unknown_notebook_parameter(trusteq, tmp_path):
 
 def test_a_book_needs_the_results_of_one_run(trusteq, tmp_path):
     refused(trusteq("book", "--results", "nowhere"), tmp_path / "nowhere", "runs found in it: none")
+
+
+def test_help_names_every_method():
+    assert re.split(", | or ", cli.METHODS) == list(METHODS)
+
+
+def test_explain_prints_the_weights_and_says_what_is_cut(trusteq, tiny_bert):
+    folder = tiny_bert("BertForSequenceClassification")
+    texts = ["--text-a", "the man sleeps, " * 12, "--text-b", "a dog"]
+    done = trusteq("explain", folder, *texts, "--method", "occlusion", "--mask", "[MASK]")
+    assert done.returncode == 0, done.stderr
+    note = re.fullmatch(r"note: (\d+) words beyond 32 tokens are cut and have no weight", done.stderr.splitlines()[-1])
+    first, header, *rows = done.stdout.splitlines()
+    assert first.startswith("predicted: ")
+    assert header.split() == ["segment", "position", "word", "weight"]
+    sizes = [abs(float(row.split()[-1])) for row in rows]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(rows) + int(note[1]) == 12 * 3 + 2
+    refused(trusteq("explain", folder, *texts, "--method", "lyme"), "unknown method 'lyme'; did you mean 'lime'?")
 
 
 def test_verify_says_what_was_checked_and_what_differs(trusteq, tmp_path):

@@ -2,14 +2,18 @@
 
 import functools
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from pydantic import ValidationError
 from refusals import one_line
 
 from trusteq import registry
+from trusteq.attribution import explain
 from trusteq.errors import ExperimentError
 from trusteq.experiment import ROOT, Experiment, Recipe
+from trusteq.statistics import stream_seed
 
 SMALL = {
     "name": "small",
@@ -139,6 +143,34 @@ def test_limits_replace_those_of_the_tasks_and_leave_the_experiment_as_it_was(lo
     assert experiment.limited() == experiment
 
 
+@pytest.mark.parametrize("common", [True, False])
+def test_common_masks_are_the_same_for_two_models_and_others_are_not(load, common):
+    experiment = load(common_masks=common)
+    examples = pd.DataFrame({"id": ["x"], "text_a": ["two men play chess"], "text_b": ["nobody plays"]})
+    asked = {}
+
+    def spy(model):
+        def predict_proba(firsts, seconds):
+            asked.setdefault(model, []).extend(zip(firsts, seconds, strict=True))
+            return np.full((len(firsts), 2), 0.5)
+
+        return predict_proba
+
+    for model in ("demo-large", "demo-tiny"):
+        seed = experiment.explainer_seed(model, 7)
+        explain(spy(model), examples, method="lime", n_samples=40, seed=seed, labels=("no", "yes"))
+    assert (asked["demo-large"] == asked["demo-tiny"]) is common
+
+
+def test_the_explainers_seed(load):
+    assert load().common_masks is False
+    apart, common = load(), load(common_masks=True)
+    assert [common.explainer_seed(model, 7) for model in common.models] == [7, 7, 7]
+    assert len({apart.explainer_seed(model, seed) for model in apart.models for seed in (0, 1)}) == 6
+    assert apart.explainer_seed("demo-tiny", 7) == stream_seed(7, "explainer", "demo-tiny")
+    refused(lambda: apart.explainer_seed("demo-tinny", 7), "did you mean 'demo-tiny'?")
+
+
 def test_values_are_frozen(load):
     with pytest.raises(ValidationError, match="frozen"):
         load().k = 3
@@ -164,6 +196,7 @@ def test_values_are_frozen(load):
         ({"seeds": []}, ["seeds:"]),
         ({"seeds": [-1]}, ["seeds.0:"]),
         ({"explain": 0}, ["explain:"]),
+        ({"common_masks": "often"}, ["common_masks:"]),
         ({1: 2}, ["1:"]),
     ],
 )

@@ -20,24 +20,33 @@ def test_text_without_words(text):
     assert words.spans(text) == []
 
 
-def test_delete_keeps_punctuation_and_collapses_white_space():
-    assert words.delete("A dog, a cat.\n", [True, False, False, True]) == "A , cat."
-    assert words.delete("A dog, a cat.", [False] * 4) == ", ."
+def test_deleting_keeps_punctuation_and_collapses_white_space():
+    assert words.mask("A dog, a cat.\n", [True, False, False, True]) == "A , cat."
+    assert words.mask("A dog, a cat.", [False] * 4) == ", ."
 
 
-def test_delete_joins_no_neighbours():
-    assert words.words(words.delete("one two three", [True, False, True])) == ["one", "three"]
+def test_deleting_joins_no_neighbours():
+    assert words.words(words.mask("one two three", [True, False, True])) == ["one", "three"]
 
 
-def test_delete_nothing_only_collapses_white_space():
-    assert words.delete("  A  dog,\ta cat. ", [True] * 4) == "A dog, a cat."
+def test_a_replacement_stands_for_each_word():
+    assert words.mask("A dog, a cat.\n", [True, False, False, True], "[MASK]") == "A [MASK], [MASK] cat."
+    assert words.mask("it's  3.5", [False, True, True, False], "_") == "_'s 3._"
+    assert words.mask(r"a b", [False, True], r"\1") == r"\1 b"
 
 
-def test_delete_of_a_text_without_words():
-    assert words.delete(" ?! ", []) == "?!"
+@pytest.mark.parametrize("replacement", ["", "[MASK]"])
+def test_masking_nothing_only_collapses_white_space(replacement):
+    assert words.mask("  A  dog,\ta\u00a0cat. ", [True] * 4, replacement) == "A dog, a cat."
+
+
+@pytest.mark.parametrize("replacement", ["", "[MASK]"])
+def test_masking_a_text_without_words(replacement):
+    assert words.mask(" ?! ", [], replacement) == "?!"
+    assert words.mask("", [], replacement) == ""
 
 
 @pytest.mark.parametrize("keep", [[True], [True] * 3])
-def test_delete_wants_one_value_per_word(keep):
+def test_masking_wants_one_value_per_word(keep):
     with pytest.raises(ValueError, match="zip"):
-        words.delete("two words", keep)
+        words.mask("two words", keep)

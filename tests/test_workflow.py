@@ -1,6 +1,8 @@
 """The workflow on a small experiment: complete, repeatable, sparing, and whole after a kill."""
 
 import fcntl
+import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,18 +13,19 @@ import pandas as pd
 import pytest
 import yaml
 
-from trusteq import store
+from trusteq import notebooks, store
+from trusteq.attribution.shards import Shard
 from trusteq.errors import ArtefactError, ExperimentError
 from trusteq.experiment import ROOT, Experiment
 from trusteq.store import Results
-from trusteq.workflow import table_of_contents
+from trusteq.workflow import check_inputs, plan, table_of_contents
 
 SMALL = {
     "name": "small",
     "title": "A small experiment",
     "tasks": ["demo-nli"],
     "models": ["demo-large", "demo-distilled"],
-    "methods": {"lime": {"n_samples": 60}, "shap": {"n_samples": 60}},
+    "methods": {"lime": {"n_samples": 60}, "occlusion": {"n_samples": 60}},
     "explain": 4,
     "train_limit": 64,
     "recipe": {"learning_rate": 1.0e-3, "epochs": 1, "max_length": 64},
@@ -76,6 +79,39 @@ def test_the_same_run_elsewhere_gives_the_same_bytes(small, tmp_path):
     assert hashes(again) == hashes(small)
 
 
+def explained(run: Results, model: str, **parameters) -> str:
+    """Execute the attribution notebook for a model; return what it printed."""
+    output = run.folder / "logs" / "out.ipynb"
+    parameters |= {"experiment": run.folder / "experiment.yaml", "results": run.folder.parent, "model": model}
+    notebooks.execute(ROOT / "notebooks" / "02_attribution.py", output, {k: str(v) for k, v in parameters.items()})
+    outputs = [output for cell in json.loads(output.read_text())["cells"] for output in cell.get("outputs", [])]
+    return "".join(line for output in outputs if output.get("name") == "stdout" for line in output["text"])
+
+
+def test_shards_of_two_runs_are_joined_to_the_bytes_of_one(small, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the kernels: an installed package may be that of another checkout
+    copy = Results(tmp_path / "small", small.experiment)
+    shutil.copytree(small.folder, copy.folder)
+    shutil.rmtree(copy.folder / "attribution")
+    before = times(copy)
+    run(tmp_path, "--shard", "1/2")
+    new = times(copy)
+    expected = {
+        f"attribution/demo-nli/{model}/0/{method}.shard-1-of-2.parquet"
+        for model in small.experiment.models
+        for method in small.experiment.methods
+    }
+    assert set(new) - set(before) == expected
+    assert new | before == new  # nothing else was made
+    run(tmp_path, "--shard", "1/2")
+    assert times(copy) == new
+    explained(copy, "demo-large", shard="2/2")
+    assert "joined from 2 shards" in explained(copy, "demo-large")
+    for method in small.experiment.methods:
+        whole, joined = (one.path("attribution", "demo-nli", "demo-large", 0, method) for one in (small, copy))
+        assert joined.read_bytes() == whole.read_bytes()
+
+
 def test_a_second_run_does_nothing_and_a_changed_limit_remakes_only_what_depends_on_it(small):
     before = times(small)
     run(small.folder.parent)
@@ -88,12 +124,12 @@ def test_a_second_run_does_nothing_and_a_changed_limit_remakes_only_what_depends
 
 
 def test_a_lost_table_is_made_again_alone(small):
-    lost = small.path("attribution", "demo-nli", "demo-large", 0, "shap")
+    lost = small.path("attribution", "demo-nli", "demo-large", 0, "occlusion")
     content, before = lost.read_bytes(), times(small)
     lost.unlink()
     run(small.folder.parent, "--limit", "3")
     assert lost.read_bytes() == content
-    unchanged = small.path("attribution", "demo-nli", "demo-distilled", 0, "shap").relative_to(small.folder)
+    unchanged = small.path("attribution", "demo-nli", "demo-distilled", 0, "occlusion").relative_to(small.folder)
     assert times(small)[str(unchanged)] == before[str(unchanged)]
 
 
@@ -145,6 +181,24 @@ def test_results_of_no_run_are_refused(tmp_path):
         Results.open(tmp_path)
     with pytest.raises(ExperimentError, match="no experiment file"):
         Results.of("nothing")
+
+
+def test_the_plan_says_how_many_passes_a_run_takes_at_most():
+    demo = Experiment.load("demo")
+    nli, pi = plan(demo, {"demo-nli": 30, "demo-pi": 1})
+    assert nli == (
+        "demo-nli: 5 models x 1 seed x 30 examples x 1,500 passes (lime 1,000, shap 500) = 225,000 passes at most"
+    )
+    assert "x 1 example x 1,500 passes" in pi
+    (line,) = plan(demo, {"demo-nli": 30}, Shard(2, 3))
+    assert line == f"{nli}; of these, shard 2/3"
+
+
+def test_examples_to_explain_are_counted_without_a_limit_and_with_one():
+    demo = Experiment.load("demo")
+    assert check_inputs(demo, None) == {"demo-nli": 30, "demo-pi": 30}
+    everything = demo.model_copy(update={"explain": None})
+    assert check_inputs(everything, None) == {"demo-nli": 1000, "demo-pi": 1000}
 
 
 def test_stages_of_the_table_of_contents_become_pages():

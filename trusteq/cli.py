@@ -10,6 +10,8 @@ from typer.exceptions import TyperException
 
 from trusteq.errors import ERROR_MARK, ExperimentError, TrusteqError, error_line
 
+METHODS = "lime, shap, shapley, occlusion, integrated-gradients, gradient-x-input or random"  # said without torch
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -27,13 +29,16 @@ def run(
     train_limit: Annotated[int | None, typer.Option(min=1, help="Train on so many examples.")] = None,
     hub: HubOption = None,
     results: Annotated[Path, typer.Option(help="Folder below which results are kept.")] = Path("results"),
+    shard: Annotated[
+        str | None, typer.Option(help="Explain part i of n alone, as i/n; a run without it joins.")
+    ] = None,
 ):
     """Run what is missing or changed of an experiment."""
     from trusteq import workflow
     from trusteq.experiment import Experiment
 
     limited = Experiment.load(experiment).limited(explain=limit, train_limit=train_limit)
-    done = workflow.run(limited, results=results, cores=cores, hub=hub)
+    done = workflow.run(limited, results=results, cores=cores, hub=hub, shard=shard, announce=typer.echo)
     typer.echo(f"Results: {done.folder}")
 
 
@@ -60,11 +65,13 @@ def execute(
 
     from trusteq import notebooks, workflow
 
+    log = None  # a user sees the errors alone
     if os.environ.get("TRUSTEQ_CHILD"):
         workflow.die_with_parent()
+        log = sys.stderr
     if hub is not None:
         os.environ["TRUSTEQ_HUB"] = str(hub.resolve())
-    notebooks.execute(notebook.resolve(), output.resolve(), notebooks.parse_parameters(parameter or []))
+    notebooks.execute(notebook.resolve(), output.resolve(), notebooks.parse_parameters(parameter or []), log=log)
 
 
 @app.command()
@@ -72,8 +79,9 @@ def explain(
     model: Annotated[str, typer.Argument(help="A checkpoint's folder or a Hub id.")],
     text_a: Annotated[str, typer.Option(help="The first text.")],
     text_b: Annotated[str | None, typer.Option(help="The second text of a pair.")] = None,
-    method: Annotated[str, typer.Option(help="Attribution method.")] = "lime",
+    method: Annotated[str, typer.Option(help=f"Attribution method: {METHODS}.")] = "lime",
     n_samples: Annotated[int, typer.Option(min=2, help="Budget of forward passes.")] = 1000,
+    mask: Annotated[str, typer.Option(help="What a masked word leaves: delete, [MASK] or [UNK].")] = "delete",
     seed: int = 0,
     hub: HubOption = None,
 ):
@@ -86,12 +94,14 @@ def explain(
     classifier = load_classifier(model, hub=hub)
     predicted = classifier.labels[classifier.predict_proba([text_a], text_b and [text_b]).argmax()]
     example = pd.DataFrame({"id": ["example"], "text_a": [text_a], "text_b": [text_b]})
-    weights = explain_examples(classifier, example, method=method, n_samples=n_samples, seed=seed)
+    weights = explain_examples(classifier, example, method=method, n_samples=n_samples, seed=seed, mask=mask)
+    for cut in weights.attrs["cut"].values():
+        typer.echo(f"note: {cut} words beyond {classifier.max_length} tokens are cut and have no weight", err=True)
     if weights.empty:
         raise ExperimentError("there is no word to explain in these texts")
     weights = weights[weights["label"] == predicted].sort_values("weight", key=abs, ascending=False)
     typer.echo(f"predicted: {predicted}")
-    typer.echo(weights[["segment", "position", "word", "weight"]].to_string(index=False))
+    typer.echo(weights.drop(columns=["id", "label"]).to_string(index=False))
 
 
 @app.command()

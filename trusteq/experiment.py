@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from trusteq.attribution import METHODS
 from trusteq.errors import ExperimentError, nearest
 from trusteq.registry import Entry, ModelSpec, Splits, Task, load_model, load_task, validated
+from trusteq.statistics import stream_seed
 
 ROOT = Path(__file__).resolve().parent.parent
 Positive = Annotated[int, Field(ge=1)]
@@ -65,6 +66,8 @@ class Experiment(Entry):
 
     models: the first is the large model that the others may replace.
     explain: number of test examples explained (a seeded sample); absent, all of them.
+    common_masks: whether all models see the same perturbations; otherwise each one's are drawn independently, and two
+    models cannot agree merely because an explainer's luck was the same for both.
     train_limit: number of training examples (a seeded sample); absent, all of them.
     threads: CPU threads of one job; part of the experiment because it can change the last digits.
     """
@@ -77,6 +80,7 @@ class Experiment(Entry):
     methods: dict[str, MethodSettings]
     recipe: dict = {}
     explain: Positive | None = None
+    common_masks: bool = False
     train_limit: Positive | None = None
     k: Positive = 10
     threads: Positive = 1
@@ -169,6 +173,11 @@ class Experiment(Entry):
     def explained(self, task: str) -> int | None:
         """Return the number of test examples explained, None for all."""
         return self.tasks[task].explain or self.explain
+
+    def explainer_seed(self, model: str, seed: int) -> int:
+        """Return the seed of a model's explainer: the training seed with common masks, otherwise one of its own."""
+        self._check("model", model, self.models)
+        return seed if self.common_masks else stream_seed(seed, "explainer", model)
 
     @property
     def large(self) -> str:

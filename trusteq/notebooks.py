@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import TextIO
 
 import jupytext
 import papermill
@@ -12,10 +13,10 @@ from trusteq import errors, store
 from trusteq.errors import ExperimentError, nearest
 
 
-def execute(source: Path, output: Path, parameters: dict) -> None:
+def execute(source: Path, output: Path, parameters: dict, *, log: TextIO | None = None) -> None:
     """Run the py:percent notebook `source` and write the executed notebook to `output`, in one step.
 
-    The notebook runs in its own folder, as it does when opened by hand.
+    The notebook runs in its own folder, as it does when opened by hand. log: is told what cells print, while they do.
     Raises ExperimentError for a missing notebook or an unknown parameter, the error of a cell if it is one of
     `trusteq.errors`, PapermillExecutionError otherwise; `output` is then left as it was.
     """
@@ -38,6 +39,8 @@ def execute(source: Path, output: Path, parameters: dict) -> None:
                 kernel_name="python3",
                 progress_bar=False,
                 log_output=False,
+                stdout_file=log,
+                stderr_file=log,
                 cwd=str(source.parent),
                 extra_arguments=["--IPKernelApp.log_level=ERROR"],
             )

@@ -20,7 +20,7 @@ import pandas as pd
 from trusteq.errors import ArtefactError
 from trusteq.experiment import ROOT, Experiment
 
-PACKAGES = ("torch", "transformers", "datasets", "lime", "shap", "numpy", "pandas", "scikit-learn")
+PACKAGES = ("torch", "transformers", "datasets", "lime", "shap", "captum", "numpy", "pandas", "scikit-learn")
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -99,6 +100,30 @@ def attribution_cost(explained: Mapping[str, pd.DataFrame], seconds: Mapping[str
                 "seconds_per_example": seconds[method] / max(n_examples, 1),
             }
         )
+    return pd.DataFrame(rows)
+
+
+def beside_libraries(classifier, examples: pd.DataFrame, budgets: Mapping[str, int], *, seed: int) -> pd.DataFrame:
+    """Return how far our weights are from those of the libraries on the same masks, and the seconds of both.
+
+    budgets: n_samples of each method, "lime" or "shap". The libraries' compilation, once a process, is not counted.
+    """
+    from trusteq.attribution import explain
+    from trusteq.attribution.reference import explain_with_library
+
+    rows = []
+    for method, n_samples in budgets.items():
+        options = {"method": method, "n_samples": n_samples, "seed": seed}
+        weights, seconds = [], []
+        for way in (explain, explain_with_library):
+            way(classifier, examples.head(1), **options)
+            started = time.perf_counter()
+            found = way(classifier, examples, **options)
+            seconds.append(time.perf_counter() - started)
+            weights.append(found.set_index(["id", "segment", "position", "label"])["weight"])
+        row = {"method": method, "examples": len(examples), "largest_weight": weights[1].abs().max()}
+        row["largest_difference"] = (weights[0] - weights[1]).abs().max()
+        rows.append(row | {"seconds": seconds[0], "seconds_of_the_library": seconds[1]})
     return pd.DataFrame(rows)
 
 

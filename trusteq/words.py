@@ -19,13 +19,13 @@ def words(text: str | None) -> list[str]:
     return WORD.findall(text or "")
 
 
-def delete(text: str, keep: Sequence[bool]) -> str:
-    """Return `text` without the words whose entry in `keep` is false, white space collapsed.
+def mask(text: str, keep: Sequence[bool], replacement: str = "") -> str:
+    """Return `text` with `replacement` for each word whose entry in `keep` is false, white space collapsed.
 
-    keep: one truth value per word of `text`.
+    keep: one truth value per word of `text`. replacement: "" deletes the word.
     """
     pieces, end = [], 0
     for (start, stop), kept in zip(spans(text), keep, strict=True):
-        pieces.append(text[end : stop if kept else start])
+        pieces += (text[end:start], text[start:stop] if kept else replacement)
         end = stop
     return " ".join("".join((*pieces, text[end:])).split())

@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import nbformat
 import yaml
 
 from trusteq import store
+from trusteq.attribution.shards import WHOLE, Shard
 from trusteq.errors import ArtefactError, ExperimentError, parse_error_line
 from trusteq.examples import SPLITS, load_examples
 from trusteq.experiment import ROOT, Experiment
@@ -27,38 +28,55 @@ JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"  # the package c
 STAGES = ("01_finetune", "02_attribution", "03_calibration", "04_comparison")
 
 
-def run(experiment: Experiment, *, results: Path, cores: int, hub: Path | None = None) -> Results:
+def run(
+    experiment: Experiment,
+    *,
+    results: Path,
+    cores: int,
+    hub: Path | None = None,
+    shard: str | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> Results:
     """Run what is missing or changed of an experiment and return its results.
 
     results: folder below which the results of every experiment are. cores: jobs at a time.
-    hub: a mirror read before the Hub.
+    hub: a mirror read before the Hub. shard: "i/n" explains that part of the examples alone, for a later run to join.
+    announce: is told what will be explained, line by line, before anything is run.
 
     Raises the error of a notebook if the user can mend it, RuntimeError if a job failed otherwise, ExperimentError if
     the same experiment is running already.
     """
     if hub is not None and not hub.is_dir():
         raise ExperimentError(f"--hub {hub}: no such folder; a mirror holds models/<hub id> and datasets/<hub id>")
-    check_inputs(experiment, hub)
+    part = Shard.parse(shard)
+    explained = check_inputs(experiment, hub)
     folder = results.resolve() / experiment.name
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
+        for line in plan(experiment, explained, part) if announce else ():
+            announce(line)
         _write_if_changed(folder / "experiment.yaml", experiment.dump())
         environment = os.environ | {"TRUSTEQ_CHILD": "1", "PYTHONPATH": _python_path()}
         if hub is not None:
             environment["TRUSTEQ_HUB"] = str(hub.resolve())
         started = time.time()
         _snakemake(folder, "--unlock", quiet=True, environment=environment)
-        status = _snakemake(folder, "--cores", str(cores), environment=environment)
+        status = _snakemake(folder, "--cores", str(cores), environment=environment, part=part)
     if status:
         raise _failure(folder / "logs", started)
     return Results(folder, experiment)
 
 
-def check_inputs(experiment: Experiment, hub: Path | None) -> None:
-    """Raise DataError or ModelError for a data set or model of the Hub that cannot be had, before anything is run."""
-    for task in filter(lambda task: task.splits, map(experiment.task, experiment.tasks)):
-        for split in SPLITS:
+def check_inputs(experiment: Experiment, hub: Path | None) -> dict[str, int]:
+    """Return the number of examples to explain of each task.
+
+    Raises DataError or ModelError for a data set or model of the Hub that cannot be had, before anything is run.
+    """
+    explained = {}
+    for name, task in zip(experiment.tasks, map(experiment.task, experiment.tasks), strict=True):
+        for split in (split for split in SPLITS if split != "test" and task.splits):
             load_examples(task, split, hub=hub, limit=1)
+        explained[name] = len(load_examples(task, "test", hub=hub, limit=experiment.explained(name)))
     specs = [experiment.model(name) for name in experiment.models]
     hub_ids = sorted({spec.hub or spec.tokenizer for spec in specs} - {None})
     if hub_ids:
@@ -66,11 +84,34 @@ def check_inputs(experiment: Experiment, hub: Path | None) -> None:
 
         for hub_id in hub_ids:
             load_config(hub_id, hub=hub)
+    return explained
 
 
-def _snakemake(folder: Path, *options: str, environment: dict, quiet: bool = False) -> int:
+def plan(experiment: Experiment, explained: Mapping[str, int], part: Shard = WHOLE) -> Iterator[str]:
+    """Yield one line a task: how many forward passes explaining all of it takes at most.
+
+    explained: the number of examples of each task.
+    """
+    for task, n in explained.items():
+        budgets = {method: settings.n_samples for method, settings in experiment.task_methods(task).items()}
+        passes = sum(budgets.values())
+        total = len(experiment.models) * len(experiment.seeds) * n * passes
+        yield (
+            f"{task}: {_counted(len(experiment.models), 'model')} x {_counted(len(experiment.seeds), 'seed')} x "
+            f"{_counted(n, 'example')} x {passes:,} passes "
+            f"({', '.join(f'{method} {budget:,}' for method, budget in budgets.items())}) = {total:,} passes at most"
+            + ("" if part.is_whole else f"; of these, shard {part}")
+        )
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
+def _snakemake(folder: Path, *options: str, environment: dict, quiet: bool = False, part: Shard = WHOLE) -> int:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(folder)]
-    command += ["--config", f"folder={folder}", "--rerun-incomplete", "--keep-going", "--quiet", "host", "reason"]
+    command += ["--config", f"folder={folder}", f"shard={part}"]
+    command += ["--rerun-incomplete", "--keep-going", "--quiet", "host", "reason"]
     sink = subprocess.DEVNULL if quiet else None
     return subprocess.run(
         [*command, *options], env=environment, preexec_fn=die_with_parent, stdout=sink, stderr=sink

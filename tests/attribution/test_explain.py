@@ -1,4 +1,4 @@
-"""Attributions against closed forms on linear classifiers, and against the libraries themselves.
+"""What holds for every method that only asks for probabilities: closed forms, neither order nor company, the table.
 
 The classifiers are plain objects: a class's probability is a constant plus a weight for each word that is present.
 """
@@ -8,19 +8,17 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.cluster.hierarchy import is_valid_linkage, leaves_list, to_tree
 
-from trusteq.attribution import COLUMNS, METHODS, explain
-from trusteq.attribution.perturb import Perturbed
-from trusteq.attribution.shap import _clustering
-from trusteq.errors import DataError, ExperimentError
-from trusteq.statistics import stream_seed
+from trusteq.attribution import COLUMNS, explain
+from trusteq.errors import DataError, ExperimentError, ModelError
+from trusteq.models.classifier import load_classifier
 
-EACH = pytest.mark.parametrize("method", sorted(METHODS))
+ASKING = ["lime", "occlusion", "shap", "shapley"]
+EACH = pytest.mark.parametrize("method", ASKING)
 
 
 class Linear:
-    """p(yes) = 0.3 + the weights of the words present, each word counted once a segment; p(no) = the rest.
+    """p(yes) = 0.4 + the weights of the words present, each word counted once a segment; p(no) = the rest.
 
     weights: (segment, word) -> weight. calls: every pair of texts that was asked about.
     """
@@ -35,7 +33,7 @@ class Linear:
         text_b = [None] * len(text_a) if text_b is None else text_b
         pairs = list(zip(text_a, text_b, strict=True))
         self.calls += pairs
-        yes = np.array([0.3 + sum(self.weight(0, a) + self.weight(1, b)) for a, b in map(self.words, pairs)])
+        yes = np.array([0.4 + sum(self.weight(0, a) + self.weight(1, b)) for a, b in map(self.words, pairs)])
         return np.column_stack([1 - yes, yes])
 
     def words(self, pair):
@@ -81,19 +79,23 @@ EXAMPLES = table(
 # --- closed forms ---
 
 
-def test_shap_of_a_linear_classifier_is_its_weights():
-    explained = explain(Linear(WEIGHTS), table(PAIR), method="shap", n_samples=500)
+@pytest.mark.parametrize("method", ["occlusion", "shap", "shapley"])
+def test_the_weights_of_a_linear_classifier_are_its_own(method):
+    explained = explain(Linear(WEIGHTS), table(PAIR), method=method, n_samples=500)
     for row in explained.itertuples():
         expected = WEIGHTS[row.segment, row.word] * {"yes": 1, "no": -1}[row.label]
         assert row.weight == pytest.approx(expected, abs=1e-12)
 
 
-def test_shap_adds_up_to_what_the_words_change():
+@pytest.mark.parametrize("method", ["shap", "shapley"])
+@pytest.mark.parametrize("n_samples", [20, 500])
+def test_the_weights_add_up_to_what_the_words_change(method, n_samples):
     classifier = Multiplicative()
-    explained = explain(classifier, EXAMPLES, method="shap", n_samples=500)
+    explained = explain(classifier, EXAMPLES, method=method, n_samples=n_samples)
     for id, rows in explained.groupby("id"):
-        example = Perturbed(classifier, *EXAMPLES.set_index("id").loc[id])
-        whole, empty = example.predict_proba(np.outer([1, 0], np.ones(example.n_words)))
+        text_a, text_b = EXAMPLES.set_index("id").loc[id]
+        texts = [text_a, re.sub(r"\w+", "", text_a)], [text_b, re.sub(r"\w+", "", text_b)]
+        whole, empty = classifier.predict_proba(*texts)
         sums = rows.groupby("label")["weight"].sum()[list(classifier.labels)]
         np.testing.assert_allclose(sums, whole - empty, rtol=0, atol=1e-12)
 
@@ -107,24 +109,6 @@ def test_lime_ranks_the_words_of_a_linear_classifier():
     np.testing.assert_allclose(yes["weight"], expected, rtol=0.1, atol=0.005)
 
 
-@pytest.mark.parametrize("n_words", [7, 25])
-def test_lime_is_the_library_itself_on_a_text_of_distinct_words(n_words):
-    from lime.lime_text import LimeTextExplainer
-
-    text = " ".join(f"w{number:02}" for number in range(n_words))
-    classifier = Linear({(0, f"w{number:02}"): np.sin(number) / 50 for number in range(n_words)})
-    explained = explain(classifier, table(("x", text, None)), method="lime", n_samples=300, seed=7)
-    random_state = np.random.RandomState(stream_seed(7, "lime", "x"))
-    reference = LimeTextExplainer(random_state=random_state).explain_instance(
-        text, classifier.predict_proba, labels=(0, 1), num_features=20, num_samples=300
-    )
-    for index, label in enumerate(classifier.labels):
-        rows = explained[explained["label"] == label]
-        weights = dict(zip(rows["word"], rows["weight"], strict=True))
-        assert {word: weight for word, weight in weights.items() if weight} == dict(reference.as_list(label=index))
-        assert len(rows) == n_words and (rows["weight"] != 0).sum() == min(n_words, 20)
-
-
 @EACH
 def test_an_example_of_one_word(method):
     explained = explain(Linear({(0, "chess"): 0.2}), table(("x", "chess!", None)), method=method, n_samples=100)
@@ -135,7 +119,7 @@ def test_an_example_of_one_word(method):
     assert method == "lime" or yes == pytest.approx(0.2, abs=1e-12)
 
 
-@EACH
+@pytest.mark.parametrize("method", ["lime", "shap", "shapley"])  # leaving out one copy of a word changes nothing here
 def test_equal_words_at_different_places_are_different_features(method):
     explained = explain(Linear(), table(("x", "chess and chess", "chess")), method=method, n_samples=500)
     yes = explained[explained["label"] == "yes"]
@@ -159,7 +143,7 @@ def test_smallest_budget(method):
 # --- what the classifier is asked ---
 
 
-@EACH
+@pytest.mark.parametrize("method", ["lime", "shap", "shapley"])
 def test_words_are_deleted_inside_their_segment_and_punctuation_stays(method):
     classifier = Linear(WEIGHTS)
     explain(classifier, table(PAIR), method=method, n_samples=200)
@@ -249,7 +233,7 @@ def test_the_examples_are_left_alone(method):
 @EACH
 def test_columns_types_and_rows(method):
     explained = explain(Linear(), EXAMPLES, method=method, n_samples=50)
-    check_types(explained)
+    check_types(explained, method)
     assert list(explained.index) == list(range(len(explained)))
     assert not explained.duplicated(["id", "segment", "position", "label"]).any()
     for row in EXAMPLES.itertuples():
@@ -261,9 +245,10 @@ def test_columns_types_and_rows(method):
                 assert list(rows["position"]) == list(range(len(rows)))
 
 
-def check_types(explained):
-    assert list(explained) == list(COLUMNS) == ["id", "segment", "position", "word", "label", "weight"]
-    assert explained["weight"].dtype == np.float64
+def check_types(explained, method):
+    errors = ["standard_error"] if method == "shapley" else []
+    assert list(explained) == [*COLUMNS, *errors] == ["id", "segment", "position", "word", "label", "weight", *errors]
+    assert (explained[["weight", *errors]].dtypes == np.float64).all()
     for column in ("segment", "position"):
         assert np.issubdtype(explained[column].dtype, np.integer)
     for column in ("id", "word", "label"):
@@ -283,7 +268,7 @@ def test_an_example_without_words_is_skipped_with_its_reason(method):
 def test_nothing_to_explain_gives_an_empty_table_of_the_same_kind(method):
     explained = explain(Linear(), table(("marks", "?!", None)), method=method)
     assert explained.empty and explained.attrs["skipped"] == {"marks": "no words"}
-    check_types(explained)
+    check_types(explained, method)
     assert explain(Linear(), EXAMPLES.head(0), method=method).attrs["skipped"] == {}
 
 
@@ -291,7 +276,9 @@ def test_nothing_to_explain_gives_an_empty_table_of_the_same_kind(method):
 
 
 def test_unknown_method():
-    with pytest.raises(ExperimentError, match=r"^unknown method 'shapp'; did you mean 'shap'\? known: lime, shap$"):
+    with pytest.raises(
+        ExperimentError, match=r"^unknown method 'shapp'; did you mean 'shap'\? known: .*lime.*, shapley$"
+    ):
         explain(Linear(), EXAMPLES, method="shapp")
 
 
@@ -306,31 +293,70 @@ def test_repeated_ids():
         explain(Linear(), pd.concat([EXAMPLES, EXAMPLES.head(1)]))
 
 
-# --- shap's tree ---
+@pytest.mark.parametrize(("option", "value"), [("boundary", "safer"), ("mask", "drop")])
+def test_unknown_options(option, value):
+    with pytest.raises(ExperimentError, match=f"^unknown {option} '{value}'; .*known: "):
+        explain(Linear(), EXAMPLES, **{option: value})
 
 
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [("two men play chess in the park", "nobody plays"), ("a b c", "d e f g"), ("a", "b"), ("a b", "c"), ("a", "b c")],
-)
-def test_the_tree_joins_the_two_segments_at_its_root(first, second):
-    segments = first.split(), second.split()
-    linkage = _clustering(segments)
-    n = sum(map(len, segments))
-    assert is_valid_linkage(linkage)
-    # Words that are neighbours in the text are neighbours in the tree.
-    assert list(leaves_list(linkage)) == list(range(n))
-    root = to_tree(linkage)
-    assert root.get_left().pre_order() == list(range(len(segments[0])))
-    assert root.get_right().pre_order() == list(range(len(segments[0]), n))
-    np.testing.assert_allclose(linkage[:, 2], linkage[:, 3] / n)
+def test_only_the_authors_methods_are_had_as_released():
+    with pytest.raises(
+        ExperimentError, match=r"^boundary='as-released' repeats the authors' lime and shap, not 'shapley'"
+    ):
+        explain(Linear(), EXAMPLES, method="shapley", boundary="as-released")
 
 
-def test_the_tree_of_one_segment_is_the_librarys():
-    from shap.maskers._text import partition_tree
+# --- any callable ---
 
-    segment = "two men play chess in the park".split()  # noqa: SIM905
-    linkage = _clustering((segment, []))
-    assert is_valid_linkage(linkage)
-    assert np.array_equal(linkage[:, :2], partition_tree(segment, [])[:, :2])
-    assert np.array_equal(linkage, _clustering(([], segment)))
+
+@EACH
+def test_a_plain_callable_needs_labels_and_gives_the_same(method):
+    expected = explain(Multiplicative(), EXAMPLES, method=method, n_samples=60)
+    found = explain(Multiplicative().predict_proba, EXAMPLES, method=method, n_samples=60, labels=("no", "yes"))
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    with pytest.raises(ModelError, match=r"^a classifier is callable.*labels"):
+        explain(Multiplicative().predict_proba, EXAMPLES, method=method)
+
+
+@EACH
+@pytest.mark.parametrize("mask", ["delete", "[MASK]", "[UNK]"])
+def test_a_callable_and_its_classifier_agree(method, mask, tiny_bert):
+    classifier = load_classifier(tiny_bert("BertForSequenceClassification"), device="cpu")
+    examples = table(
+        ("a", "a man reads in the park, isn't it?", "the dog runs"),
+        ("b", "the good dog_house is bad", ""),
+        ("c", "very very good man", None),
+    )
+    options = {"method": method, "n_samples": 40, "mask": mask}
+    by_ids = explain(classifier, examples, **options)
+    by_text = explain(classifier.predict_proba, examples, labels=classifier.labels, **options)
+    pd.testing.assert_frame_equal(by_ids, by_text, check_exact=False, rtol=0, atol=1e-9)
+    assert by_ids.attrs["retokenised"] == 0 < by_ids.attrs["passes"] == by_text.attrs["passes"]
+
+
+@pytest.mark.parametrize(("mask", "token"), [("[MASK]", "[MASK]"), ("[UNK]", "[UNK]")])
+def test_a_masked_word_is_replaced_by_the_token(mask, token):
+    classifier = Linear(WEIGHTS | {(segment, token[1:-1]): 0 for segment in (0, 1)})
+    explain(classifier, table(PAIR), method="occlusion", mask=mask)
+    assert (f"two men -- {token} chess!", "nobody plays: chess?") in classifier.calls
+
+
+# --- longer than the model takes ---
+
+
+@EACH
+def test_words_that_the_model_does_not_see_get_no_weight(method, tiny_bert):
+    folder = tiny_bert("BertForSequenceClassification", model_max_length=16)
+    classifier = load_classifier(folder, device="cpu")
+    long = " ".join(["the man reads a park"] * 5)
+    examples = table(("long", long, "the dog"), ("short", "a dog", "a man"), ("both", long, long))
+    explained = explain(classifier, examples, method=method, n_samples=30)
+    # 16 tokens hold [CLS], two [SEP] and 13 words: the longer side is cut first.
+    assert explained.attrs["cut"] == {"long": 25 - 11, "both": 50 - 13}
+    seen = explained[explained["label"] == "yes"].groupby(["id", "segment"]).size()
+    assert (seen["long", 0], seen["long", 1], seen["both", 0] + seen["both", 1]) == (11, 2, 13)
+    # It is the explanation of what the model sees.
+    cut = table(("long", " ".join(long.split()[:11]), "the dog"))
+    alone = explain(classifier, cut, method=method, n_samples=30)
+    first = explained[explained["id"] == "long"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(first, alone, check_exact=True)

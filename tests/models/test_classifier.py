@@ -1,6 +1,5 @@
 """Probabilities against the library's own model, one text at a time; errors as one line and nothing printed."""
 
-import dataclasses
 import json
 import shutil
 
@@ -11,6 +10,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from trusteq.errors import ModelError
+from trusteq.models import forward
 from trusteq.models.classifier import load_classifier, locate
 
 LABELS = ("no", "yes", "maybe")
@@ -62,12 +62,12 @@ def test_pairs_and_single_texts_as_by_the_library(classifier, folder):
     assert np.abs(pairs - singles).max() > 0.01
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 128])
-def test_neither_order_nor_company_matters(classifier, batch_size):
-    small = dataclasses.replace(classifier, batch_size=batch_size)
+@pytest.mark.parametrize("budget", [1, 20, 4096])
+def test_neither_order_nor_company_matters(classifier, monkeypatch, budget):
     alone = np.concatenate([classifier.predict_proba([a], [b]) for a, b in PAIRS])
-    np.testing.assert_allclose(small.predict_proba(FIRSTS, SECONDS), alone, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(small.predict_proba(FIRSTS[::-1], SECONDS[::-1]), alone[::-1], rtol=0, atol=1e-6)
+    monkeypatch.setitem(forward.BUDGET, "cpu", budget)
+    np.testing.assert_allclose(classifier.predict_proba(FIRSTS, SECONDS), alone, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(classifier.predict_proba(FIRSTS[::-1], SECONDS[::-1]), alone[::-1], rtol=0, atol=1e-6)
 
 
 def test_an_empty_second_text_is_still_a_pair(classifier):

@@ -15,9 +15,9 @@ from safetensors import SafetensorError
 
 from trusteq.errors import ModelError
 from trusteq.examples.hub import quiet_hub
+from trusteq.models.forward import Rows, logits, softmax
 from trusteq.models.heads import saved_kind
 
-BATCH_SIZE = 128
 # Weights that do not fit go into the report that `check_weights` reads, instead of into an error that names none.
 # Checkpoints may be stored in half precision; we compute in single precision.
 LOADING = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
@@ -35,7 +35,6 @@ class Classifier:
     tokenizer: transformers.PreTrainedTokenizerBase
     labels: tuple[str, ...]
     max_length: int
-    batch_size: int = BATCH_SIZE
 
     def predict_proba(self, text_a: Sequence[str], text_b: Sequence[str | None] | None = None) -> np.ndarray:
         """Return class probabilities, float64 of shape (n, C), rows summing to 1.
@@ -43,27 +42,25 @@ class Classifier:
         text_b: the second texts of pairs; None, or all missing, for single texts. An empty second text is still a pair.
         """
         firsts = list(text_a)
-        seconds = None if text_b is None or not any(isinstance(text, str) for text in text_b) else list(text_b)
         if not firsts:
             return np.empty((0, len(self.labels)))
+        seconds = None if text_b is None or not any(isinstance(text, str) for text in text_b) else list(text_b)
+        (probabilities,) = self.predict_rows([self.encode(firsts, seconds)])
+        return probabilities
+
+    def encode(self, firsts: list[str], seconds: list[str] | None) -> Rows:
+        """Return the token ids of texts or pairs."""
         tokens = self.tokenizer(firsts, seconds, truncation=True, max_length=self.max_length)
-        by_length = np.argsort([len(ids) for ids in tokens["input_ids"]], kind="stable")
-        logits = np.empty((len(firsts), len(self.labels)))
-        for start in range(0, len(firsts), self.batch_size):
-            rows = by_length[start : start + self.batch_size]
-            batch = self.tokenizer.pad({name: [values[row] for row in rows] for name, values in tokens.items()})
-            logits[rows] = self._logits(batch)
-        return _softmax(logits)
+        lengths = np.array([len(ids) for ids in tokens["input_ids"]])
+        kept = np.arange(lengths.max()) < lengths[:, None]
+        filled = {name: np.zeros(kept.shape, dtype=np.int64) for name in ("input_ids", "token_type_ids")}
+        for name in filled.keys() & tokens.keys():
+            filled[name][kept] = np.concatenate(tokens[name])
+        return Rows(filled["input_ids"], lengths, filled["token_type_ids"] if "token_type_ids" in tokens else None)
 
-    def _logits(self, batch) -> np.ndarray:
-        inputs = {name: torch.tensor(values, device=self.model.device) for name, values in batch.items()}
-        with torch.inference_mode():
-            return self.model(**inputs).logits.double().cpu().numpy()
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
+    def predict_rows(self, rows: Sequence[Rows]) -> list[np.ndarray]:
+        """Return the class probabilities of each block of token ids, float64 of shape (n, C)."""
+        return [softmax(block) for block in logits(self.model, rows, padding=self.tokenizer.pad_token_id or 0)]
 
 
 def load_classifier(path_or_hub_id: str | Path, *, hub: str | Path | None = None, device: str = "auto") -> Classifier:

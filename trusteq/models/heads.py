@@ -20,9 +20,8 @@ class _EncoderClassifier(transformers.PreTrainedModel):
     def forward(self, input_ids, attention_mask=None, token_type_ids=None, labels=None):
         """Return logits of shape (n, C), and the cross-entropy loss where labels are given."""
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        states = self.encoder(input_ids, attention_mask=mask, **types).last_hidden_state
-        logits = self.logits(states, mask)
+        states = self.encoder(input_ids, attention_mask=attention_mask, **types).last_hidden_state
+        logits = self.logits(states, torch.ones_like(input_ids) if attention_mask is None else attention_mask)
         loss = None if labels is None else torch.nn.functional.cross_entropy(logits, labels)
         return SequenceClassifierOutput(loss=loss, logits=logits)
 

@@ -1,0 +1,160 @@
+"""Shapley values against brute force, closed forms on linear games, and the coverage of their standard errors."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from trusteq.attribution.shapley import FIRST_LOOK, TOP, _functional, _is_settled, quadrature, shapley
+from trusteq.statistics import stream
+
+
+class Words:
+    """An example of n words, as far as the method looks at it."""
+
+    def __init__(self, n):
+        self.n_features = n
+
+
+def run(game, n, n_samples, seed=0):
+    """Return values, errors and all masks asked about, for a game: masks (m, n) -> probabilities (m, C)."""
+    method = shapley(Words(n), n_samples, stream(seed, "test"))
+    asked, masks = [], next(method)
+    while True:
+        asked.append(masks)
+        try:
+            masks = method.send(game(masks))
+        except StopIteration as finished:
+            return *finished.value, np.concatenate(asked)
+
+
+def brute_force(game, n):
+    """Return the mean gain of each player over all orders."""
+    values = np.zeros((n, game(np.zeros((1, n), dtype=bool)).shape[1]))
+    for player in range(n):
+        others = [other for other in range(n) if other != player]
+        for size in range(n):
+            share = math.factorial(size) * math.factorial(n - 1 - size) / math.factorial(n)
+            for chosen in itertools.combinations(others, size):
+                without = np.zeros((1, n), dtype=bool)
+                without[0, list(chosen)] = True
+                having = without.copy()
+                having[0, player] = True
+                values[player] += share * (game(having) - game(without))[0]
+    return values
+
+
+def crooked(masks):
+    """A game with interactions of all orders and no symmetry."""
+    n = masks.shape[1]
+    total = masks @ np.sin(np.arange(1, n + 1))
+    yes = 1 / (1 + np.exp(-total - masks[:, 0] * masks[:, 3] + 2 * masks[:, 1] * masks[:, 2] * masks[:, 4]))
+    return np.column_stack([1 - yes, yes])
+
+
+@pytest.mark.parametrize("n", [5, 8])
+@pytest.mark.parametrize("n_samples", [2, 1000])
+def test_few_words_are_enumerated(n, n_samples):
+    values, errors, asked = run(crooked, n, n_samples)
+    np.testing.assert_allclose(values, brute_force(crooked, n), rtol=0, atol=1e-12)
+    assert (errors == 0).all() and len(np.unique(asked, axis=0)) == len(asked) == 2**n
+
+
+@pytest.mark.parametrize("n", [3, 11, 30])
+@pytest.mark.parametrize("n_samples", [100, 400])
+def test_a_linear_game_has_its_own_weights(n, n_samples):
+    weights = stream(1, "weights").normal(scale=0.05, size=(n, 2))
+    values, errors, _ = run(lambda masks: 0.3 + masks @ weights, n, n_samples)
+    np.testing.assert_allclose(values, weights, rtol=0, atol=1e-12)
+    assert errors.max() < 1e-12
+
+
+@pytest.mark.parametrize("n_samples", [2, 3, 50, 600])
+def test_the_values_add_up_and_the_budget_holds(n_samples):
+    values, errors, asked = run(crooked, 14, n_samples)
+    whole, empty = crooked(np.array([[True] * 14, [False] * 14]))
+    np.testing.assert_allclose(values.sum(axis=0), whole - empty, rtol=0, atol=1e-8)
+    assert len(asked) <= n_samples and len(np.unique(asked, axis=0)) == len(asked)
+    assert np.isfinite(errors).all()
+
+
+def test_masks_come_in_pairs_of_every_size():
+    *_, asked = run(crooked, 14, 600)
+    assert {row.tobytes() for row in asked} == {row.tobytes() for row in ~asked}
+    assert set(asked.sum(axis=1)) == set(range(15))
+
+
+def test_the_errors_are_those_that_are_made():
+    """Over many seeds, value minus truth over its standard error has a spread of about one."""
+    truth = brute_force(crooked, 11)
+    scores = []
+    for seed in range(40):
+        values, errors, _ = run(crooked, 11, 160, seed=seed)
+        scores.append((values - truth) / errors)
+    assert 0.6 < np.std(scores) < 1.4
+    assert abs(np.mean(scores)) < 0.1
+
+
+def test_more_passes_less_error():
+    truth = brute_force(crooked, 11)
+    found = {n: [np.abs(run(crooked, 11, n, seed=seed)[0] - truth).mean() for seed in range(5)] for n in (60, 1000)}
+    assert np.mean(found[1000]) < np.mean(found[60]) / 3
+
+
+def test_it_stops_when_the_top_ten_is_settled():
+    weights = np.repeat([0.04, 0.001], [TOP, 5])[:, None] * [1, -1]
+    *_, settled = run(lambda masks: 0.4 + masks @ weights, 15, 5000)
+    alike = np.full((15, 1), 0.02) * [1, -1]
+    *_, unsettled = run(lambda masks: 0.5 + masks @ alike, 15, 5000)
+    assert len(settled) == 2 * FIRST_LOOK and len(unsettled) == 5000
+
+
+def test_settled_means_every_word_inside_above_every_word_outside():
+    values = np.repeat([0.5, 0.1], [TOP, 3])[:, None]
+    assert _is_settled(values, np.full_like(values, 0.1))
+    errors = np.full_like(values, 0.1)
+    errors[-1] = 0.3  # one word outside may well belong inside
+    assert not _is_settled(values, errors)
+    assert not _is_settled(np.hstack([values, values * 0.1]), np.full((13, 2), 0.1))
+
+
+def test_a_budget_for_all_masks_is_spent_on_all_masks():
+    values, errors, asked = run(crooked, 11, 2048)
+    np.testing.assert_allclose(values, brute_force(crooked, 11), rtol=0, atol=1e-12)
+    assert len(asked) == 2048 and (errors == 0).all()
+
+
+def test_a_budget_just_short_of_all_masks_ends():
+    values, errors, asked = run(crooked, 11, 2047)
+    assert len(asked) <= 2047
+    assert (np.abs(values - brute_force(crooked, 11)) < 4 * errors + 1e-9).mean() > 0.9
+
+
+@pytest.mark.parametrize("n", [2, 5])
+def test_the_functional_is_the_shapley_value_of_the_covariance(n):
+    from trusteq.attribution.shapley import _covariance
+
+    table, variance = _functional(n)
+    for keep in itertools.product([False, True], repeat=n):
+        signs = 2.0 * np.array(keep) - 1
+        values = brute_force(lambda masks, signs=signs: _covariance((2.0 * masks - 1) @ signs / n)[:, None], n)[:, 0]
+        np.testing.assert_allclose(table[np.array(keep, dtype=int), sum(keep)], values, rtol=1e-12)
+    # Its prior variance: the functional applied to both arguments.
+    masks = np.array(list(itertools.product([False, True], repeat=n)))
+
+    def value_of_first_word(rows):
+        return table[rows[:, 0].astype(int), rows.sum(axis=1)][:, None]
+
+    assert brute_force(value_of_first_word, n)[0, 0] == pytest.approx(variance, rel=1e-12)
+    assert len(masks) == 2**n
+
+
+def test_the_posterior_is_the_gaussian_one():
+    """On all masks of a small game, mean and deviation by the textbook formula, the functional by brute force."""
+    n, rng = 4, stream(0, "posterior")
+    masks = np.array([[True] * 4, [True, False, False, True], [True, True, True, False], [False, True, False, False]])
+    odd = rng.normal(size=(4, 1))
+    values, errors = quadrature(masks, odd)
+    assert values.sum() == pytest.approx(2 * odd[0, 0], abs=1e-6)
+    assert errors.shape == (n, 1) and (errors >= 0).all()

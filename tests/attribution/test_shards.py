@@ -1,0 +1,196 @@
+"""A run in parts: the parts cover the whole, and joined they are the whole, byte for byte, or they are not joined."""
+
+import functools
+import itertools
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from refusals import one_line
+
+from trusteq import store
+from trusteq.attribution import explain, shards
+from trusteq.attribution.shards import NOTHING, WHOLE, Shard
+from trusteq.errors import ExperimentError
+from trusteq.experiment import Experiment
+from trusteq.models.classifier import load_classifier
+from trusteq.registry import validated
+from trusteq.store import Results
+
+EXAMPLES = pd.DataFrame(
+    {
+        "id": [f"test-{row}" for row in range(7)],
+        "text_a": ["the man reads", "?!", "a dog eats. " * 20, "the dög 犬 runs", "a woman", "not very good", "bad"],
+        "text_b": ["a man sleeps", "...", "a dog", "a dog in the park", "the house?", "very bad", "good"],
+        "label": 0,
+    }
+)
+KEY = {"task": "demo-nli", "model": "demo-tiny", "seed": 0}
+METHODS = {"lime": {"n_samples": 30}, "occlusion": {"n_samples": 30}}
+refused = functools.partial(one_line, ExperimentError)
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_bert):
+    return load_classifier(tiny_bert("BertForSequenceClassification"), device="cpu")
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Make an empty run in a folder of its own, whose model has weights by a name; some keys of it replaced."""
+
+    def make(folder="small", *, weights="w", **changes):
+        values = {"name": "small", "title": "Small", "tasks": ["demo-nli"], "models": ["demo-tiny"], "methods": METHODS}
+        run = Results(tmp_path / folder, validated(Experiment, values | changes, where="here"))
+        manifest = {"files": {"model.safetensors": {"sha256": weights}, "config.json": {"sha256": "c"}}}
+        store.write_text(store.to_json(manifest), run.model(*KEY.values()) / "manifest.json")
+        return run
+
+    return make
+
+
+def write(run, classifier, part, *, examples=EXAMPLES, method="lime", window=1):
+    """Explain a part and write it, as the notebook does; return the path of the table."""
+    origin = shards.origin(run, examples, method=method, **KEY)
+    rows = part.rows(len(examples), window=window)
+    how = {"method": method, "n_samples": origin["n_samples"], "seed": origin["explainer_seed"]}
+    facts = origin | {"shard": str(part), "rows": [rows.start, rows.stop], "seconds": 1.5}
+    run.write(explain(classifier, examples.iloc[rows], **how), "attribution", *KEY.values(), part.name(method), **facts)
+    return run.path("attribution", *KEY.values(), part.name(method))
+
+
+def joined(run, *, examples=EXAMPLES, method="lime"):
+    return shards.joined(run, shards.origin(run, examples, method=method, **KEY), examples)
+
+
+# --- which examples a part has ---
+
+
+def test_parse():
+    assert Shard.parse("1/4") == Shard(1, 4) and str(Shard(1, 4)) == "1/4"
+    assert Shard.parse(None) == Shard.parse("1/1") == WHOLE
+    assert (WHOLE.name("lime"), Shard(1, 4).name("lime")) == ("lime", "lime.shard-1-of-4")
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "x", "", "1", "1/0", "-1/4", "1/4/4", "1.0/4", " 1/4", "1/4\n", "١/٤"])
+def test_bad_shards_are_refused(text):
+    refused(lambda: Shard.parse(text), "expected i/n with i from 1 to n, such as 1/4")
+
+
+@pytest.mark.parametrize(("n", "window", "of"), list(itertools.product([0, 1, 7, 300], [1, 4, 128], [1, 2, 3, 10])))
+def test_parts_cover_all_examples_once_in_order_by_whole_windows(n, window, of):
+    parts = [Shard(number, of).rows(n, window=window) for number in range(1, of + 1)]
+    assert [row for part in parts for row in part] == list(range(n))
+    assert all(part.start % window == 0 or part.start == n for part in parts)
+    sizes = [-(-len(part) // window) for part in parts]
+    assert max(sizes) - min(sizes) <= 1
+
+
+# --- joined ---
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("of", [2, 3, 10])
+def test_joined_shards_are_the_whole_byte_for_byte(make, classifier, tmp_path, method, of):
+    run = make()
+    whole = write(run, classifier, WHOLE, method=method)
+    attrs = pd.read_parquet(whole).attrs
+    assert attrs["skipped"] and attrs["cut"] and attrs["passes"]  # so that there is something to merge
+    for number in range(of, 0, -1):
+        write(run, classifier, Shard(number, of), method=method)
+    table, seconds, note = joined(run, method=method)
+    assert (seconds, note) == (1.5 * of, f"{method}: joined from {of} shards")
+    again = tmp_path / "again" / whole.name
+    store.write_table(table, again)
+    assert again.read_bytes() == whole.read_bytes()
+
+
+def test_shards_are_joined_after_being_copied_into_one_folder(make, classifier):
+    here, there = make("here"), make("there")
+    write(here, classifier, Shard(1, 2))
+    for file in write(there, classifier, Shard(2, 2)).parent.iterdir():
+        shutil.copy(file, here.path("attribution", *KEY.values(), "any").parent)
+    assert joined(here).table is not None
+    assert joined(there).table is None
+
+
+def test_without_shards_there_is_nothing_to_say(make, classifier):
+    run = make()
+    assert joined(run) == NOTHING
+    write(run, classifier, Shard(1, 2))
+    assert joined(run, method="occlusion") == NOTHING
+
+
+def test_a_missing_shard(make, classifier):
+    run = make()
+    write(run, classifier, Shard(1, 3))
+    write(run, classifier, Shard(3, 3))
+    table, _, note = joined(run)
+    assert table is None
+    assert note == "lime: 3 shards are not joined: lime.shard-2-of-3.parquet or its manifest is not there"
+    store.manifest_path(write(run, classifier, Shard(2, 3))).unlink()
+    assert joined(run).table is None
+
+
+def test_another_complete_set_is_joined_all_the_same(make, classifier):
+    run = make()
+    write(run, classifier, Shard(1, 2))
+    for number in (1, 2, 3):
+        write(run, classifier, Shard(number, 3))
+    assert joined(run).note == "lime: joined from 3 shards"
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"methods": METHODS | {"lime": {"n_samples": 31}}}, "n_samples"),
+        ({"common_masks": True}, "common_masks, explainer_seed"),
+        ({"weights": "other"}, "weights"),
+        ({"threads": 2}, "threads"),
+    ],
+)
+def test_shards_of_another_run_are_not_joined(make, classifier, changes, named):
+    for number in (1, 2):
+        write(make(**changes), classifier, Shard(number, 2))
+    table, _, note = joined(make())
+    assert table is None
+    assert note.endswith(f"lime.shard-1-of-2.parquet was made with another value of {named}")
+
+
+@pytest.mark.parametrize(
+    "other", [EXAMPLES.head(6), EXAMPLES.replace({"id": {"test-3": "test-9"}}), EXAMPLES.replace({"bad": "good"})]
+)
+def test_shards_of_other_examples_are_not_joined(make, classifier, other):
+    run = make()
+    for number in (1, 2):
+        write(run, classifier, Shard(number, 2), examples=other)
+    assert joined(run).note.endswith("another value of examples")
+
+
+def test_shards_made_by_other_code_are_not_joined(make, classifier, monkeypatch):
+    run = make()
+    for number in (1, 2):
+        write(run, classifier, Shard(number, 2))
+    monkeypatch.setattr(shards, "_code", lambda: "other")
+    assert joined(run).note.endswith("another value of code")
+
+
+def test_shards_in_windows_of_two_devices_are_not_joined(make, classifier):
+    run = make()
+    write(run, classifier, Shard(1, 2))  # examples 0 to 2
+    write(run, classifier, Shard(2, 2), window=4)  # examples 4 to 6
+    assert "lime.shard-2-of-2.parquet does not start where" in joined(run).note
+
+
+def test_damaged_shards_are_not_joined(make, classifier):
+    run = make()
+    first, second = (write(run, classifier, Shard(number, 2)) for number in (1, 2))
+    content = first.read_bytes()
+    first.write_bytes(content[:-1])
+    assert "differs from its manifest" in joined(run).note
+    first.write_bytes(content)
+    assert joined(run).table is not None
+    for broken in ("", "[]", json.dumps({"parameters": None}), json.dumps({"parameters": {"task": "demo-nli"}})):
+        store.manifest_path(second).write_text(broken)
+        assert joined(run).note.endswith("the manifest of lime.shard-2-of-2.parquet is not that of a shard")

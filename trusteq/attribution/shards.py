@@ -1,0 +1,180 @@
+"""A run in parts: which examples belong to a part, and the whole put together from parts that fit each other."""
+
+import functools
+import hashlib
+import json
+import operator
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from trusteq import store
+from trusteq.attribution.engine import WINDOW
+from trusteq.errors import ArtefactError, ExperimentError
+from trusteq.experiment import ROOT
+from trusteq.store import Results
+
+if TYPE_CHECKING:
+    from trusteq.models.classifier import Classifier
+
+# The sources that decide a weight, from the texts and the model to the table.
+CODE = ("words.py", "statistics.py", "attribution/*.py", "models/[bch]*.py", "models/forward.py")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `number`, from 1, of the explained examples of a run, cut into `of` parts; by default the whole."""
+
+    number: int = 1
+    of: int = 1
+
+    @classmethod
+    def parse(cls, text: str | None) -> "Shard":
+        """Read "i/n", or None for the whole; raise ExperimentError for anything but 1 <= i <= n."""
+        if text is None:
+            return cls()
+        match = re.fullmatch(r"(\d+)/(\d+)", str(text), flags=re.ASCII)
+        if not match or not 1 <= int(match[1]) <= int(match[2]):
+            raise ExperimentError(f"shard {str(text)!r}: expected i/n with i from 1 to n, such as 1/4")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this is the only part."""
+        return self.of == 1
+
+    def name(self, table: str) -> str:
+        """Return the name of the file that holds this part of a table: the table's own for the whole."""
+        return table if self.is_whole else f"{table}.shard-{self.number}-of-{self.of}"
+
+    def rows(self, n: int, *, window: int = 1) -> range:
+        """Return which of `n` examples are in this part: whole windows, so that no example changes company."""
+        windows = -(-n // window)
+        start, stop = (windows * part // self.of * window for part in (self.number - 1, self.number))
+        return range(min(start, n), min(stop, n))
+
+
+WHOLE = Shard()
+
+
+class Joined(NamedTuple):
+    """A whole table and the seconds that its parts took together, or None; and what there is to say about it."""
+
+    table: pd.DataFrame | None
+    seconds: float
+    note: str
+
+
+NOTHING = Joined(None, 0.0, "")
+
+
+def window(classifier: "Classifier") -> int:
+    """Return how many examples are explained side by side on the classifier's device."""
+    return WINDOW.get(classifier.model.device.type, 1)
+
+
+def origin(run: Results, examples: pd.DataFrame, *, task: str, model: str, seed: int, method: str) -> dict:
+    """Return what decides a table of attributions: tables of the same origin are parts of the same whole.
+
+    examples: all that the run explains, whatever part is explained here.
+    """
+    files = run.facts(task, model, seed, "manifest")["files"]
+    texts = [[row.id, row.text_a, row.text_b if isinstance(row.text_b, str) else None] for row in examples.itertuples()]
+    return {
+        "task": task,
+        "model": model,
+        "seed": seed,
+        "method": method,
+        **run.experiment.task_methods(task)[method].model_dump(mode="json"),
+        "common_masks": run.experiment.common_masks,
+        "explainer_seed": run.experiment.explainer_seed(model, seed),
+        "threads": run.experiment.threads,
+        "weights": {name: facts["sha256"] for name, facts in files.items() if name.endswith(".safetensors")},
+        "examples": hashlib.sha256(json.dumps(texts).encode()).hexdigest(),
+        "code": _code(),
+    }
+
+
+@functools.cache
+def _code() -> str:
+    files = sorted(file for pattern in CODE for file in (ROOT / "trusteq").glob(pattern))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def joined(run: Results, origin: dict, examples: pd.DataFrame) -> Joined:
+    """Return the table of this origin put together from a complete set of its parts, if there is one.
+
+    examples: all that the run explains. Parts that are missing or damaged, have another origin, or were cut on
+    different devices, so that they overlap, make no whole; the note then says so.
+    """
+    path = run.path("attribution", *(origin[name] for name in ("task", "model", "seed", "method")))
+    notes = []
+    for n in sorted(_numbers(path)):
+        parts = [path.with_name(f"{Shard(number, n).name(path.stem)}.parquet") for number in range(1, n + 1)]
+        try:
+            facts = [_facts(part, origin) for part in parts]
+            _check_rows(parts, facts, len(examples))
+            tables = [store.read_table(part, made_by="trusteq run --shard") for part in parts]
+        except ArtefactError as error:
+            notes.append(f"{path.stem}: {n} shards are not joined: {error}")
+            continue
+        seconds = sum(fact["seconds"] for fact in facts)
+        return Joined(together(tables), seconds, f"{path.stem}: joined from {n} shards")
+    return NOTHING._replace(note="\n".join(notes))
+
+
+def _numbers(path: Path) -> set[int]:
+    """Return into how many parts the table at `path` has been cut: those beside it may come from several runs."""
+    stems = (part.stem for part in path.parent.glob(f"{path.stem}.shard-*.parquet"))
+    matches = (re.fullmatch(r".*\.shard-\d+-of-(\d+)", stem, flags=re.ASCII) for stem in stems)
+    return {int(match[1]) for match in matches if match}
+
+
+def _facts(part: Path, origin: dict) -> dict:
+    """Return the parameters in a part's manifest; raise ArtefactError where they are not those of `origin`."""
+    try:
+        facts = json.loads(store.manifest_path(part).read_text(encoding="utf-8"))["parameters"]
+        other = [name for name in (*origin, "rows", "seconds") if facts[name] != origin.get(name, facts[name])]
+    except FileNotFoundError:
+        raise ArtefactError(f"{part.name} or its manifest is not there") from None
+    except (ValueError, KeyError, TypeError):
+        raise ArtefactError(f"the manifest of {part.name} is not that of a shard") from None
+    if other:
+        raise ArtefactError(f"{part.name} was made with another value of {', '.join(other)}")
+    return facts
+
+
+def _check_rows(parts: list[Path], facts: list[dict], n: int) -> None:
+    """Raise ArtefactError unless the parts follow on one another from the first to the last of `n` examples."""
+    stop = 0
+    for part, fact in zip(parts, facts, strict=True):
+        if fact["rows"][0] != stop:
+            raise ArtefactError(f"{part.name} does not start where the one before it stops: cut on different devices")
+        stop = fact["rows"][1]
+    if stop != n:
+        raise ArtefactError(f"they hold {stop} examples and not {n}")
+
+
+def together(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return the tables of all parts, in order, as the table that one run would have made, `.attrs` included."""
+    # Built anew from plain arrays: a concatenation is kept in chunks, which the bytes of its Parquet file would show.
+    columns = {name: np.concatenate([table[name].to_numpy() for table in tables]) for name in tables[0]}
+    whole = pd.DataFrame(columns).astype(tables[0].dtypes)
+    whole.attrs = {name: _merged([table.attrs[name] for table in tables]) for name in tables[0].attrs}
+    return whole
+
+
+def _merged(values: list):
+    """Return one attribute of the whole from those of the parts: counts are summed, entries by example id united."""
+    if isinstance(values[0], int):
+        return sum(values)
+    if isinstance(values[0], dict):
+        return functools.reduce(operator.or_, values)
+    return next((value for value in values if value != "safe"), "safe")  # the boundary; a part may hold no pair
