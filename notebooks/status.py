@@ -36,6 +36,17 @@ Markdown(sentences.run_sentence(run))
 tables.show(tables.time_table(run), digits=1)
 
 # %% [markdown]
+# ## The attribution engine
+#
+# Not of this run: what `benchmarks/attribution.py` last measured. Each figure compares within one process, on one
+# thread; *bare forward share* is the time that the library's model takes for the distinct, unpadded inputs alone, over
+# the engine's whole time. It is above 1 where the engine's own forward pass spares work that the head does not read.
+# A row without a figure is open.
+
+# %%
+tables.show(tables.benchmark_table(), digits=2)
+
+# %% [markdown]
 # ## Versions and machine
 #
 # From the manifests of all artefacts. More than one value in a row means that the run was made in several goes.

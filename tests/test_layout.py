@@ -11,7 +11,7 @@ import yaml
 from trusteq import tables
 from trusteq.experiment import ROOT
 
-FOLDERS = {".ci", "book", "data", "experiments", "notebooks", "tests", "trusteq", "workflow"}
+FOLDERS = {".ci", "benchmarks", "book", "data", "experiments", "notebooks", "tests", "trusteq", "workflow"}
 MODELS = ["BERT-base", "Distil-BERT", "BERT-Medium", "BERT-Mini", "BERT-Tiny"]
 PAIRS = [(a, b) for number, a in enumerate(MODELS) for b in MODELS[number + 1 :]]
 # Table 1 as far as it is held: layers, parameters (M), hidden size, size (MB), then accuracy and seconds on NLI and PI.

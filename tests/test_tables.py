@@ -220,11 +220,25 @@ def test_the_recipe_says_where_a_model_starts():
 
 def test_the_cost_of_attribution():
     explained = made_up.attribution([1, 2, 3, 4])
-    explained.attrs["skipped"] = {"test-9": "no word"}
+    explained.attrs |= {"skipped": {"test-9": "no word"}, "cut": {"test-1": 7}, "retokenised": 0, "passes": 90}
     table = tables.attribution_cost({"lime": explained}, {"lime": 5.0})
-    assert table.to_dict("records") == [
-        {"method": "lime", "explained": 2, "skipped": 1, "words_per_example": 4.0, "seconds_per_example": 2.5}
+    expected = {"method": "lime", "explained": 2, "skipped": 1, "cut": 1, "retokenised": 0}
+    expected |= {"words_per_example": 4.0, "passes_per_example": 45.0, "seconds_per_example": 2.5}
+    assert table.to_dict("records") == [expected]
+
+
+def test_the_benchmark_shows_what_was_measured_and_what_is_open(tmp_path, monkeypatch):
+    rows = [
+        {"row": "fast", "value": 3.0, "what": "times as fast", "at least": 2, "bare share": 0.9, "machine": "m"},
+        {"row": "lean", "value": 40.0, "what": "MB more", "at most": 300, "machine": "m"},
+        {"row": "gpu", "value": None, "open": "no GPU on this machine", "machine": "m"},
     ]
+    (tmp_path / "b.json").write_text(json.dumps({"rows": rows}), encoding="utf-8")
+    monkeypatch.setattr(tables, "BENCHMARK", tmp_path / "b.json")
+    table = tables.benchmark_table().set_index("row")
+    assert list(table["wanted"]) == ["≥ 2", "≤ 300", ""]
+    assert table.loc["fast", ["measured", "bare_forward_share"]].tolist() == [3.0, 0.9]
+    assert pd.isna(table.loc["gpu", "measured"]) and table.loc["gpu", "what"] == "no GPU on this machine"
 
 
 def test_time_by_stage(tmp_path, run):

@@ -41,9 +41,9 @@ class Recipe(Entry):
 
 
 class MethodSettings(Entry):
-    """n_samples: the budget of forward passes for one example."""
+    """n_samples: the budget of forward passes for one example; methods that need fewer take fewer."""
 
-    n_samples: Annotated[int, Field(ge=2)]
+    n_samples: Annotated[int, Field(ge=2)] = 1000
 
 
 class TaskSettings(Entry):

@@ -17,6 +17,7 @@ from trusteq.registry import ModelSpec
 from trusteq.store import Results
 
 PAPER = ROOT / "data" / "paper"
+BENCHMARK = ROOT / "benchmarks" / "attribution.json"
 NOT_HELD = "not held"
 # Columns whose missing values mean that the paper's number is not held, rather than that there is none.
 PAPER_MARK = "paper"
@@ -86,7 +87,7 @@ def facts_table(facts: Mapping[str, object]) -> pd.DataFrame:
 
 
 def attribution_cost(explained: Mapping[str, pd.DataFrame], seconds: Mapping[str, float]) -> pd.DataFrame:
-    """Return examples explained and skipped, words, and seconds per example, by method."""
+    """Return by method: examples explained, skipped, cut and retokenised; words, passes and seconds per example."""
     rows = []
     for method, attributions in explained.items():
         n_examples = attributions["id"].nunique()
@@ -96,7 +97,10 @@ def attribution_cost(explained: Mapping[str, pd.DataFrame], seconds: Mapping[str
                 "method": method,
                 "explained": n_examples,
                 "skipped": len(attributions.attrs["skipped"]),
+                "cut": len(attributions.attrs["cut"]),
+                "retokenised": attributions.attrs["retokenised"],
                 "words_per_example": len(words) / max(n_examples, 1),
+                "passes_per_example": attributions.attrs["passes"] / max(n_examples, 1),
                 "seconds_per_example": seconds[method] / max(n_examples, 1),
             }
         )
@@ -125,6 +129,26 @@ def beside_libraries(classifier, examples: pd.DataFrame, budgets: Mapping[str, i
         row["largest_difference"] = (weights[0] - weights[1]).abs().max()
         rows.append(row | {"seconds": seconds[0], "seconds_of_the_library": seconds[1]})
     return pd.DataFrame(rows)
+
+
+def benchmark_table() -> pd.DataFrame:
+    """Return what benchmarks/attribution.py measured, a row for each of its rows; nan where a row is still open."""
+    return pd.DataFrame([_benchmark_row(row) for row in json.loads(BENCHMARK.read_text(encoding="utf-8"))["rows"]])
+
+
+def _benchmark_row(row: Mapping) -> dict:
+    wanted = [f"{sign} {row[key]:g}" for key, sign in (("at least", "≥"), ("at most", "≤")) if row.get(key)]
+    return {
+        "row": row["row"],
+        "measured": float("nan") if row["value"] is None else row["value"],
+        "what": row.get("what", row.get("open")),
+        "wanted": "".join(wanted),
+        "bare_forward_share": row.get("bare share", float("nan")),
+        "seconds_per_example": row.get("engine s/example", float("nan")),
+        "of_the_library": row.get("library s/example", float("nan")),
+        "passes_per_second": row.get("passes/s", float("nan")),
+        "machine": row["machine"],
+    }
 
 
 def titles(run: Results) -> dict[str, str]:

@@ -10,8 +10,8 @@ from trusteq.models import bert
 
 # Tokens of one batch. On a GPU a batch must be large to keep it busy; on a CPU it must stay in the cache.
 BUDGET = {"cuda": 1 << 17, "cpu": 1 << 12}
-# A batch of fewer tokens may take in longer rows: padding them costs less than another call.
-SMALL = {"cuda": 1 << 13, "cpu": 1 << 9}
+# Multiplications that take as long as one more call of the model takes by itself: so much padding is worth saving one.
+CALL = {"cuda": 1e11, "cpu": 5e7}
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ def logits(model, rows: Sequence[Rows], *, padding: int = 0, budget: int | None 
     """
     device = model.device.type
     budget = budget or BUDGET.get(device, BUDGET["cpu"])
-    small = SMALL.get(device, SMALL["cpu"])
+    spare = int(CALL.get(device, CALL["cpu"]) / _multiplications(model.config))
     whole = _stack(rows)
     order = np.argsort(whole.lengths, kind="stable")
     parts, done = [], 0
     while done < len(order):
         try:
-            for batch in batches(whole.lengths[order[done:]], budget=budget, small=small):
+            for batch in batches(whole.lengths[order[done:]], budget=budget, spare=spare):
                 chosen = order[done : done + batch.stop - batch.start]
                 parts.append(_forward(model, _inputs(whole, chosen, padding)))
                 done += len(chosen)
@@ -55,22 +55,26 @@ def logits(model, rows: Sequence[Rows], *, padding: int = 0, budget: int | None 
     return np.split(found, np.cumsum([len(block.lengths) for block in rows])[:-1])
 
 
-def batches(lengths: np.ndarray, *, budget: int, small: int) -> Iterator[slice]:
+def _multiplications(config) -> int:
+    """Return the multiplications that the layers of a transformer spend on a token."""
+    return 12 * config.num_hidden_layers * config.hidden_size**2
+
+
+def batches(lengths: np.ndarray, *, budget: int, spare: int) -> Iterator[slice]:
     """Yield slices of rows sorted by length, each of at most `budget` tokens, padding included, and at least one row.
 
-    lengths: ascending, (n,). Rows of unequal length share a batch only while it has fewer than `small` tokens.
+    lengths: ascending, (n,). Rows of unequal length share a batch while they take no more than `spare` padding tokens.
     """
     start, n = 0, len(lengths)
     while start < n:
         stop = start + 1
         while stop < n:
-            longest, here = int(lengths[stop]), int(lengths[stop - 1])
-            if longest > here and (stop - start) * here >= small:
+            longest = int(lengths[stop])
+            if (stop - start) * longest - int(lengths[start:stop].sum()) > spare:
                 break
-            fits = max(1, budget // longest)
             # Jump to the end of this length, or to where the budget is spent.
-            stop_of_length = int(np.searchsorted(lengths, longest, side="right"))
-            reach = min(stop_of_length, start + fits)
+            of_this_length = int(np.searchsorted(lengths, longest, side="right"))
+            reach = min(of_this_length, start + max(1, budget // longest))
             if reach <= stop:
                 break
             stop = reach
