@@ -118,7 +118,7 @@ def speed(options: argparse.Namespace, model: str, device: str, method: str, lea
     bare = recorder.bare_seconds()
     return {
         "value": seconds["library"] / seconds["engine"],
-        "what": "times as fast as the library",
+        "what": "times the library's speed",
         "at least": least,
         "library s/example": seconds["library"] / len(examples),
         "engine s/example": seconds["engine"] / len(examples),
@@ -246,7 +246,7 @@ def steadiness(options: argparse.Namespace, method: str, budget: int, least: flo
     passes = sum(run.attrs["passes"] for run in runs) / len(runs) / len(pairs)
     return {
         "value": agreement.mean,
-        "what": f"top-10 Jaccard with itself (chance {agreement.chance:.2f}, {passes:.0f} passes used)",
+        "what": f"top-10 Jaccard with itself (chance {agreement.chance:.2f}, {passes:,.0f} passes used)",
         "at least": least,
     }
 

@@ -38,13 +38,17 @@ tables.show(tables.time_table(run), digits=1)
 # %% [markdown]
 # ## The attribution engine
 #
-# Not of this run: what `benchmarks/attribution.py` last measured. Each figure compares within one process, on one
-# thread; *bare forward share* is the time that the library's model takes for the distinct, unpadded inputs alone, over
-# the engine's whole time. It is above 1 where the engine's own forward pass spares work that the head does not read.
-# A row without a figure is open.
+# Not of this run: what `benchmarks/attribution.py` last measured, each figure within one process, on one thread.
+# *Seconds* are for one example, the engine's and the library's, the latter called as the authors' scripts call it.
+# *Bare share* is the time that the library's model takes for the distinct, unpadded inputs alone, over the engine's
+# whole time; it is above 1 where the engine's own forward pass spares work that the head does not read.
 
 # %%
-tables.show(tables.benchmark_table(), digits=2)
+measured = tables.benchmark_rows()
+tables.show(tables.benchmark_table(measured), digits=2, formats={"passes/s": "{:,.0f}"})
+
+# %% tags=["hide-input"]
+Markdown(sentences.benchmark_sentence(measured))
 
 # %% [markdown]
 # ## Versions and machine

@@ -1,5 +1,7 @@
 """Sentences of the book that carry numbers: each reads tables and says what holds for this run."""
 
+from collections.abc import Iterable, Mapping
+
 import pandas as pd
 
 from trusteq import tables
@@ -77,3 +79,13 @@ def verdict_sentence(verdicts: pd.DataFrame) -> str:
 def _listed(names) -> str:
     names = list(names)
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def benchmark_sentence(rows: Iterable[Mapping]) -> str:
+    """Return where the engine's benchmark was measured, and which of its rows are open and why."""
+    machines = sorted({row["machine"] for row in rows if row["value"] is not None})
+    open_rows = [row for row in rows if row["value"] is None]
+    text = f"Measured on: {'; '.join(machines) or 'no machine yet'}."
+    for reason in sorted({row["open"] for row in open_rows}):
+        text += f" Open, {reason}: {', '.join(row['row'] for row in open_rows if row['open'] == reason)}."
+    return text

@@ -3,7 +3,7 @@
 import itertools
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -131,23 +131,27 @@ def beside_libraries(classifier, examples: pd.DataFrame, budgets: Mapping[str, i
     return pd.DataFrame(rows)
 
 
-def benchmark_table() -> pd.DataFrame:
-    """Return what benchmarks/attribution.py measured, a row for each of its rows; nan where a row is still open."""
-    return pd.DataFrame([_benchmark_row(row) for row in json.loads(BENCHMARK.read_text(encoding="utf-8"))["rows"]])
+def benchmark_rows() -> list[dict]:
+    """Return the rows of the engine's benchmark as benchmarks/attribution.py wrote them, open ones included."""
+    return json.loads(BENCHMARK.read_text(encoding="utf-8"))["rows"]
+
+
+def benchmark_table(rows: Iterable[Mapping]) -> pd.DataFrame:
+    """Return the rows of the benchmark that were measured: what, how much, what was wanted, and the times behind it."""
+    return pd.DataFrame([_benchmark_row(row) for row in rows if row["value"] is not None])
 
 
 def _benchmark_row(row: Mapping) -> dict:
     wanted = [f"{sign} {row[key]:g}" for key, sign in (("at least", "≥"), ("at most", "≤")) if row.get(key)]
     return {
         "row": row["row"],
-        "measured": float("nan") if row["value"] is None else row["value"],
-        "what": row.get("what", row.get("open")),
+        "measured": row["value"],
         "wanted": "".join(wanted),
-        "bare_forward_share": row.get("bare share", float("nan")),
-        "seconds_per_example": row.get("engine s/example", float("nan")),
-        "of_the_library": row.get("library s/example", float("nan")),
-        "passes_per_second": row.get("passes/s", float("nan")),
-        "machine": row["machine"],
+        "unit": row["what"],
+        "seconds": row.get("engine s/example", float("nan")),
+        "library's": row.get("library s/example", float("nan")),
+        "bare_share": row.get("bare share", float("nan")),
+        "passes/s": row.get("passes/s", float("nan")),
     }
 
 

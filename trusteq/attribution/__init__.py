@@ -92,7 +92,9 @@ def explain(
                 cut[row.id] = n_cut
             at_work.append((example, propose(example, n_samples, stream(seed, method, row.id))))
         answers = answer(predictor, at_work)
-        finished += [(example, weights) for (example, _), weights in zip(at_work, answers, strict=True)]
+        finished += [
+            (example.id, example.features, found) for (example, _), found in zip(at_work, answers, strict=True)
+        ]
     table = _table(finished, predictor.labels, with_errors=method == "shapley")
     released = boundary == "as-released" and any(isinstance(text, str) for text in examples["text_b"])
     table.attrs = {"boundary": "as-released" if released else "safe", "skipped": skipped, "cut": cut}
@@ -117,9 +119,7 @@ def _check(examples: pd.DataFrame, method: str, n_samples: int, boundary: str, m
         raise DataError(f"id {examples['id'][examples['id'].duplicated()].iloc[0]!r} occurs twice; ids must be unique")
 
 
-def _predictor(
-    classifier: "Classifier | Callable", labels: Sequence[str] | None
-) -> "TokenPredictor | TextPredictor":
+def _predictor(classifier: "Classifier | Callable", labels: Sequence[str] | None) -> "TokenPredictor | TextPredictor":
     from trusteq.attribution.assembly import TokenPredictor
     from trusteq.models.classifier import Classifier
 
@@ -157,15 +157,30 @@ def _prepare(predictor, row, *, method: str, boundary: str, joint: str | None, m
 
 
 def _table(finished: list[tuple], labels: Sequence[str], *, with_errors: bool) -> pd.DataFrame:
-    """Return the rows of all examples: example by example, class by class, in the order of the features."""
+    """Return the rows of all examples: example by example, class by class, in the order of the features.
+
+    finished: id, features and what the method returned, for each example.
+    """
     types = TYPES | ({"standard_error": "float64"} if with_errors else {})
-    columns: dict[str, list] = {name: [] for name in types}
-    for example, weights in finished:
-        segment, position, word = map(list, zip(*example.features, strict=True))
-        values = weights if isinstance(weights, tuple) else (weights,)
-        n = len(labels)
-        parts = ([example.id] * n * len(word), segment * n, position * n, word * n, np.repeat(labels, len(word)))
-        for name, part in zip(types, (*parts, *(value.T.ravel() for value in values)), strict=True):
-            columns[name].append(part)
-    joined = {name: np.concatenate(parts) if parts else [] for name, parts in columns.items()}
-    return pd.DataFrame(joined).astype(types)
+    if not finished:
+        return pd.DataFrame(columns=list(types)).astype(types)
+    ids, features, found = zip(*finished, strict=True)
+    counts = np.array([len(of_one) for of_one in features])
+    segment, position, word = zip(*(feature for of_one in features for feature in of_one), strict=True)
+    of_row, label_of_row = [], []  # number of the feature, counted over all examples, and of the class
+    for start, count in zip(np.cumsum(counts) - counts, counts, strict=True):
+        of_row.append(np.tile(np.arange(start, start + count), len(labels)))
+        label_of_row.append(np.repeat(np.arange(len(labels)), count))
+    of_row, label_of_row = np.concatenate(of_row), np.concatenate(label_of_row)
+    # Arrays of references: an array of strings would be as wide as the longest word in every row.
+    columns = {
+        "id": np.repeat(np.array(ids, dtype=object), counts * len(labels)),
+        "segment": np.array(segment)[of_row],
+        "position": np.array(position)[of_row],
+        "word": np.array(word, dtype=object)[of_row],
+        "label": np.array(labels, dtype=object)[label_of_row],
+    }
+    values = [values if isinstance(values, tuple) else (values,) for values in found]
+    for name, parts in zip(list(types)[len(columns) :], zip(*values, strict=True), strict=True):
+        columns[name] = np.concatenate([part.T.ravel() for part in parts])
+    return pd.DataFrame(columns).astype(types)

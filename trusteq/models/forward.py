@@ -1,5 +1,6 @@
 """Rows of token ids through a model: sorted by length, in batches of a token budget, with next to no padding."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,8 @@ def logits(model, rows: Sequence[Rows], *, padding: int = 0, budget: int | None 
 
     padding: id of the padding token. budget: tokens of a batch. Out of memory on a GPU halves it, down to one row.
     """
+    # By default oneDNN keeps a kernel for each of 1,024 shapes, hundreds of MB; read when torch first calls it.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     device = model.device.type
     budget = budget or BUDGET.get(device, BUDGET["cpu"])
     spare = int(CALL.get(device, CALL["cpu"]) / _multiplications(model.config))
