@@ -31,7 +31,7 @@ import time
 
 import matplotlib.pyplot as plt
 
-from trusteq import Results, explain, figures, load_classifier, load_examples, tables
+from trusteq import Results, explain, figures, load_classifier, load_examples, speed, tables
 from trusteq.attribution import shards
 from trusteq.attribution.cost import estimate
 
@@ -77,7 +77,7 @@ for method, options in settings.items():
     run.write(explained[method], "attribution", task, model, seed, part.name(method), **facts)
 
 # %%
-tables.show(tables.attribution_cost(explained, seconds))
+tables.show(speed.attribution_cost(explained, seconds))
 
 # %% [markdown]
 # ## Beside the libraries
@@ -89,7 +89,7 @@ tables.show(tables.attribution_cost(explained, seconds))
 # %% tags=["remove-stderr"]
 budgets = {method: settings[method].n_samples for method in ("lime", "shap") if method in settings}
 if budgets and reference and part.is_whole and model == run.experiment.large:
-    beside = tables.beside_libraries(classifier, test.head(reference), budgets, seed=seed)
+    beside = speed.beside_libraries(classifier, test.head(reference), budgets, seed=seed)
     display(tables.show(beside, formats={"largest_difference": "{:.0e}"}))
 else:
     print("The libraries are run for the first model of an experiment alone, and where it uses lime or shap.")

@@ -22,7 +22,7 @@ results = None  # folder below which results are kept; None: the checkout's own
 # %%
 from IPython.display import Markdown
 
-from trusteq import Results, sentences, tables
+from trusteq import Results, sentences, speed, tables
 
 run = Results.of(experiment, results)
 Markdown(sentences.run_sentence(run))
@@ -44,8 +44,8 @@ tables.show(tables.time_table(run), digits=1)
 # whole time; it is above 1 where the engine's own forward pass spares work that the head does not read.
 
 # %%
-measured = tables.benchmark_rows()
-tables.show(tables.benchmark_table(measured), digits=2, formats={"passes/s": "{:,.0f}"})
+measured = speed.benchmark_rows()
+tables.show(speed.benchmark_table(measured), digits=2, formats={"passes/s": "{:,.0f}"})
 
 # %% tags=["hide-input"]
 Markdown(sentences.benchmark_sentence(measured))

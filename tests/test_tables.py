@@ -218,34 +218,6 @@ def test_the_recipe_says_where_a_model_starts():
     assert recipe("demo-distilled")["temperature"] == "2.000"
 
 
-def test_the_cost_of_attribution():
-    explained = made_up.attribution([1, 2, 3, 4])
-    explained.attrs |= {"skipped": {"test-9": "no word"}, "cut": {"test-1": 7}, "retokenised": 0, "passes": 90}
-    table = tables.attribution_cost({"lime": explained}, {"lime": 5.0})
-    expected = {"method": "lime", "explained": 2, "skipped": 1, "cut": 1, "retokenised": 0}
-    expected |= {"words_per_example": 4.0, "passes_per_example": 45.0, "seconds_per_example": 2.5}
-    assert table.to_dict("records") == [expected]
-
-
-def test_the_benchmark_shows_what_was_measured_and_says_what_is_open():
-    rows = [
-        {"row": "fast", "value": 3.0, "what": "times", "at least": 2, "bare share": 0.9, "machine": "m"},
-        {"row": "lean", "value": 40.0, "what": "MB more", "at most": 300, "machine": "m"},
-        {"row": "gpu a", "value": None, "open": "no GPU", "machine": "m"},
-        {"row": "gpu b", "value": None, "open": "no GPU", "machine": "other"},
-    ]
-    table = tables.benchmark_table(rows).set_index("row")
-    assert table[["measured", "wanted"]].to_numpy().tolist() == [[3.0, "≥ 2"], [40.0, "≤ 300"]]
-    assert table.loc["fast", "bare_share"] == 0.9 and pd.isna(table.loc["lean", "bare_share"])
-    assert sentences.benchmark_sentence(rows) == "Measured on: m. Open, no GPU: gpu a, gpu b."
-    assert sentences.benchmark_sentence(rows[:1]) == "Measured on: m."
-
-
-def test_the_benchmark_of_the_repository_can_be_shown():
-    rows = tables.benchmark_rows()
-    assert len(tables.benchmark_table(rows)) + sum(row["value"] is None for row in rows) == len(rows) > 0
-
-
 def test_time_by_stage(tmp_path, run):
     other = store.Results(tmp_path, run.experiment)
     for name, seconds in {"01_finetune/t/m/0": 2.0, "01_finetune/t/n/0": 3.0, "results": 1.5}.items():

@@ -20,6 +20,7 @@ _MODULES = (
     "examples",
     "figures",
     "sentences",
+    "speed",
     "statistics",
     "store",
     "tables",

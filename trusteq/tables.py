@@ -2,8 +2,7 @@
 
 import itertools
 import json
-import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from trusteq.registry import ModelSpec
 from trusteq.store import Results
 
 PAPER = ROOT / "data" / "paper"
-BENCHMARK = ROOT / "benchmarks" / "attribution.json"
 NOT_HELD = "not held"
 # Columns whose missing values mean that the paper's number is not held, rather than that there is none.
 PAPER_MARK = "paper"
@@ -84,75 +82,6 @@ def facts_table(facts: Mapping[str, object]) -> pd.DataFrame:
     """Return facts by name as two columns of text."""
     texts = [f"{value:.3f}" if isinstance(value, float) and value >= 0.01 else str(value) for value in facts.values()]
     return pd.DataFrame({"what": [name.replace("_", " ") for name in facts], "value": texts})
-
-
-def attribution_cost(explained: Mapping[str, pd.DataFrame], seconds: Mapping[str, float]) -> pd.DataFrame:
-    """Return by method: examples explained, skipped, cut and retokenised; words, passes and seconds per example."""
-    rows = []
-    for method, attributions in explained.items():
-        n_examples = attributions["id"].nunique()
-        words = attributions[["id", "segment", "position"]].drop_duplicates()
-        rows.append(
-            {
-                "method": method,
-                "explained": n_examples,
-                "skipped": len(attributions.attrs["skipped"]),
-                "cut": len(attributions.attrs["cut"]),
-                "retokenised": attributions.attrs["retokenised"],
-                "words_per_example": len(words) / max(n_examples, 1),
-                "passes_per_example": attributions.attrs["passes"] / max(n_examples, 1),
-                "seconds_per_example": seconds[method] / max(n_examples, 1),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def beside_libraries(classifier, examples: pd.DataFrame, budgets: Mapping[str, int], *, seed: int) -> pd.DataFrame:
-    """Return how far our weights are from those of the libraries on the same masks, and the seconds of both.
-
-    budgets: n_samples of each method, "lime" or "shap". The libraries' compilation, once a process, is not counted.
-    """
-    from trusteq.attribution import explain
-    from trusteq.attribution.reference import explain_with_library
-
-    rows = []
-    for method, n_samples in budgets.items():
-        options = {"method": method, "n_samples": n_samples, "seed": seed}
-        weights, seconds = [], []
-        for way in (explain, explain_with_library):
-            way(classifier, examples.head(1), **options)
-            started = time.perf_counter()
-            found = way(classifier, examples, **options)
-            seconds.append(time.perf_counter() - started)
-            weights.append(found.set_index(["id", "segment", "position", "label"])["weight"])
-        row = {"method": method, "examples": len(examples), "largest_weight": weights[1].abs().max()}
-        row["largest_difference"] = (weights[0] - weights[1]).abs().max()
-        rows.append(row | {"seconds": seconds[0], "seconds_of_the_library": seconds[1]})
-    return pd.DataFrame(rows)
-
-
-def benchmark_rows() -> list[dict]:
-    """Return the rows of the engine's benchmark as benchmarks/attribution.py wrote them, open ones included."""
-    return json.loads(BENCHMARK.read_text(encoding="utf-8"))["rows"]
-
-
-def benchmark_table(rows: Iterable[Mapping]) -> pd.DataFrame:
-    """Return the rows of the benchmark that were measured: what, how much, what was wanted, and the times behind it."""
-    return pd.DataFrame([_benchmark_row(row) for row in rows if row["value"] is not None])
-
-
-def _benchmark_row(row: Mapping) -> dict:
-    wanted = [f"{sign} {row[key]:g}" for key, sign in (("at least", "≥"), ("at most", "≤")) if row.get(key)]
-    return {
-        "row": row["row"],
-        "measured": row["value"],
-        "wanted": "".join(wanted),
-        "unit": row["what"],
-        "seconds": row.get("engine s/example", float("nan")),
-        "library's": row.get("library s/example", float("nan")),
-        "bare_share": row.get("bare share", float("nan")),
-        "passes/s": row.get("passes/s", float("nan")),
-    }
 
 
 def titles(run: Results) -> dict[str, str]:
