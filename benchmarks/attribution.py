@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -24,7 +23,8 @@ import torch
 import transformers
 
 import trusteq
-from trusteq.attribution import explain
+from trusteq.attribution import as_released, explain
+from trusteq.attribution.cost import peak_memory
 from trusteq.models import forward
 from trusteq.models.classifier import Classifier, as_classifier, load_classifier, load_tokenizer, locate
 from trusteq.store import to_json, versions, write_text
@@ -97,8 +97,8 @@ def speed(options: argparse.Namespace, model: str, device: str, method: str, lea
     """Return seconds per example of library and engine, and the share of bare forward passes in the latter."""
     if device == "cuda" and not torch.cuda.is_available():
         raise Open("no GPU on this machine")
-    classifier = _classifier(options.hub, model, device)
     examples = _pairs(options.hub, options.examples)
+    classifier = _classifier(options.hub, model, device)
     budget = BUDGETS[method]
     explain(classifier, examples.head(2), method=method, n_samples=budget)  # warm up: compilation, allocation
     recorder, library = _Recorder(classifier), _library(classifier, method, budget)
@@ -188,13 +188,15 @@ def _library(classifier: Classifier, method: str, budget: int) -> Callable[[pd.S
 
     @torch.inference_mode()
     def predict_proba(texts) -> np.ndarray:
-        firsts, seconds = (list(side) for side in zip(*map(_split, texts), strict=True))
+        firsts, seconds = (
+            list(side) for side in zip(*(as_released.split(text, as_released.NLI) for text in texts), strict=True)
+        )
         options = {"padding": True, "truncation": True, "max_length": 256, "return_tensors": "pt"}
         batch = classifier.tokenizer(firsts, seconds, **options).to(classifier.model.device)
         return torch.softmax(classifier.model(**batch).logits.float(), dim=-1).cpu().numpy()
 
     explain_text = (_with_lime if method == "lime" else _with_shap)(predict_proba, budget)
-    return lambda example: explain_text(f"{example.text_a} [SEP] {example.text_b}")
+    return lambda example: explain_text(example.text_a + as_released.NLI + example.text_b)
 
 
 def _with_lime(predict_proba: Callable, budget: int) -> Callable:
@@ -213,33 +215,27 @@ def _with_shap(predict_proba: Callable, budget: int) -> Callable:
     return lambda text: explainer([text], max_evals=budget, silent=True)
 
 
-def _split(text: str) -> tuple[str, str]:
-    first, _, second = text.partition(" [SEP] ") if " [SEP] " in text else text.partition("[SEP]")
-    return first.strip(), second.strip()
-
-
 def memory(options: argparse.Namespace) -> dict:
     """Return by how many MB the peak memory of explaining 10,000 pairs is above that of explaining 100."""
-    command = [sys.executable, __file__, *(["--hub", options.hub] if options.hub else []), "--memory-probe"]
+    _pairs(options.hub, 1)  # says here what is lacking
+    command = [sys.executable, __file__, "--hub", options.hub, "--memory-probe"]
     peaks = [float(subprocess.check_output([*command, str(count)])) for count in (100, 10_000)]
     return {"value": peaks[1] - peaks[0], "what": "MB more for 10,000 pairs than for 100", "at most": 300}
 
 
 def _peak_memory(hub: str | None, count: int) -> float:
     """Return the peak memory, in MB, of this process after explaining `count` pairs."""
-    classifier = _classifier(hub, "BERT-Tiny shape", "cpu")
     pairs = _pairs(hub, None)
+    classifier = _classifier(hub, "BERT-Tiny shape", "cpu")
     pairs = pairs.iloc[np.arange(count) % len(pairs)].assign(id=[f"pair-{number}" for number in range(count)])
     explain(classifier, pairs, method="lime", n_samples=100)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_memory() / 2**20
 
 
 def steadiness(options: argparse.Namespace, method: str, budget: int, least: float | None) -> dict:
     """Return the mean Jaccard index of the top 10 of a method under two seeds, fine-tuned MiniLM, 20 SNLI pairs."""
-    if not options.hub:
-        raise Open("needs --hub, a mirror with SNLI and a fine-tuned MiniLM")
-    classifier = load_classifier(FINE_TUNED, hub=options.hub)
     pairs = _pairs(options.hub, 20)
+    classifier = load_classifier(FINE_TUNED, hub=options.hub)
     label = pd.Series([classifier.labels[label] for label in pairs["label"]], index=pairs["id"])
     runs = [explain(classifier, pairs, method=method, n_samples=budget, seed=seed) for seed in (0, 1)]
     agreement = trusteq.align(*runs, label=label)
@@ -279,9 +275,7 @@ def _processor() -> str:
     return f"{named[0] if named else platform.machine()} ({os.cpu_count()} cores)"
 
 
-def _classifier(hub: str | None, model: str, device: str) -> Classifier:
-    if not hub:
-        raise Open("needs --hub, a mirror with SNLI and MiniLM")
+def _classifier(hub: str, model: str, device: str) -> Classifier:
     if model == "MiniLM":
         return load_classifier(FINE_TUNED, hub=hub, device=device)
     layers, hidden, heads = SHAPES[model]

@@ -41,7 +41,7 @@ tables.show(tables.time_table(run), digits=1)
 # Not of this run: what `benchmarks/attribution.py` last measured, each figure within one process, on one thread.
 # *Seconds* are for one example, the engine's and the library's, the latter called as the authors' scripts call it.
 # *Bare share* is the time that the library's model takes for the distinct, unpadded inputs alone, over the engine's
-# whole time; it is above 1 where the engine's own forward pass spares work that the head does not read.
+# whole time; it is above 1 where the engine's own forward pass computes less than the library's model.
 
 # %%
 measured = speed.benchmark_rows()

@@ -10,7 +10,8 @@ from typer.exceptions import TyperException
 
 from trusteq.errors import ERROR_MARK, ExperimentError, TrusteqError, error_line
 
-METHODS = "lime, shap, shapley, occlusion, integrated-gradients, gradient-x-input or random"  # said without torch
+# Written out: to import them takes pandas, and --help is to answer at once; a test holds the two together.
+METHODS = "lime, shap, shapley, occlusion, integrated-gradients, gradient-x-input or random"
 
 app = typer.Typer(
     no_args_is_help=True,

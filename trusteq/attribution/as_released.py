@@ -1,7 +1,7 @@
 """Pairs as the authors' released scripts explain them: joined to one text, which the explainer perturbs as it likes.
 
 The separator can be removed like any word. Each perturbed text is then split again, and wherever the separator is not
-found, both sentences are the first text and the second is empty (shared/paper.md, "What the authors' scripts do").
+found, both sentences are the first text and the second is empty.
 """
 
 import functools

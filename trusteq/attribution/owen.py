@@ -23,7 +23,8 @@ def owen(example: Example, n_samples: int, rng: np.random.Generator) -> _Values:
     Where the budget does not reach every word, the branches that change the probabilities most are followed first, and
     the value of a group that is not split any more is shared out equally among its words.
     """
-    tree, members = example.tree(), _members(example.tree(), example.n_features)
+    tree = example.tree()
+    members = _members(tree, example.n_features)
     evaluations = _evaluations(tree, example.n_features)
     if evaluations <= n_samples + n_samples % 2:
         return (yield from _every_branch(tree, members, evaluations))

@@ -29,14 +29,14 @@ def logits(model, input_ids: torch.Tensor, token_type_ids=None, attention_mask=N
     """
     ours = isinstance(model, FirstTokenClassifier | MeanPoolingClassifier)
     encoder = model.encoder if ours else model.bert
-    first, *others = encoder.encoder.layer
-    states, projected = _first_projections(encoder, first, input_ids, token_type_ids)
+    layers = encoder.encoder.layer
+    states, projected = _first_projections(encoder, layers[0], input_ids, token_type_ids)
     seen = None if attention_mask is None else attention_mask[:, None, None].bool()
     reads_first_token_alone = not isinstance(model, MeanPoolingClassifier)
-    for layer in (first, *others):
-        if layer is not first:
+    for layer in layers:
+        if layer is not layers[0]:
             projected = _project(layer, states)
-        if reads_first_token_alone and layer is encoder.encoder.layer[-1]:
+        if reads_first_token_alone and layer is layers[-1]:
             projected[0], states = projected[0][:, :1], states[:, :1]
         states = _attend(layer, states, projected, seen)
     if ours:
