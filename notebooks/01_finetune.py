@@ -14,7 +14,7 @@
 # # Fine-tuning
 #
 # One model learns one task. The recipe comes from the experiment file; the epoch with the best accuracy on the dev
-# split is kept, and its probabilities for every test example are saved for the stages that follow.
+# split is kept, and its probabilities for every dev and test example are saved for the stages that follow.
 
 # %% tags=["parameters"]
 experiment = "demo"  # a name from experiments/ or a path
@@ -28,6 +28,8 @@ import matplotlib.pyplot as plt
 
 from trusteq import Results, calibration, figures, load_classifier, load_examples, tables
 from trusteq.models.finetune import finetune, predict, save
+from trusteq.models.heads import random_head
+from trusteq.store import part_name
 
 run = Results.of(experiment, results)
 spec, recipe = run.experiment.model(model), run.experiment.recipe_for(task, model)
@@ -85,3 +87,19 @@ tables.show(tables.facts_table(metrics | {"inference_seconds": seconds}))
 
 # %% [markdown]
 # The accuracy is to be read against the share of the most frequent class, which a model reaches by never reading.
+
+# %% [markdown]
+# ## Further predictions
+#
+# The dev split serves to find out how much of a miscalibration can be repaired. The large model also gets a twin with
+# the same encoder under a head drawn anew, which was never trained: a control that no comparison may mistake for a
+# replacement.
+
+# %% tags=["remove-stderr"]
+further = {"dev": predict(tuned.classifier, dev)[0]}
+if run.experiment.has_twin(model, seed):
+    further["random-head"] = predict(random_head(tuned.classifier, seed=seed), test)[0]
+for part, table in further.items():
+    run.write(table, "predictions", task, model, part_name(seed, part), **facts, part=part)
+right = {part: table[list(labels)].to_numpy().argmax(axis=1) == table["label"] for part, table in further.items()}
+tables.show(tables.facts_table({f"accuracy, {part}": float(found.mean()) for part, found in right.items()}))

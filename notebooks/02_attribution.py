@@ -30,10 +30,13 @@ reference = 5  # examples that the libraries explain as well, for the experiment
 import time
 
 import matplotlib.pyplot as plt
+import pandas as pd
+from IPython.display import Markdown
 
-from trusteq import Results, explain, figures, load_classifier, load_examples, speed, tables
-from trusteq.attribution import shards
+from trusteq import Results, alignment, explain, figures, load_classifier, load_examples, rationales, speed, tables
+from trusteq.attribution import jobs, shards
 from trusteq.attribution.cost import estimate
+from trusteq.models.heads import random_head
 
 run = Results.of(experiment, results)
 settings = tables.chosen_methods(run, task, methods)
@@ -43,10 +46,12 @@ plt.style.use(figures.STYLE)
 # %% [markdown]
 # ## The model and the examples
 #
-# All models of a task explain the same examples, drawn once from the test split.
+# All models of a task explain the same examples, drawn once from the test split. The large model brings a twin, its own
+# encoder under a head drawn anew: what agrees with the twin agrees without having learned the task.
 
 # %% tags=["remove-stderr"]
 classifier = load_classifier(run.trained(task, model, seed))
+twin = random_head(classifier, seed=seed) if run.experiment.has_twin(model, seed) else None
 test = load_examples(run.experiment.task(task), "test", limit=run.experiment.explained(task))
 rows = part.rows(len(test), window=shards.window(classifier))
 chosen = test.iloc[rows]
@@ -56,25 +61,26 @@ print(f"{len(chosen)} examples explained on {classifier.model.device.type}")
 # ## The weights
 #
 # Each example has its own random stream, from the explainer's seed and its id: neither order nor company changes a
-# weight. What a method costs is estimated first, from a few of the examples. A table whose shards are all there is
-# joined from them instead.
+# weight. A method that draws is run *again* under another seed: how far it agrees with itself is the most that two
+# models can be asked for. What a table costs is estimated first, from a few of the examples. A table whose shards are
+# all there is joined from them instead.
 
 # %% tags=["remove-stderr"]
 explained, seconds = {}, {}
-for method, options in settings.items():
-    origin = shards.origin(run, test, task=task, model=model, seed=seed, method=method)
-    how = {"method": method, "n_samples": options.n_samples, "seed": origin["explainer_seed"]}
-    explained[method], seconds[method], note = shards.joined(run, origin, test) if part.is_whole else shards.NOTHING
+for job in jobs.jobs(run.experiment, task=task, model=model, seed=seed, methods=settings):
+    subject = twin if job.kind == jobs.RANDOM_HEAD else classifier
+    origin = shards.origin(run, test, job)
+    table, taken, note = shards.joined(run, origin, test) if part.is_whole else shards.NOTHING
     if note:
         print(note)
-    if explained[method] is None:
-        print(f"{method}: {estimate(classifier, chosen, **how)}")
+    if table is None:
+        print(f"{job.table}: {estimate(subject, chosen, **job.options)}")
         started = time.perf_counter()
-        explained[method] = explain(classifier, chosen, **how, progress=True)
-        seconds[method] = time.perf_counter() - started
-    facts = origin | {"shard": str(part), "rows": [rows.start, rows.stop], "seconds": seconds[method]}
-    facts |= {"skipped": explained[method].attrs["skipped"]}
-    run.write(explained[method], "attribution", task, model, seed, part.name(method), **facts)
+        table = explain(subject, chosen, **job.options, progress=True)
+        taken = time.perf_counter() - started
+    facts = {"shard": str(part), "rows": [rows.start, rows.stop], "seconds": taken, "skipped": table.attrs["skipped"]}
+    run.write(table, "attribution", task, model, seed, part.name(job.table), **origin, **facts)
+    explained[job.table], seconds[job.table] = table, taken
 
 # %%
 tables.show(speed.attribution_cost(explained, seconds))
@@ -95,14 +101,40 @@ else:
     print("The libraries are run for the first model of an experiment alone, and where it uses lime or shap.")
 
 # %% [markdown]
+# ## Are they faithful?
+#
+# *Comprehensiveness* is what the gold class loses in probability without the top words, *sufficiency* what it loses
+# when they are all that is left: a faithful method has much of the first and little of the second. The last row holds
+# as many words drawn at random.
+
+# %% tags=["remove-stderr"]
+if part.is_whole:
+    gold = chosen.set_index("id")["label"].map(dict(enumerate(classifier.labels)))
+    judged = {method: explained[method] for method in settings}
+    judged["random features"] = alignment.random_features(judged[next(iter(judged))], seed=seed)
+    how = {"k": run.experiment.k, "label": gold}
+    scored = {name: rationales.faithfulness(classifier, chosen, table, **how) for name, table in judged.items()}
+    faithful = pd.concat(scored, names=["method"]).reset_index("method").reset_index(drop=True)
+    faithful = faithful[["id", "method", "comprehensiveness", "sufficiency"]]
+    run.write(faithful, "attribution", task, model, seed, "faithfulness", task=task, model=model, seed=seed)
+    means = faithful.groupby("method", sort=False)[["comprehensiveness", "sufficiency"]].mean()
+    display(tables.show(means.reset_index()))
+
+# %%
+if part.is_whole:
+    lost = means["comprehensiveness"]
+    better = lost.index[lost > lost["random features"]]
+    display(Markdown(f"More is lost than without as many random words by: {', '.join(better) or 'no method'}."))
+
+# %% [markdown]
 # ## Three examples
 #
 # The weights are those for the gold label. Blue words speak for it, orange words against it; the stronger the colour,
 # the larger the weight within the example. The ten words with a frame are the top 10 that the comparison uses.
 
 # %%
-for method, attributions in explained.items():
-    display(figures.highlights(attributions, chosen.head(3), classifier.labels, title=method))
+for method in settings:
+    display(figures.highlights(explained[method], chosen.head(3), classifier.labels, title=method))
 
 # %% [markdown]
 # ## How the weight is spread
@@ -112,4 +144,4 @@ for method, attributions in explained.items():
 
 # %%
 if len(chosen):
-    figures.weight_by_rank(explained, chosen, classifier.labels)
+    figures.weight_by_rank({method: explained[method] for method in settings}, chosen, classifier.labels)

@@ -14,7 +14,8 @@
 # # Alignment
 #
 # Do two models look at the same words? For every pair of models and every method: the Jaccard index of the two top-10
-# sets of each explained example, averaged. Beside it stands what two random sets of the same sizes would reach.
+# sets of each explained example, averaged. The number needs two anchors before it says anything: what two random sets
+# of the same sizes would reach, *chance*, and what the explainer reaches with itself under another seed, the *ceiling*.
 
 # %% tags=["parameters"]
 experiment = "demo"  # a name from experiments/ or a path
@@ -23,35 +24,97 @@ task = "demo-nli"
 
 # %%
 import matplotlib.pyplot as plt
+import pandas as pd
 from IPython.display import Markdown
 
 from trusteq import Results, figures, load_examples, sentences, tables
+from trusteq.margins import load_margins
 
 run = Results.of(experiment, results)
-seed = run.experiment.seeds[0]
+seed, k = run.experiment.seeds[0], run.experiment.k
+names, models = tables.side_titles(run), tables.titles(run)
+made_of = {"task": task, "k": k}
 plt.style.use(figures.STYLE)
 
+# %%
+compared = tables.compare(run, task)
+alignment, examples = tables.alignment_tables(compared)
+controls = tables.control_table(compared)
+for name, table in {"alignment": alignment, "examples": examples, "controls": controls}.items():
+    run.write(table, "comparison", task, name, **made_of)
+both = pd.concat([alignment, controls])
+
 # %% [markdown]
-# ## All pairs
+# ## All pairs and the controls
 #
-# The interval is a 95% bootstrap interval over the explained examples. The last columns hold the paper's rule, which
-# calls a pair aligned from a mean of 0.7 on, and the paper's number for the pair whose parts these models play.
+# Each pair under explainer seeds of its own. Intervals are 95% bootstrap intervals over the explained examples, those
+# about one premise drawn together. `0 to 1` puts the mean on the scale from chance, 0, to the ceiling of the pair, 1.
+# The last rows are controls of the large model: with itself; under another explainer seed; trained again; with its head
+# drawn anew; and beside words drawn at random.
 
 # %%
-alignment, examples = tables.alignment_tables(run, task)
-run.write(alignment, "comparison", task, "alignment", task=task, k=run.experiment.k)
-run.write(examples, "comparison", task, "examples", task=task, k=run.experiment.k)
-tables.show(tables.pair_table(alignment, run, task), caption=sentences.paper_range_sentence())
+for method, rows in both.groupby("method", sort=False):
+    display(tables.show(tables.pair_table(rows, run).drop(columns="method"), digits=2, caption=method))
 
 # %%
 Markdown(sentences.alignment_sentence(alignment, run))
 
 # %%
-figures.alignment_intervals(alignment, tables.titles(run));
+figures.alignment_intervals(both[both["model_b"] != "itself"], names);
 
 # %% [markdown]
-# A dot is a pair's mean, its line the interval, and the tick the chance level. What counts is the distance from the
-# tick: two models that share no idea of what matters still stand on it, not at zero.
+# A dot is a pair's mean, its line the interval, the tick the chance level, the diamond the ceiling. What counts is
+# where the dot stands between the two: two models that share no idea of what matters still stand on the tick, not at
+# zero, and no two models can be expected beyond the diamond. A method that draws nothing has its ceiling at 1.
+
+# %% [markdown]
+# ## From chance to ceiling
+#
+# The same on one scale. Below 0 the models agree less than blind choice would; the green band reaches as far below the
+# ceiling as the verdict calls "the same".
+
+# %%
+margin = load_margins()["normalised_alignment"].margin
+figures.scale_intervals(both, names, margin=margin);
+
+# %%
+Markdown(sentences.control_sentence(controls, run))
+
+# %%
+Markdown(sentences.yardstick_sentence(alignment, controls, run))
+
+# %% [markdown]
+# The randomly headed twin shares the encoder and nothing of what the head has learned. Where it stands high, agreement
+# on words says little about agreement on the task: the words are those that the encoder reacts to. In a task of two
+# classes there is a further reason. The sets take absolute weights, and a head that turns every decision round has the
+# same ones.
+
+# %% [markdown]
+# ## The paper's rule
+#
+# The paper calls a pair aligned from a mean of 0.7 on. Beside it stands the mean under common masks: both models
+# explained again with the same perturbations, so that they share the explainer's luck. The last column is the paper's
+# number for the pair whose parts these models play.
+
+# %%
+rule = tables.rule_table(alignment, run, task)
+tables.show(rule, caption=sentences.paper_range_sentence())
+
+# %% [markdown]
+# Where common masks raise a number, part of the agreement belongs to the masks and not to the models.
+
+# %% [markdown]
+# ## Each model with itself
+#
+# The ceiling of a pair is the mean of its two models' agreement with themselves under another explainer seed.
+
+# %%
+ceilings = tables.ceiling_table(compared)
+run.write(ceilings, "comparison", task, "ceilings", **made_of)
+tables.show(tables.ceiling_view(ceilings, models), digits=2)
+
+# %%
+Markdown(sentences.ceiling_sentence(ceilings, run))
 
 # %% [markdown]
 # ## As a matrix
@@ -59,10 +122,46 @@ figures.alignment_intervals(alignment, tables.titles(run));
 # %%
 panels = plt.subplots(1, alignment["method"].nunique(), figsize=(9, 3.8), sharey=True, squeeze=False)[1].flat
 for ax, (method, rows) in zip(panels, alignment.groupby("method", sort=False), strict=True):
-    figures.alignment_matrix(rows, tables.titles(run), ax, title=method)
+    figures.alignment_matrix(rows, models, ax, title=method)
 
 # %% [markdown]
-# Where the two methods order the pairs differently, the order belongs to the explainer as much as to the models.
+# Where the methods order the pairs differently, the order belongs to the explainer as much as to the models.
+
+# %% [markdown]
+# ## Does ten matter?
+#
+# The same for the top 1 to 20 words, each smaller model with the large one. The dotted line is the large model under
+# another explainer seed, the dashed one the large model trained again, the grey area chance.
+
+# %%
+curves = tables.curve_table(compared)
+run.write(curves, "comparison", task, "curves", **made_of)
+panels = plt.subplots(1, curves["method"].nunique(), figsize=(9, 4.2), sharey=True, squeeze=False)[1].flat
+of_seed = curves[curves["seed"] == seed]
+for ax, (method, rows) in zip(panels, of_seed.groupby("method", sort=False), strict=True):
+    figures.alignment_curves(rows, models, ax, k=k).set_title(method)
+    ax.label_outer()
+ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=4);
+
+# %%
+Markdown(sentences.curve_sentence(curves, run))
+
+# %% [markdown]
+# With k the chance level rises, until all words are in both sets; a high mean at a large k is no sign of agreement.
+
+# %% [markdown]
+# ## In which text?
+#
+# The top words of the pair, cut to its first and to its second text. Chance is that of two random sets as large as the
+# cuts, so how many words each model takes from a text counts as given.
+
+# %%
+segments = tables.segment_table(compared)
+run.write(segments, "comparison", task, "segments", **made_of)
+Markdown(sentences.segment_sentence(segments, run))
+
+# %% tags=["hide-output"]
+tables.show(tables.segment_view(segments, run), digits=2)
 
 # %% [markdown]
 # ## Example by example
@@ -71,10 +170,113 @@ for ax, (method, rows) in zip(panels, alignment.groupby("method", sort=False), s
 # words, for the next hardly more than chance.
 
 # %%
-figures.jaccard_distribution(examples, tables.titles(run), run.experiment.large);
+figures.jaccard_distribution(examples, models, run.experiment.large);
 
 # %% [markdown]
 # The wider a box, the less a single example tells about the pair; an example with ten words or fewer always scores 1.
+
+# %% [markdown]
+# ## Other measures of agreement
+#
+# A set forgets order and size. These do not: the *weighted Jaccard* compares all absolute weights, *RBO* the rankings
+# with most weight on their tops, *Spearman* the whole rankings, the *cosine* the weights with their signs.
+
+# %%
+companions = tables.companion_table(compared)
+run.write(companions, "comparison", task, "companions", **made_of)
+tables.show(tables.companion_view(companions, run), digits=2)
+
+# %%
+Markdown(sentences.companion_sentence(companions, alignment, run))
+
+# %% [markdown]
+# The row of random words shows what each measure makes of no agreement: 0 for the last two only.
+
+# %% [markdown]
+# ## Where the disagreement comes from
+#
+# Step by step more is varied: the explainer's seed alone, the training seed of the large model as well, the model.
+# What each step adds to 1 − Jaccard is its part; a part can come out negative, and is then drawn to the left of 0.
+
+# %%
+sources = tables.source_table(compared)
+run.write(sources, "comparison", task, "sources", **made_of)
+panels = plt.subplots(1, sources["method"].nunique(), figsize=(9, 3.2), sharey=True, squeeze=False)[1].flat
+of_seed = sources[sources["seed"] == seed]
+for ax, (method, rows) in zip(panels, of_seed.groupby("method", sort=False), strict=True):
+    figures.disagreement_sources(rows, names, ax).set_title(method)
+ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=3);
+
+# %%
+Markdown(sentences.source_sentence(sources, run))
+
+# %% tags=["hide-output"]
+tables.show(tables.source_view(sources, run), digits=2)
+
+# %% [markdown]
+# Only what is left to "model" is compression's doing. What the explainer's seed takes is noise that more samples would
+# remove; what the training seed takes would also be seen between two large models.
+
+# %% [markdown]
+# ## Does compression lose the evidence, or does the explainer?
+#
+# Where it is known which words matter, agreement with them can be told from agreement between models. The generated
+# tasks plant evidence, and in some examples a shortcut; for SNLI there are the words that people edited to change the
+# label.
+
+# %%
+truth = tables.truth_table(compared, tables.known_truths(run, task))
+run.write(truth, "comparison", task, "truth", **made_of)
+known = truth[truth["truth"].isin(["evidence", "edits"])]
+recall, precision = (known[known["measure"] == measure] for measure in ("recall", "precision"))
+if len(recall):
+    figures.truth_intervals(recall, names, xlabel=f"share of the {recall['truth'].iloc[0]} among the top {k}")
+else:
+    print(f"Of {task} it is not known which words matter.")
+
+# %%
+if len(recall):
+    display(Markdown(f"Recall, how much of it is among the top {k}. {sentences.truth_sentence(recall, run)}"))
+    display(Markdown(f"Precision, how much of these it is. {sentences.truth_sentence(precision, run)}"))
+
+# %% tags=["hide-output"]
+if len(recall):
+    display(tables.show(tables.truth_view(recall, run), digits=2, caption="recall"))
+    display(tables.show(tables.truth_view(precision, run), digits=2, caption="precision"))
+
+# %% [markdown]
+# If one method finds less of the evidence than another in the same model, it is the explainer that loses it; if under
+# each method the smaller model shows less than the large one, it is compression.
+
+# %%
+shortcut = truth[(truth["truth"] == "shortcut") & (truth["measure"] == "share")]
+if len(shortcut):
+    weight = "Weight on the planted shortcut, as a share of all absolute weight."
+    display(Markdown(f"{weight} {sentences.truth_sentence(shortcut, run)}"))
+    display(tables.show(tables.truth_view(shortcut, run), digits=2))
+
+# %% [markdown]
+# ## Are the explanations faithful?
+#
+# *Comprehensiveness* is what the gold class loses in probability without the top words, *sufficiency* what it loses
+# when they are all that is left: a faithful method has much of the first and little of the second.
+
+# %%
+faithful = tables.faithfulness_table(run, task, compared.clusters)
+tables.show(tables.faithfulness_view(faithful, models), digits=2)
+
+# %%
+Markdown(sentences.faithfulness_sentence(faithful, run))
+
+# %% [markdown]
+# ## The verdicts
+#
+# From the predictions and the attributions, without a model: each smaller model and each control against the margins.
+# The results page shows them.
+
+# %%
+verdicts = tables.verdicts(compared)
+run.write(verdicts, "comparison", task, "verdicts", **made_of)
 
 # %% [markdown]
 # ## Right for the same reasons?
@@ -93,5 +295,5 @@ print(f"{len(agreed)} of {len(test)} test examples are classified correctly by b
 for method in run.experiment.task_methods(task):
     for name in (run.experiment.large, small):
         weights = run.attribution(task, name, seed, method)
-        title = f"{method}, {tables.titles(run)[name]}"
+        title = f"{method}, {models[name]}"
         display(figures.highlights(weights, shown, run.experiment.task(task).labels, title=title))

@@ -25,6 +25,7 @@ import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
 from trusteq import Results, figures, sentences, tables
+from trusteq.margins import load_margins
 
 run = Results.of(experiment, results)
 seed = run.experiment.seeds[0]
@@ -44,29 +45,71 @@ tables.show(tables.model_table(run, seed), digits=1, formats={"parameters_M": "{
 # The paper's own numbers, and which model of this run plays each part:
 
 # %%
+paper = tables.paper_model_table(run)
+sizes = ["paper_layers", "paper_parameters_millions", "paper_hidden_size", "paper_size_mb"]
 whole = dict.fromkeys(["paper_layers", "paper_hidden_size"], "{:.0f}")
-tables.show(tables.paper_model_table(run), digits=1, formats=whole)
+tables.show(paper[["model", "played_by", *sizes]], digits=1, formats=whole)
+
+# %%
+tables.show(paper.drop(columns=["played_by", *sizes]), digits=1)
 
 # %% [markdown]
 # ## May a smaller model replace the large one?
 #
-# The paper's rule asks for a mean Jaccard of at least 0.7 and for a calibration profile that does not differ
-# significantly. It gives no test for the second half, so the change in ECE is shown here and not judged. Changes are
-# from the large model to the smaller one; accuracy is in percentage points.
+# In accuracy, in alignment and in calibration, each against a margin of what counts as the same. *Equivalent*: the 95%
+# interval of the difference lies within the margin; *not-equivalent*: it lies outside; *undecided*: more examples would
+# tell. The verdict is equivalent if all three are, and not as soon as one is not. Beside it stands the paper's rule: no
+# drop-in replacement if the mean Jaccard is below 0.7 and the calibration differs. The last rows of a task are controls
+# in the place of the smaller model.
 
 # %%
-verdicts = tables.verdict_table(run, seed)
-tables.show(verdicts, formats={"accuracy_change": "{:+.1f}", "ece_change": "{:+.3f}"})
+found = tables.all_verdicts(run, seed=seed)
+chosen = tables.deciding(found)
+methods = ", ".join(f"{rows['method'].iloc[0]} on {task}" for task, rows in chosen.groupby("task", sort=False))
+tables.show(tables.verdict_table(chosen, run), caption=f"Alignment by {methods}")
 
 # %%
-Markdown(sentences.verdict_sentence(verdicts))
+Markdown(sentences.verdict_sentence(chosen, run))
+
+# %% [markdown]
+# Each measure in units of its margin: a line within the green band is equivalent, one wholly outside is not. An arrow
+# is a difference of more than four margins.
+
+# %%
+names, measures = tables.side_titles(run), {name: margin.title for name, margin in load_margins().items()}
+for task, rows in chosen.groupby("task", sort=False):
+    figures.verdict_panels(rows, names, measures).suptitle(task)
+
+# %% [markdown]
+# The control "itself, reseeded" must be green throughout and "its random head" must not: they show what the procedure
+# makes of a model that is the same, and of one that has not learned the task. "Itself, retrained" has no right answer:
+# it shows what training once more already changes.
+
+# %% tags=["hide-output"]
+tables.show(tables.difference_table(chosen, run), formats={"difference": "{:+.3f}", "margin": "{:.2f}"})
+
+# %% [markdown]
+# ## Does the method decide?
+
+# %% tags=["hide-output"]
+tables.show(tables.method_table(found, run), digits=2)
+
+# %%
+Markdown(sentences.method_sentence(found, run))
 
 # %% [markdown]
 # ## Alignment and calibration in one picture
 
 # %%
-figures.trust_plane(verdicts, tables.titles(run));
+plane, margins = tables.plane_table(chosen), load_margins()
+box = (margins["ece"].margin, margins["normalised_alignment"].margin)
+panels = plt.subplots(1, len(run.experiment.tasks), figsize=(9, 4.6), sharey=True, squeeze=False)[1].flat
+for ax, (task, rows) in zip(panels, plane.groupby("task", sort=False), strict=True):
+    figures.trust_plane(rows, names, list(run.experiment.models), ax, box=box).set_title(task)
+    ax.label_outer()
+ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=4);
 
 # %% [markdown]
-# Up is more alike in words, left is better calibrated than the large model and right is worse. Accuracy plays no part
-# in this picture: a model can stand anywhere in it at the same accuracy.
+# Up is more alike in words, left is better calibrated than the large model and right is worse; a model whose cross lies
+# within the green box is the same in both. Accuracy plays no part in this picture: a model can stand anywhere in it at
+# the same accuracy.

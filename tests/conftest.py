@@ -1,4 +1,9 @@
-"""What several tests share: a very small BERT and its tokenizer, on disk as `save_pretrained` leaves them."""
+"""What several tests share: a very small BERT on disk, and the command line in a process of its own."""
+
+import functools
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -27,3 +32,30 @@ def tiny_bert(tmp_path_factory):
         return folder
 
     return write
+
+
+@pytest.fixture
+def interpreter(tmp_path):
+    """Start Python in a folder outside the checkout, the package on PYTHONPATH alone; return the finished process."""
+
+    from trusteq.experiment import ROOT
+
+    def interpreter(*arguments):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TRUSTEQ_")}
+        environment |= {"PYTHONPATH": str(ROOT), "COLUMNS": "100", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
+        command = [sys.executable, *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    return interpreter
+
+
+@pytest.fixture
+def python(interpreter):
+    """Run Python code, with arguments."""
+    return functools.partial(interpreter, "-c")
+
+
+@pytest.fixture
+def trusteq(interpreter):
+    """Call `python -m trusteq`, with arguments."""
+    return functools.partial(interpreter, "-m", "trusteq")

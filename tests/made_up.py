@@ -1,4 +1,6 @@
-"""A run of three models on one task, small enough to check by hand: four test examples, two of them explained."""
+"""A run of three models on one task, small enough to check by hand: four test examples, two of them explained.
+
+The large model has a second training seed and a randomly headed twin, as the workflow makes them."""
 
 import pandas as pd
 
@@ -19,6 +21,10 @@ PREDICTED = {
 }
 # Weights of the four words of test-0 for its gold class: the top two are {0, 1}, {0, 2} and {2, 3}.
 WEIGHTS = {"demo-large": [4, -3, 2, 1], "demo-distilled": [4, 1, 3, 2], "demo-tiny": [1, 2, -3, 4]}
+# The same under another seed of lime: the large model's top two are now {0, 2}, those of the others as before.
+AGAIN = {"demo-large": [4, 1, 3, 2], "demo-distilled": [4, 1, 3, 2], "demo-tiny": [1, 2, -3, 4]}
+# Of the large model: trained under seed 1, {1, 2}, and with a random head, {2, 3}.
+RETRAINED, RANDOM_HEAD = [1, 4, 3, 2], [1, 2, 3, 4]
 EXAMPLES = pd.DataFrame(
     {
         "id": [f"test-{row}" for row in range(4)],
@@ -31,9 +37,9 @@ EXAMPLES = pd.DataFrame(
 CHANCE = 4 / 6 * 1 / 3 + 1 / 6
 
 
-def predictions(model):
+def predictions(model, split="test"):
     predicted, confidence = PREDICTED[model]
-    table = pd.DataFrame({"id": EXAMPLES["id"], "label": GOLD})
+    table = pd.DataFrame({"id": EXAMPLES["id"].str.replace("test", split), "label": GOLD})
     for index, label in enumerate(LABELS):
         table[label] = [confidence if index == top else (1 - confidence) / 2 for top in predicted]
     return table
@@ -57,13 +63,17 @@ def attribution(weights):
 
 def make_run(folder):
     """Write predictions, attributions and facts of all models; return the results."""
-    values = {"name": "small", "title": "Made up", "tasks": [TASK], "models": list(MODELS), "k": 2}
+    values = {"name": "small", "title": "Made up", "tasks": [TASK], "models": {name: {} for name in MODELS}, "k": 2}
+    values["models"]["demo-large"] = {"seeds": [0, 1]}
     values["methods"] = {"lime": {"n_samples": 10}, "shap": {"n_samples": 10}}
     run = Results(folder / "small", validated(Experiment, values, where="made up"))
     for number, model in enumerate(MODELS, start=1):
         run.write(predictions(model), "predictions", TASK, model, 0)
+        run.write(predictions(model, "dev"), "predictions", TASK, model, "0-dev")
         for method in ("lime", "shap"):
             run.write(attribution(WEIGHTS[model]), "attribution", TASK, model, 0, method)
+        run.write(attribution(AGAIN[model]), "attribution", TASK, model, 0, "lime.again")
+        run.write(faithfulness(number), "attribution", TASK, model, 0, "faithfulness")
         metrics = {
             "layers": number,
             "hidden_size": 8 * number,
@@ -73,4 +83,29 @@ def make_run(folder):
         metrics |= {"accuracy": 0.5, "test_examples": 4}
         for name, facts in {"metrics": metrics, "timing": {"inference_seconds": number / 2, "device": "cpu"}}.items():
             store.write_text(store.to_json(facts), run.model(TASK, model, 0) / f"{name}.json")
+    write_controls(run)
     return run
+
+
+def write_controls(run):
+    """Write the large model's second training seed, which predicts as demo-distilled does, and its twin."""
+    large = MODELS[0]
+    run.write(predictions("demo-distilled"), "predictions", TASK, large, 1)
+    run.write(predictions("demo-distilled", "dev"), "predictions", TASK, large, "1-dev")
+    run.write(predictions("demo-tiny"), "predictions", TASK, large, "0-random-head")
+    for method in ("lime", "shap"):
+        run.write(attribution(RANDOM_HEAD), "attribution", TASK, large, 0, f"{method}.random-head")
+        run.write(attribution(RETRAINED), "attribution", TASK, large, 1, method)
+    run.write(attribution(RETRAINED), "attribution", TASK, large, 1, "lime.again")
+    for name in ("metrics", "timing"):
+        store.write_text(store.to_json(run.facts(TASK, large, 0, name)), run.model(TASK, large, 1) / f"{name}.json")
+
+
+def faithfulness(number):
+    """Return what a model loses by its top words: by shap, the last model loses less than by random words."""
+    rows = [
+        (name, method, value, value / 2)
+        for method, value in {"lime": 0.5, "shap": 0.4, "random features": 0.15 * number}.items()
+        for name in ("test-0", "test-1")
+    ]
+    return pd.DataFrame(rows, columns=["id", "method", "comprehensiveness", "sufficiency"])

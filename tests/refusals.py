@@ -10,3 +10,13 @@ def one_line(error, call, *parts):
     assert "\n" not in str(caught.value)
     for part in parts:
         assert str(part) in str(caught.value)
+
+
+def refused(done, *parts):
+    """Assert of a finished command: exit code 2, nothing on stdout, and one line on stderr that holds every part."""
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("trusteq error: ")
+    for part in parts:
+        assert str(part) in done.stderr

@@ -1,170 +1,24 @@
+"""Alignment of two models with its interval, chance and ceiling."""
+
 import math
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import pytest
+from weights import labels, random_table, table
 
-from trusteq.alignment import PAPER_THRESHOLD, align, chance_jaccard, is_aligned, jaccard, top_features
-from trusteq.errors import DataError
-
-COLUMNS = ["id", "segment", "position", "word", "label", "weight"]
-
-
-def table(weights_by_id, *, label="yes", segment=0):
-    """Attributions for one class: id -> weights of the words of one segment, in order."""
-    rows = [
-        (name, segment, position, f"w{position}", label, float(weight))
-        for name, weights in weights_by_id.items()
-        for position, weight in enumerate(weights)
-    ]
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def labels(*ids, label="yes"):
-    return pd.Series(label, index=list(ids))
-
-
-def random_table(n, n_words, *, seed, classes=("no", "yes")):
-    rng = np.random.default_rng(seed)
-    ids = np.repeat([f"test-{i}" for i in range(n)], n_words * len(classes))
-    position = np.tile(np.repeat(np.arange(n_words), len(classes)), n)
-    return pd.DataFrame(
-        {
-            "id": ids,
-            "segment": (position >= n_words // 2).astype(int),
-            "position": position % (n_words // 2),
-            "word": "w",
-            "label": np.tile(classes, n * n_words),
-            "weight": rng.normal(size=len(ids)),
-        }
-    )
-
-
-# --- jaccard and chance ---
-
-
-def test_jaccard_of_small_sets():
-    assert jaccard(frozenset("abc"), frozenset("bcd")) == 0.5
-    assert jaccard(frozenset("ab"), frozenset("ab")) == 1
-    assert jaccard(frozenset("ab"), frozenset()) == 0
-    assert math.isnan(jaccard(frozenset(), frozenset()))
-
-
-@pytest.mark.parametrize("n", range(1, 8))
-def test_chance_is_the_mean_over_all_pairs_of_subsets(n):
-    for k_a in range(n + 1):
-        for k_b in range(n + 1):
-            pairs = [
-                jaccard(frozenset(a), frozenset(b))
-                for a in combinations(range(n), k_a)
-                for b in combinations(range(n), k_b)
-            ]
-            assert chance_jaccard(n, k_a, k_b) == pytest.approx(np.mean(pairs), nan_ok=True, abs=1e-14)
-
-
-@pytest.mark.parametrize(("n", "k_a", "k_b"), [(18, 10, 10), (21, 10, 10), (40, 10, 5), (300, 10, 20)])
-def test_chance_agrees_with_random_subsets(n, k_a, k_b):
-    rng = np.random.default_rng(0)
-    a, b = (rng.random((20_000, n)).argsort(axis=1) < k for k in (k_a, k_b))
-    shared = (a & b).sum(axis=1)
-    drawn = shared / (k_a + k_b - shared)
-    assert chance_jaccard(n, k_a, k_b) == pytest.approx(drawn.mean(), abs=5 * drawn.std() / math.sqrt(len(drawn)))
-
-
-def test_chance_when_the_sets_are_everything():
-    assert chance_jaccard(10) == chance_jaccard(3) == chance_jaccard(1, 1) == 1
-    assert chance_jaccard(11, 10) == pytest.approx(1 / 11 + 10 / 11 * 9 / 11)
-    assert chance_jaccard(4, 10, 2) == 0.5
-    assert math.isnan(chance_jaccard(0))
-
-
-def test_chance_is_symmetric_and_stays_exact_for_long_texts():
-    assert chance_jaccard(30, 4, 9) == pytest.approx(chance_jaccard(30, 9, 4), abs=1e-15)
-    assert chance_jaccard(np.int64(20), 10) == chance_jaccard(20, 10, 10)
-    assert 0 < chance_jaccard(100_000, 10) < 1e-4
-    assert chance_jaccard(2000, 1000) == pytest.approx(1 / 3, abs=1e-3)
-
-
-def test_chance_refuses_negative_sizes():
-    with pytest.raises(DataError, match="k=-1"):
-        chance_jaccard(5, -1)
-
-
-# --- top features ---
-
-
-def test_top_features_rank_by_absolute_weight_of_the_named_class():
-    both = pd.concat([table({"x": [0.1, -0.9, 0.5]}), table({"x": [9, 8, 7]}, label="no")])
-    assert top_features(both, k=2, label=labels("x"))["x"] == {(0, 1), (0, 2)}
-    assert top_features(both, k=2, label=labels("x", label="no"))["x"] == {(0, 0), (0, 1)}
-
-
-def test_each_example_has_its_own_class():
-    both = pd.concat([table({"x": [1, 2], "y": [1, 2]}), table({"x": [2, 1], "y": [2, 1]}, label="no")])
-    tops = top_features(both, k=1, label=pd.Series({"y": "no", "x": "yes"}))
-    assert tops.to_dict() == {"y": {(0, 0)}, "x": {(0, 1)}}
-    assert list(tops.index) == ["y", "x"]
-    assert tops.index.name == "id"
-
-
-def test_equal_weights_go_by_segment_then_position():
-    both = pd.concat([table({"x": [0.5, -0.5, 0.5]}, segment=1), table({"x": [0.5, 0.5]})])
-    for k, expected in enumerate([{(0, 0)}, {(0, 0), (0, 1)}, {(0, 0), (0, 1), (1, 0)}], start=1):
-        assert top_features(both.sample(frac=1, random_state=k), k=k, label=labels("x"))["x"] == expected
-
-
-def test_zero_weights_enter_last_and_short_texts_give_all_their_words():
-    lime = table({"x": [0.0, 0.0, -1e-9, 0.3, 0.0]})
-    assert top_features(lime, k=2, label=labels("x"))["x"] == {(0, 2), (0, 3)}
-    assert top_features(lime, k=3, label=labels("x"))["x"] == {(0, 0), (0, 2), (0, 3)}
-    assert top_features(lime, k=9, label=labels("x"))["x"] == {(0, i) for i in range(5)}
-
-
-def test_an_example_without_words_has_the_empty_set():
-    assert top_features(table({"x": [1]}), label=labels("none", "x")).to_dict() == {"none": set(), "x": {(0, 0)}}
-    assert top_features(table({}), label=labels("none"))["none"] == frozenset()
-
-
-def test_as_released_sets_hold_words():
-    released = table({"x": [3, 2, 1]}).assign(word=["a", "SEP", "a"])
-    released.attrs["boundary"] = "as-released"
-    assert top_features(released, k=2, label=labels("x"))["x"] == {"a", "SEP"}
-    joint = table({"x": [3, 2]}).assign(segment=[0, -1], position=[0, -1], word=["a", "SEP"])
-    assert top_features(joint, k=2, label=labels("x"))["x"] == {"a", "SEP"}
-
-
-def test_order_of_rows_and_type_of_ids_do_not_matter():
-    rows = random_table(30, 12, seed=0)
-    label = labels(*rows["id"].unique())
-    expected = top_features(rows, k=5, label=label)
-    before = rows.copy()
-    shuffled = rows.sample(frac=1, random_state=1).astype({"id": "category", "label": "category", "word": "category"})
-    pd.testing.assert_series_equal(top_features(shuffled, k=5, label=label), expected)
-    pd.testing.assert_frame_equal(rows, before)
-
-
-@pytest.mark.parametrize(
-    ("rows", "options", "message"),
-    [
-        (table({"x": [1]}).drop(columns="weight"), {}, "no column 'weight'"),
-        (table({"x": [1]}).rename(columns={"weight": "weights"}), {}, "did you mean 'weights'"),
-        (table({"x": [1], "z": [1]}), {}, "no label for example 'z'"),
-        (table({"x": [1]}, label="yess"), {}, "no weights for class 'yes'; did you mean 'yess'"),
-        (table({"x": [math.nan]}), {}, "'x' is not finite"),
-        (pd.concat([table({"x": [1]})] * 2), {}, "'x' has a word twice"),
-        (table({"x": [1]}), {"k": 0}, "k=0"),
-        (table({"x": [1]}), {"label": labels("x", "x")}, "'x' occurs twice"),
-        (table({}), {"label": labels()}, "no examples"),
-    ],
+from trusteq import alignment
+from trusteq.alignment import (
+    PAPER_THRESHOLD,
+    align,
+    ceiling,
+    chance_jaccard,
+    is_aligned,
+    jaccard,
+    random_features,
 )
-def test_bad_attributions_are_named(rows, options, message):
-    with pytest.raises(DataError, match=message) as caught:
-        top_features(rows, **{"label": labels("x")} | options)
-    assert "\n" not in str(caught.value)
-
-
-# --- align ---
+from trusteq.errors import DataError
 
 
 def test_alignment_by_hand():
@@ -257,3 +111,160 @@ def test_the_papers_threshold():
     assert is_aligned(0.7) is True
     assert is_aligned(np.float64(0.699)) is False
     assert is_aligned(math.nan) is False
+
+
+def test_what_the_contract_names_is_here():
+    for name in ("align", "ceiling", "curve", "by_segment", "decompose", "random_features"):
+        assert name in alignment.__all__ and callable(getattr(alignment, name))
+
+
+# --- intervals ---
+
+
+def agreeing(values):
+    """Two tables of single-text examples, k=1 of two words, whose Jaccard indices are the given zeros and ones."""
+    ids = [f"test-{i}" for i in range(len(values))]
+    a = table({name: [2, 1] for name in ids})
+    b = table({name: [2, 1] if same else [1, 2] for name, same in zip(ids, values, strict=True)})
+    return a, b, labels(*ids)
+
+
+def test_clusters_are_drawn_as_a_whole():
+    a, b, label = agreeing([1] * 50 + [0] * 50)
+    result = align(a, b, k=1, label=label, clusters=pd.Series(["x"] * 50 + ["y"] * 50, index=label.index))
+    assert (result.mean, result.low, result.high) == (0.5, 0, 1)
+    alone = align(a, b, k=1, label=label)
+    assert 0.35 < alone.low < alone.high < 0.65
+    each_its_own = align(a, b, k=1, label=label, clusters=label.index.to_series())
+    assert (each_its_own.low, each_its_own.high) == (alone.low, alone.high)
+
+
+def test_names_and_order_of_clusters_do_not_matter():
+    a, b = random_table(60, 14, seed=0), random_table(60, 14, seed=1)
+    label = labels(*a["id"].unique())
+    clusters = pd.Series(np.arange(60) // 3, index=label.index)
+    first = align(a, b, label=label, ceiling=0.9, clusters=clusters)
+    renamed = clusters.map(lambda number: f"premise {99 - number}")[::-1]
+    second = align(a, b, label=label[::-1], ceiling=0.9, clusters=renamed)
+    for name in ("low", "high", "normalised_low", "normalised_high"):
+        assert getattr(first, name) == getattr(second, name)
+    assert first.low != align(a, b, label=label).low
+
+
+def test_clusters_must_cover_the_examples_once():
+    a, b, label = agreeing([1, 0])
+    with pytest.raises(DataError, match="'test-1' has none"):
+        align(a, b, k=1, label=label, clusters=pd.Series({"test-0": "x"}))
+    with pytest.raises(DataError, match="'test-0' occurs twice"):
+        align(a, b, k=1, label=label, clusters=pd.Series("x", index=["test-0", "test-0", "test-1"]))
+
+
+def test_a_known_ceiling_rescales_the_interval():
+    a, b, label = agreeing([1] * 30 + [0] * 20)
+    plain, result = align(a, b, k=1, label=label), align(a, b, k=1, label=label, ceiling=0.9)
+    chance = chance_jaccard(2, 1)
+    assert (result.low, result.high) == (plain.low, plain.high)
+    assert result.normalised_low == pytest.approx((plain.low - chance) / (0.9 - chance))
+    assert result.normalised_high == pytest.approx((plain.high - chance) / (0.9 - chance))
+    assert (plain.normalised_low, plain.normalised_high) == (None, None)
+
+
+def test_a_measured_ceiling_is_resampled_with_the_examples():
+    a, b = random_table(400, 24, seed=0), random_table(400, 24, seed=1)
+    label = labels(*a["id"].unique())
+    noisy = a.assign(weight=a["weight"] + np.random.default_rng(2).normal(scale=0.3, size=len(a)))
+    top = align(a, noisy, k=5, label=label)
+    at_the_ceiling = align(a, noisy, k=5, label=label, ceiling=top)
+    assert at_the_ceiling.normalised_low == pytest.approx(1) == at_the_ceiling.normalised_high
+    result = align(a, b, k=5, label=label, ceiling=top)
+    assert result.normalised_low < result.normalised < result.normalised_high
+    # By the delta method; chance is the same for all examples.
+    ratio, room = result.normalised, top.mean - result.chance
+    error = (result.table["jaccard"] - ratio * top.table["jaccard"]).std() / room / math.sqrt(len(label))
+    assert result.normalised_high - result.normalised_low == pytest.approx(2 * 1.96 * error, rel=0.08)
+
+
+def test_a_ceiling_may_cover_other_examples():
+    a, b = random_table(80, 24, seed=0), random_table(80, 24, seed=1)
+    ids = a["id"].unique()
+    few = a[a["id"].isin(ids[:30])]
+    top = align(few, few, label=labels(*ids[:30]))
+    result = align(a, b, label=labels(*ids), ceiling=top)
+    known = align(a, b, label=labels(*ids), ceiling=1.0)
+    assert (result.normalised_low, result.normalised_high) == pytest.approx(
+        (known.normalised_low, known.normalised_high), abs=0.03
+    )
+
+
+def test_no_bounds_where_the_ceiling_may_be_at_chance():
+    a, b, label = agreeing([1, 0, 1, 0, 1])
+    top = align(*agreeing([1, 1, 0, 0, 1])[:2], k=1, label=label)
+    result = align(a, b, k=1, label=label, ceiling=top)
+    assert np.isfinite(result.normalised)
+    assert np.isnan([result.normalised_low, result.normalised_high]).all()
+    empty = align(table({}), table({}), label=labels("none"), ceiling=top)
+    assert np.isnan([empty.normalised, empty.normalised_low, empty.normalised_high]).all()
+
+
+# --- ceiling ---
+
+
+def test_the_ceiling_is_the_mean_of_both_models():
+    of_a = align(*agreeing([1, 1, 0, 0])[:2], k=1, label=agreeing([1] * 4)[2])
+    of_b = align(*agreeing([1, 0, 0, 0])[:2], k=1, label=agreeing([1] * 4)[2][::-1])
+    found = ceiling(of_a, of_b)
+    assert found.table["jaccard"].tolist() == [1, 0.5, 0, 0]
+    assert found.table["id"].tolist() == of_a.table["id"].tolist()
+    assert found.table.columns.tolist() == of_a.table.columns.tolist()
+    assert found.mean == (of_a.mean + of_b.mean) / 2 == 0.375
+    assert (found.chance, found.undefined, found.ceiling) == (0.5, 0, None)
+    assert found.low < found.mean < found.high
+    swapped = ceiling(of_b, of_a)
+    assert (swapped.mean, swapped.low, swapped.high) == (found.mean, found.low, found.high)
+
+
+def test_a_ceiling_needs_both_models_on_the_same_examples():
+    a, b, label = agreeing([1, 0])
+    with pytest.raises(DataError, match="different examples"):
+        ceiling(align(a, b, k=1, label=label), align(a[:2], b[:2], k=1, label=label[:1]))
+
+
+def test_no_two_explained_models_pass_the_mean_of_both_but_they_can_pass_one():
+    """Two models are two distributions over top-3 sets of 6 words; their explainer seeds are independent."""
+    sets = [frozenset(places) for places in combinations(range(6), 3)]
+    kernel = np.array([[jaccard(x, y) for y in sets] for x in sets])
+    rng, passes_one = np.random.default_rng(0), False
+    for _ in range(300):
+        a, b = rng.dirichlet(np.full(len(sets), rng.choice([0.03, 0.3, 3])), size=2)
+        between, of_a, of_b = a @ kernel @ b, a @ kernel @ a, b @ kernel @ b
+        assert between <= math.sqrt(of_a * of_b) + 1e-12 <= (of_a + of_b) / 2 + 2e-12
+        passes_one |= between > of_a
+    assert passes_one
+
+
+# --- random features ---
+
+
+def test_random_features_belong_to_the_example():
+    rows = random_table(40, 12, seed=0).assign(standard_error=0.1)
+    rows.attrs["boundary"] = "safe"
+    before = rows.copy()
+    drawn = random_features(rows, seed=0)
+    pd.testing.assert_frame_equal(rows, before)
+    assert drawn.columns.tolist() == ["id", "segment", "position", "word", "label", "weight"]
+    assert drawn.attrs == rows.attrs
+    shuffled = rows.sample(frac=1, random_state=1).astype({"id": "category", "label": "category"})
+    assert random_features(shuffled, seed=0)["weight"].sort_index().equals(drawn["weight"])
+    last = rows[rows["id"] == "test-39"]
+    assert random_features(last, seed=0)["weight"].equals(drawn["weight"][last.index])
+    assert not random_features(rows, seed=1)["weight"].equals(drawn["weight"])
+    assert drawn["weight"].is_unique
+
+
+def test_random_features_agree_at_chance():
+    rows = random_table(1500, 20, seed=0)
+    label = labels(*rows["id"].unique())
+    result = align(rows, random_features(rows, seed=0), label=label)
+    assert result.mean == pytest.approx(result.chance, abs=4 * (result.high - result.low) / 3.92)
+    weights = random_features(rows, seed=0)["weight"]
+    assert (weights.mean(), weights.std()) == pytest.approx((0, 1), abs=0.02)

@@ -5,7 +5,13 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
 
-from trusteq.calibration import SCORES, assign_bins, reliability_table, scores
+from trusteq.binning import assign_bins
+from trusteq.calibration import (
+    SCORES,
+    brier_decomposition,
+    reliability_table,
+    scores,
+)
 from trusteq.errors import DataError
 
 FOUR = [[0.95, 0.05], [0.05, 0.95], [0.35, 0.65], [0.7, 0.3]]  # confidences 0.95, 0.95, 0.65, 0.7
@@ -42,7 +48,11 @@ def looped(probabilities, labels, edges):
 
 def test_scores_of_four_points_by_hand():
     result = scores(FOUR, GOLD)
-    assert list(result) == ["accuracy", "ece", "mce", "brier", "nll", "mean_confidence"] == list(SCORES)
+    assert list(result) == [*SCORES, "smooth_ece"]
+    assert set(result) == {
+        "accuracy", "ece", "mce", "brier", "nll", "adaptive_ece", "classwise_ece", "debiased_ece", "smooth_ece",
+        "mean_confidence", "overconfidence",
+    }  # fmt: skip
     assert result["accuracy"] == 0.5
     assert result["mean_confidence"] == pytest.approx((0.95 + 0.95 + 0.65 + 0.7) / 4)
     # (0.6, 0.7]: confidence 0.675, accuracy 0.5; (0.9, 1]: confidence 0.95, accuracy 0.5
@@ -50,6 +60,9 @@ def test_scores_of_four_points_by_hand():
     assert result["mce"] == pytest.approx(0.45)
     assert result["brier"] == pytest.approx(2 * (0.05**2 + 0.95**2 + 0.35**2 + 0.7**2) / 4)
     assert result["nll"] == pytest.approx(-math.log(0.95 * 0.05 * 0.65 * 0.3) / 4)
+    assert result["overconfidence"] == pytest.approx(0.8125 - 0.5)
+    # every probability has a bin of its own: 0.95 and it is so, 0.05 and it is so, 0.35 and 0.7 and it is not
+    assert result["classwise_ece"] == pytest.approx((0.05 + 0.95 + 0.35 + 0.7) / 4)
     assert all(type(value) is float for value in result.values())
 
 
@@ -67,9 +80,10 @@ def test_reliability_table_of_four_points_by_hand():
 
 def test_perfect_and_worst_predictions():
     right, wrong = scores(np.eye(3), [0, 1, 2]), scores(np.eye(3), [1, 2, 0])
-    assert right == {"accuracy": 1, "ece": 0, "mce": 0, "brier": 0, "nll": 0, "mean_confidence": 1}
-    assert wrong == {
-        "accuracy": 0, "ece": 1, "mce": 1, "brier": 2, "nll": pytest.approx(-math.log(1e-12)), "mean_confidence": 1,
+    assert right == dict.fromkeys(right, 0) | {"accuracy": 1, "mean_confidence": 1}
+    assert wrong == dict.fromkeys(wrong, 1) | {
+        "accuracy": 0, "brier": 2, "nll": pytest.approx(-math.log(1e-12)), "classwise_ece": pytest.approx(2 / 3),
+        "smooth_ece": pytest.approx(1, abs=1e-3),
     }  # fmt: skip
 
 
@@ -146,6 +160,42 @@ def test_order_does_not_matter_and_inputs_stay():
     np.testing.assert_array_equal(probabilities, before)
 
 
+# --- Brier's parts ---
+
+
+@pytest.mark.parametrize("n_bins", [1, 4, 10])
+@pytest.mark.parametrize("n", [1, 7, 400])
+def test_parts_of_brier_add_up(n, n_bins):
+    probabilities, labels = random_predictions(n, 4, seed=n)
+    parts = brier_decomposition(probabilities, labels, n_bins=n_bins)
+    total = parts["reliability"] - parts["resolution"] + parts["uncertainty"]
+    total += parts["within_bin_variance"] - parts["within_bin_covariance"]
+    assert total == pytest.approx(scores(probabilities, labels)["brier"], abs=1e-12)
+    assert all(parts[name] >= 0 for name in parts if name != "within_bin_covariance")
+    assert all(type(value) is float for value in parts.values())
+
+
+def test_parts_of_brier_by_hand():
+    """Four times 0.8, right three times, and four times 0.6, right twice; the second class mirrors the first."""
+    probabilities = np.repeat([[0.8, 0.2], [0.6, 0.4]], 4, axis=0)
+    parts = brier_decomposition(probabilities, [0, 0, 0, 1, 0, 0, 1, 1])
+    assert parts["reliability"] == pytest.approx(2 * (0.05**2 + 0.1**2) / 2)
+    assert parts["resolution"] == pytest.approx(2 * (0.125**2 + 0.125**2) / 2)
+    assert parts["uncertainty"] == pytest.approx(2 * 0.625 * 0.375)
+    assert [parts["within_bin_variance"], parts["within_bin_covariance"]] == pytest.approx([0, 0])
+
+
+def test_variance_and_covariance_within_a_bin_by_hand():
+    """One bin: variance of 0.9, 0.7, 0.8, 0.6 and twice its covariance with right, right, wrong, wrong; two classes."""
+    probabilities = np.array([[0.9, 0.1], [0.7, 0.3], [0.8, 0.2], [0.6, 0.4]])
+    parts = brier_decomposition(probabilities, [0, 0, 1, 1], n_bins=1)
+    assert parts["within_bin_variance"] == pytest.approx(2 * np.var([0.9, 0.7, 0.8, 0.6]))
+    assert parts["within_bin_covariance"] == pytest.approx(
+        2 * 2 * np.mean([0.15 * 0.5, -0.05 * 0.5, -0.05 * 0.5, 0.15 * 0.5])
+    )
+    assert parts["resolution"] == pytest.approx(0)
+
+
 # --- input ---
 
 
@@ -185,7 +235,7 @@ def test_float32_softmax_frames_and_nullable_labels_are_fine():
         ([[0.5, 0.5]] * 2, [0, -1], "row 1 is -1, of 2 classes; leave out"),
     ],
 )
-@pytest.mark.parametrize("function", [scores, reliability_table])
+@pytest.mark.parametrize("function", [scores, reliability_table, brier_decomposition])
 def test_bad_predictions_are_named(function, probabilities, labels, message):
     with pytest.raises(DataError, match=message) as caught:
         function(probabilities, labels)

@@ -1,14 +1,11 @@
 """The command line as a user meets it: in a process of its own, from another folder, uninstalled."""
 
-import functools
-import os
 import re
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
 import yaml
+from refusals import refused
 
 from trusteq import cli, store
 from trusteq.attribution import METHODS
@@ -36,31 +33,6 @@ HEAVY = (
 
 
 @pytest.fixture
-def interpreter(tmp_path):
-    """Start Python in a folder outside the checkout, the package on PYTHONPATH alone; return the finished process."""
-
-    def interpreter(*arguments):
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("TRUSTEQ_")}
-        environment |= {"PYTHONPATH": str(ROOT), "COLUMNS": "100", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
-        command = [sys.executable, *map(str, arguments)]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-
-    return interpreter
-
-
-@pytest.fixture
-def python(interpreter):
-    """Run Python code, with arguments."""
-    return functools.partial(interpreter, "-c")
-
-
-@pytest.fixture
-def trusteq(interpreter):
-    """Call `python -m trusteq`, with arguments."""
-    return functools.partial(interpreter, "-m", "trusteq")
-
-
-@pytest.fixture
 def experiment(tmp_path):
     """Write EXPERIMENT with some keys replaced to a file."""
 
@@ -72,21 +44,11 @@ def experiment(tmp_path):
     return experiment
 
 
-def refused(done, *parts):
-    """Assert exit code 2, nothing on stdout, and one line on stderr that holds every part."""
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert done.stderr.startswith("trusteq error: ")
-    for part in parts:
-        assert str(part) in done.stderr
-
-
 def test_help_names_every_command(trusteq):
     done = trusteq("--help")
     assert done.returncode == 0
     assert done.stderr == ""
-    for command in ("run", "book", "execute", "explain", "verify"):
+    for command in ("run", "book", "execute", "explain", "audit", "calibrate", "verify"):
         assert f" {command} " in done.stdout
 
 

@@ -171,6 +171,27 @@ def test_the_explainers_seed(load):
     refused(lambda: apart.explainer_seed("demo-tinny", 7), "did you mean 'demo-tiny'?")
 
 
+def test_a_model_may_have_more_training_seeds_than_the_run(load):
+    assert load().runs == [(model, 0) for model in SMALL["models"]]
+    models = {"demo-large": {"seeds": [3, 5, 4]}, "demo-mini": {"seeds": [4, 3]}, "demo-tiny": {}}
+    experiment = load(seeds=[3, 4], models=models)
+    assert [experiment.model_seeds(model) for model in models] == [(3, 5, 4), (4, 3), (3, 4)]
+    assert experiment.runs == [
+        *(("demo-large", seed) for seed in (3, 5, 4)),
+        *(("demo-mini", seed) for seed in (4, 3)),
+        *(("demo-tiny", seed) for seed in (3, 4)),
+    ]
+    refused(lambda: experiment.model_seeds("demo-tinny"), "did you mean 'demo-tiny'?")
+    # The control belongs to the large model, and to the seeds under which models are compared.
+    assert [run for run in experiment.runs if experiment.has_twin(*run)] == [("demo-large", 3), ("demo-large", 4)]
+
+
+def test_the_demo_trains_its_large_model_twice():
+    demo = Experiment.load("demo")
+    assert (demo.seeds, demo.model_seeds(demo.large)) == ((0,), (0, 1))
+    assert len(demo.runs) == len(demo.models) + 1
+
+
 def test_values_are_frozen(load):
     with pytest.raises(ValidationError, match="frozen"):
         load().k = 3
@@ -189,6 +210,15 @@ def test_values_are_frozen(load):
         ({"recipe": {"epoch": 5}}, ["demo-large on demo-nli", "unknown key 'epoch'", "did you mean 'epochs'?"]),
         ({"models": {"demo-tiny": {"recipe": {"head": "two"}}}}, ["demo-tiny", "head", "two-linear"]),
         ({"models": ["demo-distilled"]}, ["'demo-distilled' learns from 'demo-large'"]),
+        (
+            {"models": {"demo-large": {}, "demo-distilled": {"seeds": [0, 7, 5]}}},
+            ["'demo-distilled' learns from 'demo-large' seed by seed; add [5, 7] to its seeds"],
+        ),
+        ({"models": {"demo-tiny": {"seeds": [1, 2]}}}, ["models.demo-tiny.seeds lack [0]"]),
+        ({"models": {"demo-tiny": {"seeds": [0, 1, 1]}}}, ["models.demo-tiny.seeds [0, 1, 1]", "once"]),
+        ({"models": {"demo-tiny": {"seeds": []}}}, ["models.demo-tiny.seeds:"]),
+        ({"models": {"demo-tiny": {"seeds": [0, -1]}}}, ["models.demo-tiny.seeds.1:"]),
+        ({"seeds": [1, 1]}, ["seeds [1, 1]: give each seed once"]),
         ({"tasks": []}, ["at least one task"]),
         ({"models": []}, ["at least one task and one model"]),
         ({"tasks": [{"demo-nli": {}}]}, ["tasks: in a list every entry is a name alone"]),

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_up import LABELS, MODELS
-from matplotlib.collections import LineCollection, PathCollection
 
 from trusteq import calibration, figures
 
@@ -30,19 +29,6 @@ def reliability():
     """Six predictions of two classes: two bins filled, [0.5, 0.6] half right and (0.8, 0.9] all right."""
     confidence = np.array([0.55, 0.6, 0.9, 0.9, 0.9, 0.9])
     return calibration.reliability_table(np.column_stack([1 - confidence, confidence]), np.array([0, 1, 1, 1, 1, 1]))
-
-
-@pytest.fixture
-def alignment():
-    rows = [
-        ("lime", "demo-large", "demo-distilled", 0.6, 0.5, 0.7, 0.3),
-        ("lime", "demo-large", "demo-tiny", 0.4, 0.2, 0.5, 0.35),
-        ("lime", "demo-distilled", "demo-tiny", 0.8, 0.7, 0.9, 0.3),
-        ("shap", "demo-large", "demo-distilled", 0.5, 0.4, 0.6, 0.3),
-        ("shap", "demo-large", "demo-tiny", 0.1, 0.05, 0.2, 0.35),
-        ("shap", "demo-distilled", "demo-tiny", 0.9, 0.8, 1.0, 0.3),
-    ]
-    return pd.DataFrame(rows, columns=["method", "model_a", "model_b", "jaccard", "low", "high", "chance"])
 
 
 def line(ax, label):
@@ -127,70 +113,6 @@ def test_training_history_marks_the_epoch_that_is_kept():
     assert line(accuracy, "accuracy, dev")[1] == [0.5, 0.7, 0.7]
     (kept,) = [found for found in ax.get_lines() if found.get_color() == figures.GREY]
     assert list(kept.get_xdata()) == [2, 2]  # the first of the best
-
-
-def test_alignment_intervals(alignment):
-    ax = figures.alignment_intervals(alignment, TITLES)
-    assert [label.get_text() for label in ax.get_yticklabels()] == [
-        "Large – Distilled",
-        "Large – Tiny",
-        "Distilled – Tiny",
-    ]
-    for method in ("lime", "shap"):
-        rows = alignment[alignment["method"] == method]
-        x, y = line(ax, method)
-        assert x == rows["jaccard"].tolist()
-        assert [round(value) for value in y] == [0, 1, 2]
-    ends = np.concatenate([[(start[0], stop[0]) for start, stop in lines.get_segments()] for lines in ax.collections])
-    np.testing.assert_allclose(ends, alignment[["low", "high"]])
-    assert line(ax, "chance")[0] == [0.3, 0.35, 0.3]
-    assert line(ax, "the paper's cut, 0.7")[0] == [0.7, 0.7]
-
-
-def test_alignment_matrix_holds_each_pair_once(alignment):
-    ax = figures.alignment_matrix(alignment[alignment["method"] == "lime"], TITLES, title="LIME")
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["Distilled", "Tiny"]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["Large", "Distilled"]
-    values = np.ma.filled(ax.collections[0].get_array().astype(float), np.nan).reshape(2, 2)
-    np.testing.assert_allclose(values, [[0.6, np.nan], [0.4, 0.8]])
-    assert sorted(text.get_text() for text in ax.texts) == ["0.40", "0.60", "0.80"]
-
-
-@pytest.mark.filterwarnings("ignore:vert. bool was deprecated")  # seaborn 0.13 calls matplotlib 3.11 in its old way
-def test_jaccard_distribution_shows_every_example_against_the_large_model():
-    rows = [
-        ("lime", 0, "demo-large", "demo-tiny", "test-0", 0.25, 0.3, 5),
-        ("lime", 0, "demo-large", "demo-tiny", "test-1", 0.75, 0.5, 5),
-        ("shap", 0, "demo-large", "demo-tiny", "test-0", 0.5, 0.4, 5),
-        ("lime", 0, "demo-distilled", "demo-tiny", "test-0", 1.0, 0.9, 5),
-    ]
-    columns = ["method", "seed", "model_a", "model_b", "id", "jaccard", "chance", "n_features"]
-    ax = figures.jaccard_distribution(pd.DataFrame(rows, columns=columns), TITLES, "demo-large")
-    dots = np.concatenate([found.get_offsets()[:, 0] for found in ax.collections])
-    assert sorted(np.ma.filled(dots, np.nan)) == [0.25, 0.5, 0.75]
-    assert line(ax, "mean chance")[0] == pytest.approx([0.4, 0.4])
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["Tiny"]
-    assert ax.get_xlabel().startswith("Jaccard with Large")
-
-
-def test_trust_plane():
-    verdicts = pd.DataFrame(
-        {
-            "task": ["nli", "nli", "pi"],
-            "model": ["Distilled", "Tiny", "Tiny"],
-            "ece_change": [0.01, -0.02, 0.03],
-            "lime_jaccard": [0.6, 0.4, 0.3],
-            "shap_jaccard": [0.8, 0.2, 0.5],
-        }
-    )
-    ax = figures.trust_plane(verdicts, TITLES)
-    dots, lines = (
-        [found for found in ax.collections if isinstance(found, kind)] for kind in (PathCollection, LineCollection)
-    )
-    points = np.concatenate([found.get_offsets() for found in dots])
-    np.testing.assert_allclose(np.ma.filled(points, np.nan), [[0.01, 0.7], [-0.02, 0.3], [0.03, 0.4]])
-    spans = np.concatenate([found.get_segments() for found in lines])
-    np.testing.assert_allclose(spans[:, :, 1], [[0.6, 0.8], [0.2, 0.4], [0.3, 0.5]])
 
 
 def test_weight_by_rank_by_hand():

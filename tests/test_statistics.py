@@ -5,7 +5,7 @@ import pytest
 
 from trusteq import statistics
 from trusteq.errors import DataError
-from trusteq.statistics import bootstrap_mean, stream, stream_seed
+from trusteq.statistics import Decision, bootstrap_mean, decide, interval, resampled_sums, stream, stream_seed
 
 
 def test_a_stream_depends_on_seed_and_names_only():
@@ -41,21 +41,65 @@ def test_bootstrap_agrees_with_the_normal_interval_of_a_mean():
     assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
 
 
+def expanded(n, tail):
+    """Hesterberg's tail by scipy's distributions, which the package does not import."""
+    stats = pytest.importorskip("scipy.stats")
+    return stats.norm.cdf(math.sqrt(n / (n - 1)) * stats.t.ppf(tail, n - 1))
+
+
 def test_bootstrap_of_a_coin_is_the_binomial_interval():
     """Means of resampled zeros and ones are Binomial(n, p) / n: their quantiles have a closed form."""
-    binom = pytest.importorskip("scipy.stats").binom(40, 0.25)
-    low, high = bootstrap_mean([1] * 10 + [0] * 30, draws=20_000, level=0.9)
-    assert (low, high) == pytest.approx((binom.ppf(0.05) / 40, binom.ppf(0.95) / 40), abs=1e-12)
+    binom, tail = pytest.importorskip("scipy.stats").binom(40, 0.3), expanded(40, 0.05)
+    low, high = bootstrap_mean([1] * 12 + [0] * 28, draws=20_000, level=0.9)
+    assert (low, high) == pytest.approx((binom.ppf(tail) / 40, binom.ppf(1 - tail) / 40), abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [5, 12])
+def test_the_interval_of_few_normal_values_is_students(n):
+    """What the expansion is for: on a scale on which the bootstrap is normal it gives the t interval."""
+    stats = pytest.importorskip("scipy.stats")
+    values = np.random.default_rng(0).normal(size=n)
+    draws = stats.norm(values.mean(), values.std()).ppf((np.arange(100_000) + 0.5) / 100_000)
+    half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n)
+    scaled = values.mean() + (draws - values.mean()) / math.sqrt(n)
+    assert interval(scaled, n=n) == pytest.approx((values.mean() - half, values.mean() + half), rel=1e-3)
+
+
+def test_sums_of_all_columns_come_from_the_same_draws():
+    values = np.random.default_rng(2).normal(size=(50, 2))
+    sums = resampled_sums(np.column_stack([np.ones(50), values, values[:, 0] - values[:, 1]]), draws=300)
+    np.testing.assert_allclose(sums[:, 3], sums[:, 1] - sums[:, 2], atol=1e-9)
+    assert (sums[:, 0] == 50).all()
+
+
+def test_clusters_are_drawn_whole():
+    clusters = np.repeat(["a", "b", "c"], [1, 2, 3])
+    sums = resampled_sums(np.column_stack([clusters == "a", clusters == "b", clusters == "c"]), clusters=clusters)
+    times = sums / [1, 2, 3]
+    assert (times == times.round()).all() and (times.sum(axis=1) == 3).all()
+    assert len(np.unique(times, axis=0)) == 10  # all multisets of three out of three
+
+
+def test_the_interval_of_copies_in_clusters_is_that_of_the_originals():
+    """Every example three times, each trio a cluster: three times the rows, no more to know."""
+    values = np.random.default_rng(3).normal(size=200)
+    clustered = bootstrap_mean(np.repeat(values, 3), clusters=np.repeat(np.arange(200), 3))
+    assert clustered == pytest.approx(bootstrap_mean(values), abs=1e-12)
+    low, high = bootstrap_mean(np.repeat(values, 3))
+    assert high - low == pytest.approx((clustered[1] - clustered[0]) / math.sqrt(3), rel=0.1)
 
 
 def test_bootstrap_does_not_depend_on_order_or_chunks(monkeypatch):
     values = np.random.default_rng(1).random(97)
     expected = bootstrap_mean(values, seed=5)
     assert bootstrap_mean(values[::-1], seed=5) == expected
+    clusters, order = np.arange(97) % 30, np.random.default_rng(2).permutation(97)
+    in_clusters = bootstrap_mean(values, clusters=clusters, seed=5)
+    assert bootstrap_mean(values[order], clusters=clusters[order], seed=5) == in_clusters
     assert bootstrap_mean(values, seed=6) != expected
     for chunk in (1, 1000):
         monkeypatch.setattr(statistics, "_CHUNK", chunk)
-        assert bootstrap_mean(values, seed=5) == expected
+        assert bootstrap_mean(values, seed=5) == pytest.approx(expected, abs=1e-14)
 
 
 def test_bootstrap_narrows_with_the_level_and_leaves_its_input_alone():
@@ -79,8 +123,57 @@ def test_bootstrap_of_equal_values_is_that_value(n):
         ([1.0], {"draws": 0}),
         ([1.0], {"level": 0}),
         ([1.0], {"level": 1}),
+        ([1.0, 2.0], {"clusters": ["a"]}),
     ],
 )
 def test_bootstrap_refuses_what_has_no_interval(values, options):
-    with pytest.raises(DataError, match="bootstrap_mean"):
+    with pytest.raises(DataError, match=r"^(bootstrap|interval): "):
         bootstrap_mean(values, **options)
+
+
+@pytest.mark.parametrize(
+    ("found", "margin", "one_sided", "outcome"),
+    [
+        ((0.0, -0.01, 0.01), 0.02, False, "equivalent"),
+        ((0.0, -0.02, 0.02), 0.02, False, "equivalent"),
+        ((0.01, -0.01, 0.03), 0.02, False, "undecided"),
+        ((0.05, 0.03, 0.07), 0.02, False, "not-equivalent"),
+        ((-0.05, -0.07, -0.03), 0.02, False, "not-equivalent"),
+        ((-0.05, -0.07, -0.03), 0.02, True, "equivalent"),
+        ((0.0, -0.05, 0.05), 0.02, False, "undecided"),
+        ((0.0, 0.0, 0.0), 0.0, False, "undecided"),
+        ((0.01, 0.01, 0.01), 0.0, False, "not-equivalent"),
+        ((math.nan, math.nan, math.nan), 0.1, False, "undecided"),
+    ],
+)
+def test_three_outcomes(found, margin, one_sided, outcome):
+    assert decide(*found, margin=margin, n=1000, one_sided=one_sided).outcome == outcome
+
+
+def test_few_examples_without_a_difference_prove_nothing():
+    """Five pairs of equal predictions have an interval of width 0, and could hide a difference in every third."""
+    few = decide(0.0, 0.0, 0.0, margin=0.02, n=5)
+    assert few == Decision("undecided", 183)
+    assert 0.98**183 <= 0.025 < 0.98**182
+    assert decide(0.0, 0.0, 0.0, margin=0.02, n=183).outcome == "equivalent"
+
+
+def test_the_wanted_number_of_examples_would_decide_in_four_of_five_runs():
+    n, sd, margin = 400, 1.0, 0.1
+    half = 1.96 * sd / math.sqrt(n)
+    found = decide(0.03, 0.03 - half, 0.03 + half, margin=margin, n=n)
+    means = np.random.default_rng(0).normal(0.03, sd / math.sqrt(found.n_needed), size=20_000)
+    half = 1.96 * sd / math.sqrt(found.n_needed)
+    decided = (means + half <= margin) & (means - half >= -margin)
+    assert found.outcome == "undecided" and decided.mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_difference_on_the_margin_is_never_decided():
+    for off in (0, 1e-17, 1e-9):
+        assert decide(0.1 - off, 0.0, 0.2, margin=0.1, n=50) == Decision("undecided", None)
+
+
+@pytest.mark.parametrize("margin", [-0.1, math.nan, math.inf])
+def test_a_margin_is_a_size(margin):
+    with pytest.raises(DataError, match="margin"):
+        decide(0.0, 0.0, 0.0, margin=margin, n=10)

@@ -184,8 +184,15 @@ def test_results_are_where_the_contract_says(run, tmp_path):
 def test_every_table_of_a_run_is_read_back(run):
     places = {
         ("predictions", "demo-nli", "demo-large", 0): lambda: run.predictions("demo-nli", "demo-large", 0),
+        ("predictions", "demo-nli", "demo-large", "0-dev"): lambda: run.predictions("demo-nli", "demo-large", 0, "dev"),
+        ("predictions", "demo-nli", "demo-large", "0-random-head"): lambda: run.predictions(
+            "demo-nli", "demo-large", 0, part="random-head"
+        ),
         ("attribution", "demo-nli", "demo-large", 0, "lime"): lambda: run.attribution(
             "demo-nli", "demo-large", 0, "lime"
+        ),
+        ("attribution", "demo-nli", "demo-large", 0, "lime.again"): lambda: run.attribution(
+            "demo-nli", "demo-large", 0, "lime.again"
         ),
         ("calibration", "demo-nli", 0, "scores"): lambda: run.calibration("demo-nli", 0, "scores"),
         ("comparison", "demo-nli", "alignment"): lambda: run.comparison("demo-nli", "alignment"),
@@ -196,6 +203,20 @@ def test_every_table_of_a_run_is_read_back(run):
         assert read()["number"].tolist() == [number, number]
         manifest = json.loads(store.manifest_path(run.path(*place)).read_text(encoding="utf-8"))
         assert manifest["parameters"] == {"experiment": "small", "note": "n"}
+
+
+def test_tables_whose_names_have_a_part_in_common_have_manifests_of_their_own(run):
+    for name in ("lime", "lime.again", "lime.shard-1-of-2", "lime.again.shard-1-of-2"):
+        run.write(TABLE, "attribution", "demo-nli", "demo-large", 0, name)
+    assert store.verify(run.folder) == (4, [])
+
+
+def test_an_unknown_part_of_the_predictions_is_refused(run):
+    refused(
+        lambda: run.predictions("demo-nli", "demo-large", 0, "tset"),
+        "no part 'tset'; did you mean 'test'? known: dev, random-head, test",
+    )
+    assert [store.part_name(7, part) for part in store.PARTS] == ["7", "7-dev", "7-random-head"]
 
 
 def test_facts_of_a_model(run):

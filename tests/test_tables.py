@@ -7,9 +7,9 @@ import made_up
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import CHANCE, LABELS, MODELS, TASK
+from made_up import LABELS, MODELS, TASK
 
-from trusteq import sentences, store, tables
+from trusteq import store, tables
 from trusteq.errors import ExperimentError
 from trusteq.experiment import Recipe
 from trusteq.registry import load_model
@@ -19,12 +19,10 @@ TITLES = ["Demo-large", "Demo-distilled", "Demo-tiny"]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A whole run: made-up predictions and attributions, and the tables computed from them."""
+    """A whole run: made-up predictions and attributions, and the tables of calibration computed from them."""
     run = made_up.make_run(tmp_path_factory.mktemp("results"))
     run.write(tables.score_table(run, TASK, 0), "calibration", TASK, 0, "scores")
     run.write(tables.reliability_tables(run, TASK, 0), "calibration", TASK, 0, "reliability")
-    for name, table in zip(("alignment", "examples"), tables.alignment_tables(run, TASK), strict=True):
-        run.write(table, "comparison", TASK, name)
     return run
 
 
@@ -72,52 +70,9 @@ def test_scores_beside_the_paper_are_not_invented(run):
 
 def test_a_score_of_the_paper_finds_its_counterpart(run, monkeypatch):
     paper = pd.DataFrame({"task": ["pi", "nli"], "model": "BERT-Tiny", "ece": [0.9, 0.1], "mce": 0.2, "brier": 0.3})
-    monkeypatch.setattr(tables, "paper_table", lambda name: paper)
+    monkeypatch.setattr("trusteq.tables.calibration.paper_table", lambda name: paper)
     table = tables.beside_paper(run.calibration(TASK, 0, "scores"), run, TASK)
     assert table["paper_ece"].tolist() == pytest.approx([np.nan, np.nan, 0.1], nan_ok=True)
-
-
-def test_alignment_by_hand(run):
-    alignment, examples = (run.comparison(TASK, name) for name in ("alignment", "examples"))
-    pairs = [("demo-large", "demo-distilled"), ("demo-large", "demo-tiny"), ("demo-distilled", "demo-tiny")]
-    assert list(zip(alignment["model_a"], alignment["model_b"], strict=True)) == pairs * 2
-    assert alignment["method"].tolist() == ["lime"] * 3 + ["shap"] * 3
-    # test-0 shares one word of three, none, one; on test-1 all models agree.
-    assert alignment["jaccard"].tolist() == pytest.approx([2 / 3, 1 / 2, 2 / 3] * 2)
-    assert alignment["chance"].tolist() == pytest.approx([CHANCE] * 6)
-    assert (alignment["examples"] == 2).all()
-    assert (alignment["undefined"] == 0).all()
-    assert ((alignment["low"] <= alignment["jaccard"]) & (alignment["jaccard"] <= alignment["high"])).all()
-    first = examples[(examples["method"] == "lime") & (examples["model_b"] == "demo-tiny")]
-    assert first["id"].tolist() == ["test-0", "test-1"] * 2
-    assert first["jaccard"].tolist() == pytest.approx([0, 1, 1 / 3, 1])
-    assert (examples["n_features"] == 4).all()
-
-
-def test_pairs_stand_beside_their_chance_and_the_rule(run):
-    alignment = run.comparison(TASK, "alignment")
-    table = tables.pair_table(alignment.assign(jaccard=[0.7, 0.69, 1.0] * 2), run, TASK)
-    assert table["at_least_0.7"].tolist() == ["yes", "no", "yes"] * 2
-    assert table["chance"].tolist() == pytest.approx([CHANCE] * 6)
-    assert table["model_b"].tolist() == ["Demo-distilled", "Demo-tiny", "Demo-tiny"] * 2
-    assert table["paper_jaccard"].isna().all()  # the paper's single cells are not held
-    assert not {"seed", "undefined"} & set(table)
-
-
-def test_pairs_show_seeds_and_undefined_examples_where_there_are_any(run):
-    alignment = run.comparison(TASK, "alignment")
-    table = tables.pair_table(alignment.assign(seed=[0, 1] * 3, undefined=[0, 2] * 3), run, TASK)
-    assert table["seed"].tolist() == [0, 1] * 3
-    assert table["undefined"].tolist() == [0, 2] * 3
-
-
-def test_a_number_of_the_paper_finds_its_pair_whichever_way_round(run, monkeypatch):
-    paper = tables.paper_table("jaccard")
-    held = (paper["task"] == "nli") & (paper["method"] == "shap") & (paper["model_b"] == "BERT-Tiny")
-    paper.loc[held & (paper["model_a"] == "BERT-base"), "jaccard"] = 0.25
-    monkeypatch.setattr(tables, "paper_table", lambda name: paper)
-    table = tables.pair_table(run.comparison(TASK, "alignment"), run, TASK)
-    assert table["paper_jaccard"].tolist() == pytest.approx([np.nan] * 4 + [0.25, np.nan], nan_ok=True)
 
 
 def test_models_beside_the_papers_table_1(run):
@@ -144,43 +99,6 @@ def test_examples_that_both_models_get_right(run):
 def test_gold_labels(run):
     gold = tables.gold_labels(run, TASK)
     assert gold.to_dict() == {f"test-{row}": LABELS[label] for row, label in enumerate(made_up.GOLD)}
-
-
-def test_verdicts(run):
-    table = tables.verdict_table(run, 0)
-    assert table["model"].tolist() == TITLES[1:]
-    assert table["accuracy_change"].tolist() == pytest.approx([0, -25])
-    assert table["ece_change"].tolist() == pytest.approx([-0.2, -0.15])
-    assert table["lime_jaccard"].tolist() == pytest.approx([2 / 3, 1 / 2])
-    assert table["shap_chance"].tolist() == pytest.approx([CHANCE] * 2)
-    assert table["aligned"].tolist() == ["no", "no"]
-
-
-@pytest.mark.parametrize(("shap", "aligned", "passed"), [(0.9, "yes", 1), (0.69, "no", 0)])
-def test_a_verdict_needs_every_method(tmp_path, run, shap, aligned, passed):
-    other = store.Results(tmp_path, run.experiment)
-    other.write(run.calibration(TASK, 0, "scores"), "calibration", TASK, 0, "scores")
-    alignment = run.comparison(TASK, "alignment").assign(jaccard=[0.8, 0.1, 0.1, shap, 0.1, 0.1])
-    other.write(alignment, "comparison", TASK, "alignment")
-    assert tables.verdict_table(other, 0)["aligned"].tolist() == [aligned, "no"]
-    sentence = sentences.verdict_sentence(tables.verdict_table(other, 0))
-    assert f"{passed} of 2 replacements pass" in sentence
-    assert ("(Demo-distilled on demo-nli)" in sentence) == bool(passed)
-
-
-def test_sentences_hold_the_numbers(run):
-    scores, alignment = run.calibration(TASK, 0, "scores"), run.comparison(TASK, "alignment")
-    lower = sentences.calibration_sentence(scores, run)
-    assert "Demo-distilled and Demo-tiny have a lower ECE than Demo-large (0.2000)" in lower
-    higher = sentences.calibration_sentence(scores.assign(ece=[0.1, 0.05, 0.3]), run)
-    assert "Demo-distilled has a lower ECE than Demo-large (0.1000); Demo-tiny has a higher ECE" in higher
-    sentence = sentences.alignment_sentence(alignment.assign(low=[0.1, 0.5, 0.5] * 2), run)
-    assert "The means run from 0.50 to 0.67, over chance levels of 0.39 to 0.39." in sentence
-    assert "0 of 6 comparisons are aligned" in sentence
-    assert "In 2 of 6 the interval does not exclude the chance level" in sentence
-    assert "pairs with BERT-base lie between 0.372 and 0.669" in sentences.paper_range_sentence()
-    assert "3 models" in sentences.run_sentence(run)
-    assert "Test examples: 4 on demo-nli; of these, 2 explained on demo-nli." in sentences.run_sentence(run)
 
 
 def test_chosen_methods(run):

@@ -9,16 +9,20 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from trusteq import notebooks, store
+from trusteq import load_classifier, load_examples, notebooks, store
+from trusteq.attribution.jobs import jobs
 from trusteq.attribution.shards import Shard
 from trusteq.errors import ArtefactError, ExperimentError
 from trusteq.experiment import ROOT, Experiment
+from trusteq.models.heads import random_head
+from trusteq.registry import validated
 from trusteq.store import Results
-from trusteq.workflow import check_inputs, plan, table_of_contents
+from trusteq.workflow import _pages, check_inputs, plan, table_of_contents
 
 SMALL = {
     "name": "small",
@@ -43,6 +47,12 @@ def run(folder: Path, *arguments: str) -> Results:
     return Results.open(folder / "small")
 
 
+def explained_tables(run: Results) -> list[tuple[str, str]]:
+    """Every table of attributions, as (model, name)."""
+    runs = [jobs(run.experiment, task="demo-nli", model=model, seed=seed) for model, seed in run.experiment.runs]
+    return [(job.model, job.table) for of_one in runs for job in of_one]
+
+
 def times(run: Results) -> dict[str, int]:
     """When each table was written; a table that is made again has another time."""
     return {str(file.relative_to(run.folder)): file.stat().st_mtime_ns for file in run.folder.rglob("*.parquet")}
@@ -64,14 +74,43 @@ def test_a_run_leaves_every_artefact_and_its_manifest(small):
     experiment = small.experiment
     for model in experiment.models:
         assert len(small.predictions("demo-nli", model, 0)) == 1000
-        for method in experiment.methods:
-            assert small.attribution("demo-nli", model, 0, method)["id"].nunique() == 4
+        assert small.predictions("demo-nli", model, 0, "dev")["id"].str.startswith("dev-").all()
+        faithful = small.attribution("demo-nli", model, 0, "faithfulness")
+        assert list(faithful) == ["id", "method", "comprehensiveness", "sufficiency"]
+        assert faithful["method"].value_counts().to_dict() == {"lime": 4, "occlusion": 4, "random features": 4}
+    for model, table in explained_tables(small):
+        assert small.attribution("demo-nli", model, 0, table)["id"].nunique() == 4
     assert len(small.comparison("demo-nli", "alignment")) == 2
     assert set(small.calibration("demo-nli", 0, "scores")["model"]) == set(experiment.models)
     count, problems = store.verify(small.folder)
-    assert (count, problems) == (2 * (1 + 1 + 2) + 2 + 2, [])
+    assert (count, problems) == (len(times(small)) + len(experiment.runs), [])
+    made = {name for name in times(small) if name.startswith(("predictions", "attribution"))}
+    predicted = {"demo-large": ["0", "0-dev", "0-random-head"], "demo-distilled": ["0", "0-dev"]}
+    tables = [(model, f"0/{table}") for model, table in explained_tables(small)]
+    tables += [(model, "0/faithfulness") for model in experiment.models]
+    assert made == {f"predictions/demo-nli/{m}/{name}.parquet" for m in predicted for name in predicted[m]} | {
+        f"attribution/demo-nli/{model}/{name}.parquet" for model, name in tables
+    }
     assert not [file for file in small.folder.rglob(".*ipynb*")]
     assert not (small.folder / "checkpoints" / "demo-nli" / "demo-large" / "0").exists()
+
+
+def test_the_same_method_again_and_the_twin_have_weights_of_their_own(small):
+    read = {table: small.attribution("demo-nli", "demo-large", 0, table) for _, table in explained_tables(small)[:5]}
+    assert list(read) == ["lime", "lime.again", "lime.random-head", "occlusion", "occlusion.random-head"]
+    lime, again, lime_of_twin, occlusion, occlusion_of_twin = (table["weight"] for table in read.values())
+    assert not lime.equals(again)
+    assert lime.corr(again) > lime.corr(lime_of_twin)
+    assert not occlusion.equals(occlusion_of_twin)
+    large, twin = (small.predictions("demo-nli", "demo-large", 0, part) for part in ("test", "random-head"))
+    labels = list(small.experiment.task("demo-nli").labels)
+    assert large[["id", "label"]].equals(twin[["id", "label"]])
+    assert not (large[labels] == twin[labels]).any(axis=None)
+    # The twin that is explained is the one that predicted, though one is of the saved model and one of the trained.
+    loaded = random_head(load_classifier(small.trained("demo-nli", "demo-large", 0), device="cpu"), seed=0)
+    test = load_examples(small.experiment.task("demo-nli"), "test").head(20)
+    found = loaded.predict_proba(test["text_a"], test["text_b"])
+    np.testing.assert_allclose(found, twin[labels].head(20), rtol=0, atol=1e-6)
 
 
 def test_the_same_run_elsewhere_gives_the_same_bytes(small, tmp_path):
@@ -98,18 +137,18 @@ def test_shards_of_two_runs_are_joined_to_the_bytes_of_one(small, tmp_path, monk
     run(tmp_path, "--shard", "1/2")
     new = times(copy)
     expected = {
-        f"attribution/demo-nli/{model}/0/{method}.shard-1-of-2.parquet"
-        for model in small.experiment.models
-        for method in small.experiment.methods
+        f"attribution/demo-nli/{model}/0/{table}.shard-1-of-2.parquet" for model, table in explained_tables(copy)
     }
     assert set(new) - set(before) == expected
     assert new | before == new  # nothing else was made
     run(tmp_path, "--shard", "1/2")
     assert times(copy) == new
     explained(copy, "demo-large", shard="2/2")
-    assert "joined from 2 shards" in explained(copy, "demo-large")
-    for method in small.experiment.methods:
-        whole, joined = (one.path("attribution", "demo-nli", "demo-large", 0, method) for one in (small, copy))
+    printed = explained(copy, "demo-large")
+    tables = [table for model, table in explained_tables(copy) if model == "demo-large"]
+    assert all(f"{table}: joined from 2 shards" in printed for table in tables)
+    for table in [*tables, "faithfulness"]:
+        whole, joined = (one.path("attribution", "demo-nli", "demo-large", 0, table) for one in (small, copy))
         assert joined.read_bytes() == whole.read_bytes()
 
 
@@ -187,12 +226,20 @@ def test_results_of_no_run_are_refused(tmp_path):
 def test_the_plan_says_how_many_passes_a_run_takes_at_most():
     demo = Experiment.load("demo")
     nli, pi = plan(demo, {"demo-nli": 30, "demo-pi": 1})
+    # Six models by both methods, by LIME twice; and the twin of the large one by both.
+    assert 6 * (1000 + 1000 + 500) + 1000 + 500 == 16_500
     assert nli == (
-        "demo-nli: 5 models x 1 seed x 30 examples x 1,500 passes (lime 1,000, shap 500) = 225,000 passes at most"
+        "demo-nli: 30 examples x 16,500 passes (lime 13 x 1,000, shap 7 x 500: 6 fine-tuned models, "
+        "under two explainer seeds where a method draws, and 1 random head) = 495,000 passes at most"
     )
-    assert "x 1 example x 1,500 passes" in pi
+    assert "1 example x 16,500 passes" in pi and "= 16,500 passes" in pi
     (line,) = plan(demo, {"demo-nli": 30}, Shard(2, 3))
     assert line == f"{nli}; of these, shard 2/3"
+    small = validated(Experiment, SMALL | {"methods": {"shap": {"n_samples": 7}}}, where="here")
+    (line,) = plan(small, {"demo-nli": 4})
+    assert line == (
+        "demo-nli: 4 examples x 21 passes (shap 3 x 7: 2 fine-tuned models, and 1 random head) = 84 passes at most"
+    )
 
 
 def test_examples_to_explain_are_counted_without_a_limit_and_with_one():
@@ -200,6 +247,23 @@ def test_examples_to_explain_are_counted_without_a_limit_and_with_one():
     assert check_inputs(demo, None) == {"demo-nli": 30, "demo-pi": 30}
     everything = demo.model_copy(update={"explain": None})
     assert check_inputs(everything, None) == {"demo-nli": 1000, "demo-pi": 1000}
+
+
+def test_every_training_seed_has_its_pages(tmp_path):
+    models = {"demo-large": {"seeds": [0, 1]}, "demo-tiny": {}}
+    run = Results(tmp_path / "small", validated(Experiment, SMALL | {"models": models}, where="here"))
+    names = ["03_calibration/demo-nli/0", "04_comparison/demo-nli"]
+    runs = [("demo-large", 0), ("demo-large", 1), ("demo-tiny", 0)]
+    names += [f"{stage}/demo-nli/{m}/{seed}" for stage in ("01_finetune", "02_attribution") for m, seed in runs]
+    for name in names:
+        store.write_text("", run.folder / "notebooks" / f"{name}.ipynb")
+    pages = _pages(run)
+    assert set(pages) == {name.replace("/", "-") for name in names}
+    titles = [pages[f"02_attribution-demo-nli-{model}-{seed}"][1].split(", seed")[1:] for model, seed in runs]
+    assert titles == [[" 0"], [" 1"], []]  # a seed is named where there are several
+    (run.folder / "notebooks" / "02_attribution" / "demo-nli" / "demo-large" / "1.ipynb").unlink()
+    with pytest.raises(ArtefactError, match=r"demo-large/1\.ipynb: not there; run the experiment to its end"):
+        _pages(run)
 
 
 def test_stages_of_the_table_of_contents_become_pages():

@@ -7,6 +7,7 @@ _HOMES = {
     "Results": "trusteq.store",
     "TrusteqError": "trusteq.errors",
     "align": "trusteq.alignment",
+    "audit": "trusteq.verdict",
     "explain": "trusteq.attribution",
     "load_classifier": "trusteq.models.classifier",
     "load_examples": "trusteq.examples",
@@ -15,15 +16,21 @@ _HOMES = {
 _MODULES = (
     "alignment",
     "attribution",
+    "binning",
     "calibration",
     "errors",
     "examples",
     "figures",
+    "nullband",
+    "ranking",
+    "rationales",
     "sentences",
     "speed",
     "statistics",
     "store",
     "tables",
+    "uncertainty",
+    "verdict",
 )
 
 __all__ = [*_HOMES, *_MODULES]

@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="May this small model replace that large one? Run experiments, build the book, explain, verify.",
 )
+EXIT_CODES = {"equivalent": 0, "not-equivalent": 1, "undecided": 3}
 HubOption = Annotated[Path | None, typer.Option(help="A mirror of the Hub: DIR/models/<id>, DIR/datasets/<id>.")]
 
 
@@ -103,6 +104,66 @@ def explain(
     weights = weights[weights["label"] == predicted].sort_values("weight", key=abs, ascending=False)
     typer.echo(f"predicted: {predicted}")
     typer.echo(weights.drop(columns=["id", "label"]).to_string(index=False))
+
+
+@app.command()
+def audit(
+    large: Annotated[str, typer.Argument(help="A checkpoint's folder, a Hub id, or a CSV of predictions.")],
+    compressed: Annotated[str, typer.Argument(help="The same of the model that is to replace it.")],
+    out: Annotated[Path, typer.Option(help="Folder to write audit.json, audit.html and model-card.md to.")],
+    data: Annotated[Path | None, typer.Option(help="Examples: csv, tsv, jsonl, parquet, SNLI's files.")] = None,
+    task: Annotated[str | None, typer.Option(help="The task of the examples, such as snli.")] = None,
+    margin: Annotated[list[str] | None, typer.Option(help="MEASURE=VALUE in place of a default, repeatable.")] = None,
+    explain: Annotated[int, typer.Option(min=2, help="Explain so many of the examples.")] = 200,
+    method: Annotated[str, typer.Option(help=f"Attribution method: {METHODS}.")] = "lime",
+    n_samples: Annotated[int, typer.Option(min=2, help="Budget of forward passes for one example.")] = 1000,
+    seed: int = 0,
+    hub: HubOption = None,
+):
+    """Decide whether one model may replace another. Exit code: 0 equivalent, 1 not equivalent, 3 undecided."""
+    from trusteq import report, verdict, wording
+    from trusteq.margins import parse_margins
+
+    options = {"margins": parse_margins(margin or []), "names": (large, compressed), "seed": seed}
+    if large.endswith(".csv") and compressed.endswith(".csv"):
+        from trusteq.predictions import read_predictions
+
+        found = verdict.audit_predictions(read_predictions(large), read_predictions(compressed), **options)
+    else:
+        if data is None or task is None:
+            raise ExperimentError("audit: give --data FILE and --task NAME, or two CSV files of predictions")
+        from trusteq.examples.files import read_examples
+        from trusteq.models.classifier import load_classifier
+        from trusteq.registry import load_task
+
+        labels, examples = load_task(task).labels, read_examples(data, task=task)
+        models = (load_classifier(model, hub=hub) for model in (large, compressed))
+        options |= {"explain": explain, "method": method, "n_samples": n_samples, "labels": labels, "progress": True}
+        found = verdict.audit(*models, examples, **options)
+    report.write_audit(found, out)
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(wording.dimension_table(found).to_string(index=False))
+    typer.echo(f"verdict: {found.verdict}; report: {out / 'audit.html'}")
+    raise typer.Exit(EXIT_CODES[found.verdict])
+
+
+@app.command()
+def calibrate(
+    predictions: Annotated[Path, typer.Argument(help="A CSV: label, one column per class, perhaps id.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; default: the file's name + -calibration.")
+    ] = None,
+    seed: int = 0,
+):
+    """Score the calibration of saved predictions, with null bands and a reliability diagram."""
+    from trusteq import report, wording
+    from trusteq.predictions import read_predictions
+
+    out = Path(f"{predictions.stem}-calibration") if out is None else out
+    found = report.write_calibration(read_predictions(predictions), out, name=predictions.name, seed=seed)
+    typer.echo(wording.shown_scores(found).to_string(index=False))
+    typer.echo(f"report: {out / 'calibration.html'}")
 
 
 @app.command()

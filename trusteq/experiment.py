@@ -14,6 +14,7 @@ from trusteq.statistics import stream_seed
 
 ROOT = Path(__file__).resolve().parent.parent
 Positive = Annotated[int, Field(ge=1)]
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 
 
 class Recipe(Entry):
@@ -56,15 +57,21 @@ class TaskSettings(Entry):
 
 
 class ModelSettings(Entry):
-    """What one model changes: recipe keys."""
+    """What one model changes: recipe keys, and training seeds where it has more than the run.
+
+    seeds: those of the run and others. How far a model agrees with itself under another training seed is the ceiling
+    for its agreement with any other model.
+    """
 
     recipe: dict = {}
+    seeds: Seeds | None = None
 
 
 class Experiment(Entry):
     """An experiment: every task with every model, seed and method.
 
     models: the first is the large model that the others may replace.
+    seeds: training seeds of every model; those of calibration and comparison pages.
     explain: number of test examples explained (a seeded sample); absent, all of them.
     common_masks: whether all models see the same perturbations; otherwise each one's are drawn independently, and two
     models cannot agree merely because an explainer's luck was the same for both.
@@ -76,7 +83,7 @@ class Experiment(Entry):
     title: str
     tasks: dict[str, TaskSettings]
     models: dict[str, ModelSettings]
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    seeds: Seeds = (0,)
     methods: dict[str, MethodSettings]
     recipe: dict = {}
     explain: Positive | None = None
@@ -99,8 +106,6 @@ class Experiment(Entry):
     def _names_exist(self):
         if not self.tasks or not self.models:
             raise ValueError("an experiment needs at least one task and one model")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds {list(self.seeds)}: give each seed once")
         for name in self.tasks:
             load_task(name)
             if not self.task_methods(name):
@@ -114,6 +119,19 @@ class Experiment(Entry):
                 raise ValueError(f"model {name!r} learns from {teacher!r}; add it to the models")
             for task in self.tasks:
                 self.recipe_for(task, name)
+        return self
+
+    @model_validator(mode="after")
+    def _seeds_fit(self):
+        for where, seeds in (("", self.seeds), *((f"models.{name}.", self.model_seeds(name)) for name in self.models)):
+            if len(set(seeds)) < len(seeds):
+                raise ValueError(f"{where}seeds {list(seeds)}: give each seed once")
+        for name in self.models:
+            if lost := sorted(set(self.seeds) - set(self.model_seeds(name))):
+                raise ValueError(f"models.{name}.seeds lack {lost}; a model has all seeds of the run and perhaps more")
+            teacher = load_model(name).teacher
+            if teacher and (lost := sorted(set(self.model_seeds(name)) - set(self.model_seeds(teacher)))):
+                raise ValueError(f"model {name!r} learns from {teacher!r} seed by seed; add {lost} to its seeds")
         return self
 
     @classmethod
@@ -178,6 +196,20 @@ class Experiment(Entry):
         """Return the seed of a model's explainer: the training seed with common masks, otherwise one of its own."""
         self._check("model", model, self.models)
         return seed if self.common_masks else stream_seed(seed, "explainer", model)
+
+    def model_seeds(self, model: str) -> tuple[int, ...]:
+        """Return the training seeds of a model: its own, otherwise those of the run."""
+        self._check("model", model, self.models)
+        return self.models[model].seeds or self.seeds
+
+    def has_twin(self, model: str, seed: int) -> bool:
+        """Return whether a randomly headed twin of this model is made: of the large one, under the run's seeds."""
+        return model == self.large and seed in self.seeds
+
+    @property
+    def runs(self) -> list[tuple[str, int]]:
+        """Every model with each of its training seeds, as (model, seed): all that is fine-tuned for a task."""
+        return [(model, seed) for model in self.models for seed in self.model_seeds(model)]
 
     @property
     def large(self) -> str:

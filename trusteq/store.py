@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from trusteq.errors import ArtefactError
+from trusteq.errors import ArtefactError, nearest
 from trusteq.experiment import ROOT, Experiment
 
+PARTS = ("test", "dev", "random-head")  # what a model's predictions are of; the last: test, under its twin
 PACKAGES = ("torch", "transformers", "datasets", "lime", "shap", "captum", "numpy", "pandas", "scikit-learn")
 
 
@@ -142,6 +143,11 @@ def _problems(manifest: Path) -> list[str]:
     return problems
 
 
+def part_name(seed: int, part: str) -> str:
+    """Return the name of the table of a model's predictions: the training seed alone for the test split."""
+    return str(seed) if part == "test" else f"{seed}-{part}"
+
+
 @dataclass(frozen=True)
 class Results:
     """The folder of one run of one experiment: where each artefact is, and how to read it."""
@@ -185,23 +191,33 @@ class Results:
         """Write a table of this run with its manifest."""
         write_table(table, self.path(stage, *parts), experiment=self.experiment.name, **parameters)
 
-    def predictions(self, task: str, model: str, seed: int) -> pd.DataFrame:
-        """Return id, label (index) and one column of probabilities per class, for every test example."""
-        made_by = f"notebooks/01_finetune.py with task={task} model={model} seed={seed}"
-        return read_table(self.path("predictions", task, model, seed), made_by=made_by)
+    def predictions(self, task: str, model: str, seed: int, part: str = "test") -> pd.DataFrame:
+        """Return id, label (index) and one column of probabilities per class, for every example of a part.
 
-    def attribution(self, task: str, model: str, seed: int, method: str) -> pd.DataFrame:
-        """Return id, segment, position, word, label (class name), weight of the explained test examples."""
+        part: "test"; "dev", on which calibration may be repaired; or "random-head", the test split under the large
+        model's randomly headed twin. Raises ArtefactError for another.
+        """
+        if part not in PARTS:
+            raise ArtefactError(f"predictions: no part {part!r}; {nearest(part, PARTS)}")
+        made_by = f"notebooks/01_finetune.py with task={task} model={model} seed={seed}"
+        return read_table(self.path("predictions", task, model, part_name(seed, part)), made_by=made_by)
+
+    def attribution(self, task: str, model: str, seed: int, table: str) -> pd.DataFrame:
+        """Return id, segment, position, word, label (class name), weight of the explained test examples.
+
+        table: a method; "<method>.again", under another explainer seed, of a method that draws; "<method>.random-head",
+        of the large model's twin; or "faithfulness": id, method, comprehensiveness, sufficiency.
+        """
         made_by = f"notebooks/02_attribution.py with task={task} model={model} seed={seed}"
-        return read_table(self.path("attribution", task, model, seed, method), made_by=made_by)
+        return read_table(self.path("attribution", task, model, seed, table), made_by=made_by)
 
     def calibration(self, task: str, seed: int, table: str) -> pd.DataFrame:
-        """Return a calibration table of all models: "scores" or "reliability"."""
+        """Return a calibration table of all models, such as "scores" or "reliability"."""
         made_by = f"notebooks/03_calibration.py with task={task} seed={seed}"
         return read_table(self.path("calibration", task, seed, table), made_by=made_by)
 
     def comparison(self, task: str, table: str) -> pd.DataFrame:
-        """Return a comparison table over all pairs of models: "alignment" or "examples"."""
+        """Return a comparison table over pairs of models, such as "alignment" or "examples"."""
         return read_table(self.path("comparison", task, table), made_by=f"notebooks/04_comparison.py with task={task}")
 
     def facts(self, task: str, model: str, seed: int, name: str) -> dict:

@@ -9,13 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 import nbformat
 import yaml
 
 from trusteq import store
+from trusteq.attribution.jobs import AGAIN, jobs
 from trusteq.attribution.shards import WHOLE, Shard
 from trusteq.errors import ArtefactError, ExperimentError, parse_error_line
 from trusteq.examples import SPLITS, load_examples
@@ -92,14 +94,18 @@ def plan(experiment: Experiment, explained: Mapping[str, int], part: Shard = WHO
 
     explained: the number of examples of each task.
     """
+    runs = experiment.runs
+    twins = sum(experiment.has_twin(*run) for run in runs)
     for task, n in explained.items():
-        budgets = {method: settings.n_samples for method, settings in experiment.task_methods(task).items()}
-        passes = sum(budgets.values())
-        total = len(experiment.models) * len(experiment.seeds) * n * passes
+        all_jobs = [job for model, seed in runs for job in jobs(experiment, task=task, model=model, seed=seed)]
+        passes = sum(job.n_samples for job in all_jobs)
+        times = Counter((job.method, job.n_samples) for job in all_jobs)
+        again = any(job.kind == AGAIN for job in all_jobs)
         yield (
-            f"{task}: {_counted(len(experiment.models), 'model')} x {_counted(len(experiment.seeds), 'seed')} x "
-            f"{_counted(n, 'example')} x {passes:,} passes "
-            f"({', '.join(f'{method} {budget:,}' for method, budget in budgets.items())}) = {total:,} passes at most"
+            f"{task}: {_counted(n, 'example')} x {passes:,} passes "
+            f"({', '.join(f'{method} {count:,} x {budget:,}' for (method, budget), count in times.items())}: "
+            f"{_counted(len(runs), 'fine-tuned model')}{', under two explainer seeds where a method draws' * again}, "
+            f"and {_counted(twins, 'random head')}) = {n * passes:,} passes at most"
             + ("" if part.is_whole else f"; of these, shard {part}")
         )
 
@@ -187,23 +193,22 @@ def _pages(results: Results) -> dict[str, tuple[Path, str | None]]:
     for task in experiment.tasks:
         title = experiment.task(task).title
         for seed in experiment.seeds:
-            pages |= _page(
-                notebooks, "03_calibration", [task, seed], f"Calibration: {title}{_suffix(experiment, seed)}"
-            )
+            suffix = _suffix(experiment.seeds, seed)
+            pages |= _page(notebooks, "03_calibration", [task, seed], f"Calibration: {title}{suffix}")
         pages |= _page(notebooks, "04_comparison", [task], f"Alignment: {title}")
-        for model in experiment.models:
-            for seed in experiment.seeds:
-                what = f"{experiment.model(model).title}, {title}{_suffix(experiment, seed)}"
-                pages |= _page(notebooks, "01_finetune", [task, model, seed], f"Fine-tuning: {what}")
-                pages |= _page(notebooks, "02_attribution", [task, model, seed], f"Attribution: {what}")
+        for model, seed in experiment.runs:
+            suffix = _suffix(experiment.model_seeds(model), seed)
+            what = f"{experiment.model(model).title}, {title}{suffix}"
+            pages |= _page(notebooks, "01_finetune", [task, model, seed], f"Fine-tuning: {what}")
+            pages |= _page(notebooks, "02_attribution", [task, model, seed], f"Attribution: {what}")
     for file, _ in pages.values():
         if not file.is_file():
             raise ArtefactError(f"{file}: not there; run the experiment to its end with trusteq run {experiment.name}")
     return pages
 
 
-def _suffix(experiment: Experiment, seed: int) -> str:
-    return f", seed {seed}" if len(experiment.seeds) > 1 else ""
+def _suffix(seeds: Collection[int], seed: int) -> str:
+    return f", seed {seed}" if len(seeds) > 1 else ""
 
 
 def _page(notebooks: Path, stage: str, parts: list, title: str) -> dict[str, tuple[Path, str]]:

@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from trusteq import Results, calibration, figures, tables
+from trusteq import Results, binning, calibration, figures, nullband, tables
 from trusteq.statistics import stream
 
 run = Results.of(experiment, results)
@@ -74,7 +74,7 @@ Markdown(
 # equal width. Let us look into the fullest one: how many of its predictions are right, and how sure were they?
 
 # %%
-edges, bins = calibration.assign_bins(confidence)
+edges, bins = binning.assign_bins(confidence)
 fullest = np.bincount(bins).argmax()
 sure, right = confidence[bins == fullest], correct[bins == fullest]
 one_bin = {"count": len(sure), "right": right.sum()}
@@ -257,7 +257,14 @@ for name in (large, small):
     rng = stream(seed, "lesson-calibration", name)
     sums = drawn.cumsum(axis=1)[:, :-1]  # where one class ends and the next begins
     fakes = [(rng.random((len(drawn), 1)) > sums).sum(axis=1) for _ in range(300)]
-    null[name] = np.array([calibration.scores(drawn, fake)["ece"] for fake in fakes])
+    right = np.array(fakes) == drawn.argmax(axis=1)
+    sure, bins = drawn.max(axis=1), binning.assign_bins(drawn.max(axis=1))[1]
+    gaps = [np.bincount(bins, found - sure) for found in right]
+    null[name] = np.array([np.abs(gap).sum() / len(sure) for gap in gaps])
+
+# %% [markdown]
+# The last two lines are the ECE once more: the sum of "right or not, minus confidence" over a bin is its count times
+# its gap, so the counts cancel.
 
 # %%
 axes = plt.subplots(1, 2, figsize=(7.5, 3), sharey=True, sharex=True)[1]
@@ -285,6 +292,17 @@ for name, values in null.items():
 # compared, ask what chance alone makes of each: here it is a property of the number of examples and of the
 # confidences.
 #
+# `nullband.null_bands` does the same for every score, with 1,000 draws. Its *null band* is what 95% of them lie in; the
+# chapter on calibration shows it beside each model's ECE.
+
+# %%
+bands = []
+for name in null:
+    band = nullband.null_bands(tables.probabilities(run, task, name, seed)[0])
+    bands.append(band[band["score"] == "ece"].assign(model=titles[name]))
+tables.show(pd.concat(bands)[["model", "expected", "low", "high"]], digits=4)
+
+# %% [markdown]
 # ```{exercise} A smaller test set
 # :label: cal-size
 # Repeat the simulation with the first quarter of the examples. Guess first: by which factor will the chance level
@@ -301,7 +319,9 @@ quarter = p[: len(p) // 4]
 rng = stream(seed, "lesson-calibration", "quarter")
 sums = quarter.cumsum(axis=1)[:, :-1]
 fakes = [(rng.random((len(quarter), 1)) > sums).sum(axis=1) for _ in range(300)]
-level = np.mean([calibration.scores(quarter, fake)["ece"] for fake in fakes])
+right = np.array(fakes) == quarter.argmax(axis=1)
+sure, bins = quarter.max(axis=1), binning.assign_bins(quarter.max(axis=1))[1]
+level = np.mean([np.abs(np.bincount(bins, found - sure)).sum() / len(sure) for found in right])
 levels = {"examples": [len(quarter), len(p)], "mean_ece": [level, null[large].mean()]}
 tables.show(pd.DataFrame(levels), digits=4)
 

@@ -11,6 +11,7 @@ from refusals import one_line
 
 from trusteq import store
 from trusteq.attribution import explain, shards
+from trusteq.attribution.jobs import jobs
 from trusteq.attribution.shards import NOTHING, WHOLE, Shard
 from trusteq.errors import ExperimentError
 from trusteq.experiment import Experiment
@@ -50,18 +51,24 @@ def make(tmp_path):
     return make
 
 
-def write(run, classifier, part, *, examples=EXAMPLES, method="lime", window=1):
+def origin(run, *, examples=EXAMPLES, table="lime"):
+    """Return the job that makes a table, and its origin."""
+    (job,) = (job for job in jobs(run.experiment, **KEY) if job.table == table)
+    return job, shards.origin(run, examples, job)
+
+
+def write(run, classifier, part, *, examples=EXAMPLES, table="lime", window=1):
     """Explain a part and write it, as the notebook does; return the path of the table."""
-    origin = shards.origin(run, examples, method=method, **KEY)
+    job, facts = origin(run, examples=examples, table=table)
     rows = part.rows(len(examples), window=window)
-    how = {"method": method, "n_samples": origin["n_samples"], "seed": origin["explainer_seed"]}
-    facts = origin | {"shard": str(part), "rows": [rows.start, rows.stop], "seconds": 1.5}
-    run.write(explain(classifier, examples.iloc[rows], **how), "attribution", *KEY.values(), part.name(method), **facts)
-    return run.path("attribution", *KEY.values(), part.name(method))
+    facts |= {"shard": str(part), "rows": [rows.start, rows.stop], "seconds": 1.5}
+    explained = explain(classifier, examples.iloc[rows], **job.options)
+    run.write(explained, "attribution", *KEY.values(), part.name(table), **facts)
+    return run.path("attribution", *KEY.values(), part.name(table))
 
 
-def joined(run, *, examples=EXAMPLES, method="lime"):
-    return shards.joined(run, shards.origin(run, examples, method=method, **KEY), examples)
+def joined(run, *, examples=EXAMPLES, table="lime"):
+    return shards.joined(run, origin(run, examples=examples, table=table)[1], examples)
 
 
 # --- which examples a part has ---
@@ -90,17 +97,17 @@ def test_parts_cover_all_examples_once_in_order_by_whole_windows(n, window, of):
 # --- joined ---
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", ["lime", "lime.again", "occlusion", "occlusion.random-head"])
 @pytest.mark.parametrize("of", [2, 3, 10])
-def test_joined_shards_are_the_whole_byte_for_byte(make, classifier, tmp_path, method, of):
+def test_joined_shards_are_the_whole_byte_for_byte(make, classifier, tmp_path, name, of):
     run = make()
-    whole = write(run, classifier, WHOLE, method=method)
+    whole = write(run, classifier, WHOLE, table=name)
     attrs = pd.read_parquet(whole).attrs
     assert attrs["skipped"] and attrs["cut"] and attrs["passes"]  # so that there is something to merge
     for number in range(of, 0, -1):
-        write(run, classifier, Shard(number, of), method=method)
-    table, seconds, note = joined(run, method=method)
-    assert (seconds, note) == (1.5 * of, f"{method}: joined from {of} shards")
+        write(run, classifier, Shard(number, of), table=name)
+    table, seconds, note = joined(run, table=name)
+    assert (seconds, note) == (1.5 * of, f"{name}: joined from {of} shards")
     again = tmp_path / "again" / whole.name
     store.write_table(table, again)
     assert again.read_bytes() == whole.read_bytes()
@@ -119,7 +126,8 @@ def test_without_shards_there_is_nothing_to_say(make, classifier):
     run = make()
     assert joined(run) == NOTHING
     write(run, classifier, Shard(1, 2))
-    assert joined(run, method="occlusion") == NOTHING
+    for table in ("lime.again", "lime.random-head", "occlusion"):
+        assert joined(run, table=table) == NOTHING
 
 
 def test_a_missing_shard(make, classifier):
@@ -145,7 +153,7 @@ def test_another_complete_set_is_joined_all_the_same(make, classifier):
     ("changes", "named"),
     [
         ({"methods": METHODS | {"lime": {"n_samples": 31}}}, "n_samples"),
-        ({"common_masks": True}, "common_masks, explainer_seed"),
+        ({"common_masks": True}, "explainer_seed, common_masks"),
         ({"weights": "other"}, "weights"),
         ({"threads": 2}, "threads"),
     ],
@@ -166,6 +174,17 @@ def test_shards_of_other_examples_are_not_joined(make, classifier, other):
     for number in (1, 2):
         write(run, classifier, Shard(number, 2), examples=other)
     assert joined(run).note.endswith("another value of examples")
+
+
+def test_shards_of_another_kind_are_not_joined_even_under_its_name(make, classifier):
+    run = make()
+    for number in (1, 2):
+        part = write(run, classifier, Shard(number, 2), table="lime.again")
+        for file in (part, store.manifest_path(part)):
+            file.rename(file.with_name(file.name.replace(".again", ".random-head")))
+    table, _, note = joined(run, table="lime.random-head")
+    assert table is None
+    assert note.endswith("another value of artefact, kind, explainer_seed")
 
 
 def test_shards_made_by_other_code_are_not_joined(make, classifier, monkeypatch):

@@ -35,6 +35,8 @@ METHODS: dict[str, Callable] = {
     "gradient-x-input": gradient_x_input,
     "random": random,
 }
+# The methods whose weights depend on the explainer's seed: they do not fully agree with themselves.
+SAMPLING = frozenset({"lime", "shapley", "random"})
 BOUNDARIES = ("safe", "as-released")
 MASKS = ("delete", "[MASK]", "[UNK]")
 

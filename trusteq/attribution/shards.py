@@ -5,7 +5,7 @@ import hashlib
 import json
 import operator
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +14,7 @@ import pandas as pd
 
 from trusteq import store
 from trusteq.attribution.engine import WINDOW
+from trusteq.attribution.jobs import Job
 from trusteq.errors import ArtefactError, ExperimentError
 from trusteq.experiment import ROOT
 from trusteq.store import Results
@@ -80,21 +81,17 @@ def window(classifier: "Classifier") -> int:
     return WINDOW.get(classifier.model.device.type, 1)
 
 
-def origin(run: Results, examples: pd.DataFrame, *, task: str, model: str, seed: int, method: str) -> dict:
+def origin(run: Results, examples: pd.DataFrame, job: Job) -> dict:
     """Return what decides a table of attributions: tables of the same origin are parts of the same whole.
 
     examples: all that the run explains, whatever part is explained here.
     """
-    files = run.facts(task, model, seed, "manifest")["files"]
+    files = run.facts(job.task, job.model, job.seed, "manifest")["files"]
     texts = [[row.id, row.text_a, row.text_b if isinstance(row.text_b, str) else None] for row in examples.itertuples()]
     return {
-        "task": task,
-        "model": model,
-        "seed": seed,
-        "method": method,
-        **run.experiment.task_methods(task)[method].model_dump(mode="json"),
+        "artefact": job.table,
+        **asdict(job),
         "common_masks": run.experiment.common_masks,
-        "explainer_seed": run.experiment.explainer_seed(model, seed),
         "threads": run.experiment.threads,
         "weights": {name: facts["sha256"] for name, facts in files.items() if name.endswith(".safetensors")},
         "examples": hashlib.sha256(json.dumps(texts).encode()).hexdigest(),
@@ -114,7 +111,7 @@ def joined(run: Results, origin: dict, examples: pd.DataFrame) -> Joined:
     examples: all that the run explains. Parts that are missing or damaged, have another origin, or were cut on
     different devices, so that they overlap, make no whole; the note then says so.
     """
-    path = run.path("attribution", *(origin[name] for name in ("task", "model", "seed", "method")))
+    path = run.path("attribution", *(origin[name] for name in ("task", "model", "seed", "artefact")))
     notes = []
     for n in sorted(_numbers(path)):
         parts = [path.with_name(f"{Shard(number, n).name(path.stem)}.parquet") for number in range(1, n + 1)]

@@ -1,8 +1,17 @@
 """Classifiers with another head than the library's own: an encoder, a way to pool its states, linear layers."""
 
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import torch
 import transformers
 from transformers.modeling_outputs import SequenceClassifierOutput
+
+from trusteq.statistics import stream_seed
+
+if TYPE_CHECKING:
+    from trusteq.models.classifier import Classifier
 
 
 class _EncoderClassifier(transformers.PreTrainedModel):
@@ -61,3 +70,27 @@ def saved_kind(config: transformers.PretrainedConfig) -> type:
     ours = {kind.__name__: kind for kind in HEADS.values()}
     written_by = (config.architectures or ("",))[0]
     return ours.get(written_by, transformers.AutoModelForSequenceClassification)
+
+
+def random_head(classifier: "Classifier", *, seed: int) -> "Classifier":
+    """Return a twin of a classifier that reads the same states by a head drawn anew: a control, which learned nothing.
+
+    The head is every linear layer outside the encoder; what the encoder holds, BERT's pooler included, is kept. Weights
+    are drawn as before fine-tuning, normal with the configuration's `initializer_range` and biases 0, in a random
+    stream of `seed`. The classifier itself is left as it is.
+    """
+    model = copy.deepcopy(classifier.model)
+    generator = torch.Generator().manual_seed(stream_seed(seed, "random-head"))
+    with torch.no_grad():
+        for layer in _head_layers(model):
+            # Drawn on the CPU, so that the twin is the same on every device.
+            drawn = torch.empty(layer.weight.shape).normal_(std=model.config.initializer_range, generator=generator)
+            layer.weight.copy_(drawn)
+            if layer.bias is not None:
+                layer.bias.zero_()
+    return replace(classifier, model=model)
+
+
+def _head_layers(model: transformers.PreTrainedModel) -> list[torch.nn.Linear]:
+    parts = (part for part in model.children() if part is not model.base_model)
+    return [layer for part in parts for layer in part.modules() if isinstance(layer, torch.nn.Linear)]

@@ -1,0 +1,39 @@
+"""Figures of the book: each function takes a table and Axes, draws, and returns the Axes. None saves a file."""
+
+from trusteq.figures.alignment import alignment_intervals, alignment_matrix, jaccard_distribution, scale_intervals
+from trusteq.figures.anchors import chance_curve, word_histogram
+from trusteq.figures.base import GREY, STYLE, colours
+from trusteq.figures.breakdown import alignment_curves, disagreement_sources, truth_intervals
+from trusteq.figures.calibration import confidence_histogram, error_intervals, per_model, reliability_diagram
+from trusteq.figures.simulation import coverage_intervals
+from trusteq.figures.training import training_history
+from trusteq.figures.verdict import OUTCOMES, alignment_curve, margin_intervals, trust_plane, verdict_panels
+from trusteq.figures.words import highlights, weight_by_rank
+
+__all__ = [
+    "GREY",
+    "OUTCOMES",
+    "STYLE",
+    "alignment_curve",
+    "alignment_curves",
+    "alignment_intervals",
+    "alignment_matrix",
+    "chance_curve",
+    "colours",
+    "confidence_histogram",
+    "coverage_intervals",
+    "disagreement_sources",
+    "error_intervals",
+    "highlights",
+    "jaccard_distribution",
+    "margin_intervals",
+    "per_model",
+    "reliability_diagram",
+    "scale_intervals",
+    "training_history",
+    "trust_plane",
+    "truth_intervals",
+    "verdict_panels",
+    "weight_by_rank",
+    "word_histogram",
+]

@@ -1,0 +1,177 @@
+"""Alignment of pairs of models, beside its chance level, its ceiling and its controls."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from trusteq.agreement import Alignment
+from trusteq.alignment import align, by_segment, curve, decompose, is_aligned
+from trusteq.ranking import companions
+from trusteq.store import Results
+from trusteq.tables.base import counterparts, interval_text, marked, paper_table
+from trusteq.tables.calibration import probabilities
+from trusteq.tables.comparisons import Compared, Comparison, pair_names
+
+
+def alignment_tables(compared: Compared) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the alignment of every pair of models under every method and seed, and the same example by example.
+
+    First: method, seed, model_a, model_b; jaccard, low, high (95% interval over examples); chance; ceiling; normalised,
+    normalised_low, normalised_high; common_masks, the mean Jaccard where both models see the same perturbations
+    (missing for methods without any); examples, undefined.
+    Second: method, seed, model_a, model_b, id, jaccard, chance, n_features.
+    """
+    rows, examples = [], []
+    for pair in compared.pairs:
+        found = compared.align(pair.a, pair.b, pair.label, ceiling=pair.ceiling)
+        rows.append(pair.key | _values(found) | {"common_masks": _common(compared, pair)} | _counts(found))
+        examples.append(found.table.assign(**pair.key))
+    columns = ["method", "seed", "model_a", "model_b", "id", "jaccard", "chance", "n_features"]
+    return pd.DataFrame(rows), pd.concat(examples, ignore_index=True)[columns]
+
+
+def control_table(compared: Compared) -> pd.DataFrame:
+    """Return the same of the large model and each of its controls; the first has no ceiling, being one draw twice."""
+    rows = []
+    for control in compared.comparisons:
+        if control.is_control:
+            found = compared.align(control.a, control.b, control.label, ceiling=control.ceiling)
+            rows.append(control.key | _values(found) | _counts(found))
+    return pd.DataFrame(rows)
+
+
+def ceiling_table(compared: Compared) -> pd.DataFrame:
+    """Return each model's agreement with itself: method, seed, model, other ("explainer seed", "training seed"), ..."""
+    rows = [
+        {"method": method, "seed": seed, "model": model, "other": other}
+        | {"jaccard": found.mean, "low": found.low, "high": found.high, "chance": found.chance}
+        for (method, seed, model, other), found in compared.itself.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def curve_table(compared: Compared) -> pd.DataFrame:
+    """Return alignment with the large model over k, controls included: keys, k, jaccard, low, high, chance."""
+    return _each(compared, curve)
+
+
+def segment_table(compared: Compared) -> pd.DataFrame:
+    """Return alignment with the large model within each text of a pair, controls included (see `by_segment`)."""
+    return _each(compared, by_segment, k=compared.run.experiment.k)
+
+
+def companion_table(compared: Compared) -> pd.DataFrame:
+    """Return the other measures of agreement with the large model, controls included (see `ranking.companions`)."""
+    return _each(compared, companions)
+
+
+def _each(compared: Compared, measure: Callable[..., pd.DataFrame], **options) -> pd.DataFrame:
+    """Return what `measure` makes of every comparison with the large model, under its keys."""
+    parts = []
+    for found in compared.against_large:
+        table = measure(found.a, found.b, label=found.label, clusters=compared.clusters, **options)
+        parts.append(pd.DataFrame([found.key] * len(table)).join(table))
+    return pd.concat(parts, ignore_index=True)
+
+
+def source_table(compared: Compared) -> pd.DataFrame:
+    """Return what the disagreement with the large model is made of: keys, source, disagreement, low, high, share.
+
+    One block for each smaller model, and for the randomly headed twin; see `breakdown.decompose`. The step of the
+    training seed is that of the large model, and missing where it has one seed only.
+    """
+    parts = []
+    for found in compared.against_large:
+        if found.is_control and found.model_b != "random-head":
+            continue
+        retrained = compared.itself.get((found.method, found.seed, found.model_a, "training seed"))
+        pair = compared.align(found.a, found.b, found.label)
+        table = decompose(found.ceiling, retrained, pair, clusters=compared.clusters)
+        parts.append(pd.DataFrame([found.key] * len(table)).join(table))
+    return pd.concat(parts, ignore_index=True)
+
+
+def pair_table(alignment: pd.DataFrame, run: Results) -> pd.DataFrame:
+    """Return alignment by pair between its two anchors: the Jaccard index, chance, ceiling, and the scale from 0 to 1.
+
+    alignment: of `alignment_tables` and `control_table`, one method's or several.
+    """
+    keys = {"method": alignment["method"], "pair": pair_names(alignment, run)}
+    if alignment["seed"].nunique() > 1:
+        keys["seed"] = alignment["seed"]
+    values = {
+        "Jaccard": alignment["jaccard"],
+        "95%": interval_text(alignment["low"], alignment["high"]),
+        "chance": alignment["chance"],
+        "ceiling": alignment["ceiling"],
+        "0 to 1": alignment["normalised"],
+        "95% of it": interval_text(alignment["normalised_low"], alignment["normalised_high"]),
+    }
+    return pd.DataFrame(keys | values)
+
+
+def rule_table(alignment: pd.DataFrame, run: Results, task: str) -> pd.DataFrame:
+    """Return the paper's rule and the paper's number for each pair, and the mean Jaccard under common masks."""
+    paper = paper_table("jaccard").query("task == @kind", local_dict={"kind": run.experiment.task(task).paper})
+    known = {(row.method, frozenset((row.model_a, row.model_b))): row.jaccard for row in paper.itertuples()}
+    a, b = (alignment[side].map(counterparts(run)) for side in ("model_a", "model_b"))
+    sides = zip(alignment["method"], a, b, strict=True)
+    numbers = [known.get((method, frozenset(pair)), np.nan) for method, *pair in sides]
+    columns = {"method": alignment["method"], "pair": pair_names(alignment, run), "Jaccard": alignment["jaccard"]}
+    columns["at least 0.7"] = ["yes" if is_aligned(mean) else "no" for mean in alignment["jaccard"]]
+    columns |= {"common masks": alignment["common_masks"], "paper_jaccard": numbers}
+    return marked(pd.DataFrame(columns), a.isna() | b.isna())
+
+
+def ceiling_view(ceilings: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    """Return the agreement of each model with itself, as a table for a page."""
+    interval = interval_text(ceilings["low"], ceilings["high"])
+    columns = {"model": ceilings["model"].map(names), "method": ceilings["method"], "another": ceilings["other"]}
+    return pd.DataFrame(columns | {"Jaccard": ceilings["jaccard"], "95%": interval, "chance": ceilings["chance"]})
+
+
+def segment_view(segments: pd.DataFrame, run: Results) -> pd.DataFrame:
+    """Return the agreement within each text, as a table for a page."""
+    columns = {"method": segments["method"], "pair": pair_names(segments, run), "text": segments["segment"] + 1}
+    columns |= {"Jaccard": segments["jaccard"], "95%": interval_text(segments["low"], segments["high"])}
+    return pd.DataFrame(columns | {"chance": segments["chance"], "examples": segments["examples"]})
+
+
+def companion_view(found: pd.DataFrame, run: Results) -> pd.DataFrame:
+    """Return one row a pair and method, one column a companion."""
+    wide = found.assign(pair=pair_names(found, run)).pivot_table(
+        index=["method", "pair"], columns="companion", values="value", sort=False
+    )
+    return wide.reset_index().rename_axis(columns=None)
+
+
+def source_view(sources: pd.DataFrame, run: Results) -> pd.DataFrame:
+    """Return what disagreement is made of, as a table for a page."""
+    columns = {"method": sources["method"], "pair": pair_names(sources, run), "source": sources["source"]}
+    columns |= {"disagreement": sources["disagreement"], "95%": interval_text(sources["low"], sources["high"])}
+    return pd.DataFrame(columns | {"share": sources["share"]})
+
+
+def agreed_examples(run: Results, task: str, model: str, *, seed: int) -> pd.Index:
+    """Return the ids of the test examples that the large model and `model` both classify correctly (paper, Table 2)."""
+    right = []
+    for name in (run.experiment.large, model):
+        predicted, labels = probabilities(run, task, name, seed)
+        right.append(predicted.argmax(axis=1) == labels)
+    return pd.Index(run.predictions(task, model, seed)["id"][right[0] & right[1]])
+
+
+def _values(found: Alignment) -> dict:
+    values = {"jaccard": found.mean, "low": found.low, "high": found.high, "chance": found.chance}
+    scale = {"ceiling": found.ceiling, "normalised": found.normalised}
+    scale |= {"normalised_low": found.normalised_low, "normalised_high": found.normalised_high}
+    return values | {name: np.nan if value is None else value for name, value in scale.items()}
+
+
+def _counts(found: Alignment) -> dict:
+    return {"examples": len(found.table), "undefined": found.undefined}
+
+
+def _common(compared: Compared, pair: Comparison) -> float:
+    return np.nan if pair.common is None else align(*pair.common, k=compared.run.experiment.k, label=pair.label).mean

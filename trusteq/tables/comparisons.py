@@ -1,0 +1,190 @@
+"""What is compared with what: every pair of models and the controls, for each method and training seed of a task."""
+
+import itertools
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from trusteq.alignment import Alignment, align, ceiling, random_features
+from trusteq.attribution import SAMPLING
+from trusteq.attribution.jobs import AGAIN, RANDOM_HEAD
+from trusteq.errors import ExperimentError, nearest
+from trusteq.experiment import MethodSettings
+from trusteq.statistics import stream_seed
+from trusteq.store import Results
+from trusteq.tables import calibration
+from trusteq.tables.base import titles
+
+# What stands in the place of the second model in the controls of the large one, in the order of their rows.
+CONTROLS = {
+    "itself": "itself",
+    "reseeded": "itself, reseeded",
+    "retrained": "itself, retrained",
+    "random-head": "its random head",
+    "random-features": "random words",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two tables of attributions of the same examples, by one method.
+
+    model_b: a model, or one of CONTROLS. label: id -> class explained. ceiling: the mean of both sides' agreement with
+    themselves; None for "itself", where both sides are the same draw. common: both sides again, under an explainer seed
+    that all models share; None for methods that draw nothing and for controls.
+    """
+
+    method: str
+    seed: int
+    model_a: str
+    model_b: str
+    a: pd.DataFrame
+    b: pd.DataFrame
+    label: pd.Series
+    ceiling: Alignment | None = None
+    common: tuple[pd.DataFrame, pd.DataFrame] | None = None
+
+    @property
+    def key(self) -> dict:
+        """What names the comparison in a table: method, seed, model_a, model_b."""
+        return {"method": self.method, "seed": self.seed, "model_a": self.model_a, "model_b": self.model_b}
+
+    @property
+    def is_control(self) -> bool:
+        """Whether the second side is a control and not another model."""
+        return self.model_b in CONTROLS
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """All comparisons of one task, and each model's agreement with itself, by (method, seed, model, what differs)."""
+
+    run: Results
+    task: str
+    clusters: pd.Series | None
+    comparisons: tuple[Comparison, ...]
+    itself: Mapping[tuple[str, int, str, str], Alignment]
+
+    @property
+    def pairs(self) -> list[Comparison]:
+        """The comparisons of two models."""
+        return [found for found in self.comparisons if not found.is_control]
+
+    @property
+    def against_large(self) -> list[Comparison]:
+        """The comparisons of the large model with each other one, then the controls, by method and seed."""
+        return [found for found in self.comparisons if found.model_a == self.run.experiment.large]
+
+    def align(self, a: pd.DataFrame, b: pd.DataFrame, label: pd.Series, **options) -> Alignment:
+        """Compare two tables of attributions with the experiment's k and the task's clusters."""
+        return align(a, b, k=self.run.experiment.k, label=label, clusters=self.clusters, **options)
+
+
+def compare(run: Results, task: str) -> Compared:
+    """Read all attributions of a task and return what is compared with what."""
+    clusters, gold = calibration.clusters(run, task), gold_labels(run, task)
+    comparisons, itself = [], {}
+    for method, seed in itertools.product(run.experiment.task_methods(task), run.experiment.seeds):
+        of_method = _OneMethod(run, task, method, seed, gold, clusters)
+        comparisons += of_method.pairs() + of_method.controls()
+        itself |= {(method, seed, *who): found for who, found in of_method.itself.items()}
+    return Compared(run, task, clusters, tuple(comparisons), itself)
+
+
+class _OneMethod:
+    """The attributions of one method and training seed, each read once, and what is made of them."""
+
+    def __init__(self, run: Results, task: str, method: str, seed: int, gold: pd.Series, clusters: pd.Series | None):
+        self.run, self.task, self.method, self.seed, self.clusters = run, task, method, seed, clusters
+        self.large, self.draws = run.experiment.large, method in SAMPLING
+        self.first = {name: self.read(name, seed) for name in run.experiment.models}
+        self.again = {name: self.read(name, seed, AGAIN) for name in self.first} if self.draws else self.first
+        self.label = gold[self.first[self.large]["id"].unique()]
+        self.itself = {(name, "explainer seed"): self.align(self.first[name], self.again[name]) for name in self.first}
+
+    def read(self, model: str, seed: int, kind: str = "") -> pd.DataFrame:
+        return self.run.attribution(self.task, model, seed, f"{self.method}.{kind}" if kind else self.method)
+
+    def align(self, a: pd.DataFrame, b: pd.DataFrame) -> Alignment:
+        return align(a, b, k=self.run.experiment.k, label=self.label, clusters=self.clusters)
+
+    def one(self, model_a: str, model_b: str, a: pd.DataFrame, b: pd.DataFrame, ceiling=None, common=None):
+        return Comparison(self.method, self.seed, model_a, model_b, a, b, self.label, ceiling, common)
+
+    def left(self, model: str) -> pd.DataFrame:
+        # Where the experiment's first tables share their masks, the second run of one side makes the two independent.
+        return self.again[model] if self.run.experiment.common_masks else self.first[model]
+
+    def pairs(self) -> list[Comparison]:
+        found = []
+        for a, b in self.run.experiment.pairs:
+            top = ceiling(*(self.itself[name, "explainer seed"] for name in (a, b)), clusters=self.clusters)
+            common = (self.again[a], self.again[b]) if self.draws else None
+            found.append(self.one(a, b, self.left(a), self.first[b], top, common))
+        return found
+
+    def controls(self) -> list[Comparison]:
+        """Return the controls of the large model; its own agreement with itself stands for a side that has none."""
+        of_large, own = self.first[self.large], self.itself[self.large, "explainer seed"]
+        random = random_features(of_large, seed=stream_seed(self.seed, "random features"))
+        twin = self.read(self.large, self.seed, RANDOM_HEAD)
+        return [
+            self.one(self.large, "itself", of_large, of_large),
+            self.one(self.large, "reseeded", of_large, self.again[self.large], own),
+            *self.retrained(own),
+            self.one(self.large, "random-head", self.left(self.large), twin, own),
+            self.one(self.large, "random-features", of_large, random, own),
+        ]
+
+    def retrained(self, own: Alignment) -> list[Comparison]:
+        """Return the large model beside itself under another training seed, if it has one."""
+        other = other_seed(self.run, self.seed)
+        if other is None:
+            return []
+        first = self.read(self.large, other)
+        again = self.read(self.large, other, AGAIN) if self.draws else first
+        top = ceiling(own, self.align(first, again), clusters=self.clusters)
+        self.itself[self.large, "training seed"] = self.align(self.first[self.large], first)
+        return [self.one(self.large, "retrained", self.first[self.large], first, top)]
+
+
+def of_seed(run: Results, task: str, table: str, *, seed: int) -> pd.DataFrame:
+    """Return the rows of a comparison table that belong to one training seed."""
+    found = run.comparison(task, table)
+    return found[found["seed"] == seed].reset_index(drop=True)
+
+
+def other_seed(run: Results, seed: int) -> int | None:
+    """Return another training seed of the large model, None where it has no other."""
+    return next((other for other in run.experiment.model_seeds(run.experiment.large) if other != seed), None)
+
+
+def gold_labels(run: Results, task: str) -> pd.Series:
+    """Return the gold class name of every test example, by id."""
+    predictions = run.predictions(task, run.experiment.large, run.experiment.seeds[0])
+    names = np.array(run.experiment.task(task).labels, dtype=object)
+    return pd.Series(names[predictions["label"]], index=predictions["id"])
+
+
+def chosen_methods(run: Results, task: str, methods: Collection[str] | None) -> dict[str, MethodSettings]:
+    """Return the experiment's methods of a task, or the named ones of them; raise ExperimentError for others."""
+    known = run.experiment.task_methods(task)
+    for method in methods or ():
+        if method not in known:
+            raise ExperimentError(
+                f"method {method!r} is not in experiment {run.experiment.name!r}; {nearest(method, known)}"
+            )
+    return {method: options for method, options in known.items() if methods is None or method in methods}
+
+
+def side_titles(run: Results) -> dict[str, str]:
+    """Return the title of each model and each control, by name."""
+    return titles(run) | CONTROLS
+
+
+def pair_names(table: pd.DataFrame, run: Results) -> pd.Series:
+    """Return the two sides of each row, model_a and model_b, as one text."""
+    names = side_titles(run)
+    return table["model_a"].map(names) + " – " + table["model_b"].map(names)

@@ -1,0 +1,131 @@
+"""Calibration with error bars, of every model and of the controls of the large one.
+
+Each function takes the predictions of `predicted_sides`, the large model's first. `model` in a table is the name of a
+model or of a control.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pandas as pd
+
+from trusteq.calibration import brier_decomposition, scores
+from trusteq.decision import judge
+from trusteq.loyalty import loyalty_table
+from trusteq.margins import Margin, load_margins
+from trusteq.nullband import scores_beside
+from trusteq.predictions import Predictions, matched
+from trusteq.recalibration import fit_temperature, rescale
+from trusteq.store import Results
+from trusteq.tables.calibration import clusters
+from trusteq.tables.comparisons import CONTROLS, other_seed
+
+Sides = Mapping[str, Predictions]
+# The score by which `decision.judge` decides about a measure, where it has another name.
+_DECIDING = {"ece": "debiased_ece"}
+
+
+def predicted_sides(run: Results, task: str, seed: int, part: str = "test") -> dict[str, Predictions]:
+    """Return the predictions of every model, then of the large one's controls, by name.
+
+    "retrained", where it has another training seed, and, of the test split, "random-head". part: "test" or "dev"; those
+    of the test split know which examples are resampled together.
+    """
+    experiment, other = run.experiment, other_seed(run, seed)
+    found = {name: run.predictions(task, name, seed, part) for name in experiment.models}
+    if other is not None:
+        found["retrained"] = run.predictions(task, experiment.large, other, part)
+    if part == "test" and experiment.has_twin(experiment.large, seed):
+        found["random-head"] = run.predictions(task, experiment.large, seed, "random-head")
+    texts = clusters(run, task) if part == "test" else None
+    labels = experiment.task(task).labels
+    return {name: _grouped(Predictions.of(table, labels, where=name), texts) for name, table in found.items()}
+
+
+def _grouped(predictions: Predictions, texts: pd.Series | None) -> Predictions:
+    if texts is None:
+        return predictions
+    return replace(predictions, clusters=texts[predictions.ids].to_numpy(dtype=object))
+
+
+def judged_scores() -> dict[str, Margin]:
+    """Return the scores that have a margin, with it, in the order of `margins.yaml`."""
+    return {_DECIDING.get(name, name): of for name, of in load_margins().items() if of.dimension != "alignment"}
+
+
+def interval_scores(sides: Sides) -> pd.DataFrame:
+    """Return every score with its interval and its null band: model, then the columns of `nullband.scores_beside`."""
+    return _stacked(
+        {name: scores_beside(found.probabilities, found.gold, clusters=found.clusters) for name, found in sides.items()}
+    )
+
+
+def decomposition_table(sides: Sides) -> pd.DataFrame:
+    """Return the parts of the Brier score: brier = reliability - resolution + uncertainty + within_bins."""
+    rows = []
+    for name, found in sides.items():
+        parts = brier_decomposition(found.probabilities, found.gold)
+        within = parts.pop("within_bin_variance") - parts.pop("within_bin_covariance")
+        brier = parts["reliability"] - parts["resolution"] + parts["uncertainty"] + within
+        rows.append({"model": name, "brier": brier} | parts | {"within_bins": within})
+    return pd.DataFrame(rows)
+
+
+def calibration_differences(sides: Sides) -> pd.DataFrame:
+    """Return the difference of every score from the large model's: of the other sides, and of the large one "itself".
+
+    Columns: model, score, large, compressed, difference, low, high (paired, 95%); and where the score has a margin,
+    margin, outcome, n, n_needed (see `decision.judge`). The corrected error, debiased_ece, is the one with a margin.
+    """
+    large, *others = sides
+    places = {name: place for place, name in enumerate(CONTROLS)}
+    order = sorted([*others, "itself"], key=lambda name: places.get(name, -1))
+    return _stacked({name: _differences(sides[large], sides[large if name == "itself" else name]) for name in order})
+
+
+def _differences(large: Predictions, other: Predictions) -> pd.DataFrame:
+    audit = judge(*matched(large, other), margins=load_margins())
+    decided = audit.dimensions.assign(score=audit.dimensions["measure"].replace(_DECIDING))
+    decided = decided[["score", "margin", "outcome", "n", "n_needed"]].astype({"n": "Int64"})
+    return audit.scores.merge(decided, on="score", how="left")
+
+
+def temperature_table(sides: Sides, dev: Sides) -> pd.DataFrame:
+    """Return what temperature scaling repairs: every score on the test split, before and after.
+
+    dev: the same sides' predictions of the dev split, to which each temperature is fitted; sides without any are left
+    out. Columns: model, temperature, score, before, after; and difference, low, high, outcome of the rescaled model
+    from the rescaled large one, missing for the latter.
+    """
+    temperatures = {name: fit_temperature(found.probabilities, found.gold) for name, found in dev.items()}
+    rescaled = {
+        name: replace(sides[name], probabilities=rescale(sides[name].probabilities, temperature))
+        for name, temperature in temperatures.items()
+    }
+    before, after = _values({name: sides[name] for name in dev}), _values(rescaled)
+    table = before.rename(columns={"value": "before"}).assign(after=after["value"])
+    table.insert(1, "temperature", table["model"].map(temperatures))
+    differences = calibration_differences(rescaled)[["model", "score", "difference", "low", "high", "outcome"]]
+    return table.merge(differences, on=["model", "score"], how="left")
+
+
+def loyalty_tables(sides: Sides) -> pd.DataFrame:
+    """Return how loyal every other side is to the large model: model, then the columns of `loyalty.loyalty_table`."""
+    large, *others = sides
+    tables = {}
+    for name in others:
+        first, second = matched(sides[large], sides[name])
+        tables[name] = loyalty_table(first.probabilities, second.probabilities, clusters=first.clusters)
+    return _stacked(tables)
+
+
+def _values(sides: Sides) -> pd.DataFrame:
+    tables = {}
+    for name, found in sides.items():
+        values = scores(found.probabilities, found.gold)
+        tables[name] = pd.DataFrame({"score": list(values), "value": list(values.values())})
+    return _stacked(tables)
+
+
+def _stacked(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(tables, names=["model"]).reset_index(level=0).reset_index(drop=True)

@@ -1,0 +1,152 @@
+"""May this small model replace that large one? An audit measures what `decision.judge` decides on.
+
+Accuracy, alignment and calibration, each against a margin with a reason (`margins.yaml`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from trusteq import alignment, calibration, statistics
+from trusteq.decision import Audit, Explained, judge
+from trusteq.errors import DataError, ModelError
+from trusteq.margins import load_margins
+from trusteq.predictions import Predictions, matched
+
+
+def audit(
+    large: Callable,
+    compressed: Callable,
+    examples: pd.DataFrame,
+    *,
+    margins: Mapping[str, float] | None = None,
+    seed: int = 0,
+    method: str = "lime",
+    n_samples: int = 1000,
+    explain: int = 200,
+    k: int = 10,
+    labels: Sequence[str] | None = None,
+    names: tuple[str, str] = ("large", "compressed"),
+    progress: bool = False,
+) -> Audit:
+    """Audit a pair of models: may the compressed one replace the large one?
+
+    large, compressed: Classifiers, or callables (text_a, text_b) -> probabilities; the same class names, in any order.
+    examples: id, text_a, text_b, label (index into `labels`, by default the large model's; where a callable has no
+    `.labels` of its own, they are its as well).
+    margins: by measure, replacing the defaults of margins.yaml. Accuracy and calibration use all examples, the
+    alignment `explain` of them, drawn with `seed`, explained for their gold label by `method` with `n_samples` passes:
+    each model twice, under seeds of its own, so that the explainer's agreement with itself is the ceiling.
+
+    Examples that share their first text (SNLI's hypotheses about one premise) are resampled together.
+    Raises DataError for examples or probabilities that cannot be used or models with different labels, ExperimentError
+    for unknown options.
+    """
+    from trusteq.examples import sample
+
+    wanted = load_margins(margins)
+    labels = _labels_of(large, labels) if labels is None else tuple(labels)
+    # Checked before any model is run: explaining takes minutes.
+    for model in (large, compressed):
+        if set(_labels_of(model, labels)) != set(labels):
+            raise DataError(
+                f"the models have different labels: {', '.join(labels)} against {', '.join(model.labels)}; give both "
+                "models and the examples the same class names"
+            )
+    if examples.empty or examples["id"].duplicated().any():
+        raise DataError("audit: no examples, or an id occurs twice; give each example a unique id")
+    predictions = [
+        predicted(model, examples, labels, where=name) for model, name in zip((large, compressed), names, strict=True)
+    ]
+    chosen = sample(examples, explain, seed=seed)
+    settings = {"method": method, "n_samples": n_samples, "k": k, "seed": seed, "labels": labels, "progress": progress}
+    explained = explanations(large, compressed, chosen, **settings)
+    return judge(*predictions, explained=explained, margins=wanted, names=names, seed=seed)
+
+
+def audit_predictions(
+    large: Predictions,
+    compressed: Predictions,
+    *,
+    margins: Mapping[str, float] | None = None,
+    names: tuple[str, str] = ("large", "compressed"),
+    seed: int = 0,
+) -> Audit:
+    """Audit accuracy and calibration alone, from saved predictions; raise DataError where the two do not match."""
+    return judge(*matched(large, compressed), margins=load_margins(margins), names=names, seed=seed)
+
+
+def _labels_of(model: Callable, labels: tuple[str, ...] | None) -> tuple[str, ...]:
+    if (found := getattr(model, "labels", labels)) is None:
+        raise ModelError("audit: the large model has no `.labels`; give labels=(...), the class names in order")
+    return tuple(found)
+
+
+def predicted(model: Callable, examples: pd.DataFrame, labels: tuple[str, ...], *, where: str) -> Predictions:
+    """Return what a model says about examples, its classes in the order of `labels`; `where` names it in errors."""
+    pair = examples["text_b"].map(lambda text: isinstance(text, str)).any()
+    predict_proba = getattr(model, "predict_proba", model)
+    texts = (examples["text_a"].tolist(), examples["text_b"].tolist() if pair else None)
+    try:
+        probabilities, gold = calibration.check_predictions(predict_proba(*texts), examples["label"].to_numpy())
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
+    if probabilities.shape[1] != len(labels):
+        raise DataError(f"{where}: {probabilities.shape[1]} probabilities for {len(labels)} labels")
+    own = _labels_of(model, labels)
+    in_order = probabilities[:, [own.index(label) for label in labels]]
+    return Predictions(labels, in_order, gold, examples["id"].to_numpy(dtype=object), first_texts(examples))
+
+
+def first_texts(examples: pd.DataFrame) -> np.ndarray | None:
+    """Return the first text of each example as its cluster, None where no two examples share one."""
+    texts = examples["text_a"].to_numpy(dtype=object)
+    return texts if examples["text_a"].duplicated().any() else None
+
+
+def explanations(
+    large: Callable,
+    compressed: Callable,
+    examples: pd.DataFrame,
+    *,
+    method: str,
+    n_samples: int,
+    k: int,
+    seed: int,
+    labels: tuple[str, ...],
+    progress: bool,
+) -> Explained:
+    """Explain both models, twice where the method draws, and return their alignment with its ceiling."""
+    from trusteq.attribution import SAMPLING, explain
+
+    label = examples.set_index("id")["label"].map(dict(enumerate(labels)))
+    again = (0, 1) if method in SAMPLING else (0,)
+    weights = {
+        (name, time): explain(
+            model,
+            examples,
+            method=method,
+            n_samples=n_samples,
+            seed=statistics.stream_seed(seed, "audit", name, str(time)),
+            labels=_labels_of(model, labels),
+            progress=progress,
+        )
+        for name, model in (("large", large), ("compressed", compressed))
+        for time in again
+    }
+    has_words = ~examples["id"].isin(weights["large", 0].attrs["skipped"]).to_numpy()
+    label, clusters = label[has_words], first_texts(examples[has_words])
+    n = statistics.n_clusters(clusters, len(label))
+    if clusters is not None:
+        clusters = pd.Series(clusters, index=label.index)
+    options = {"label": label, "seed": seed, "clusters": clusters}
+    ceiling = 1.0
+    if len(again) > 1:
+        large_again, compressed_again = (
+            alignment.align(weights[name, 0], weights[name, 1], k=k, **options) for name in ("large", "compressed")
+        )
+        ceiling = alignment.ceiling(large_again, compressed_again)
+    pair = weights["large", 0], weights["compressed", 0]
+    found = alignment.align(*pair, k=k, ceiling=ceiling, **options)
+    return Explained(found, alignment.curve(*pair, **options), n, method, n_samples)
