@@ -98,12 +98,22 @@ class Design:
         """
         correct = labels == self.predicted
         at = labels + self.probabilities.shape[1] * np.arange(len(self.probabilities))  # places in a flat (n, C)
+        by_bin, by_mass = self._correct(correct, groups, size)
         return {
-            "bin_correct": _tally(groups, self.bins, size, self.n_bins, correct),
-            "mass_correct": _tally(groups, self.mass_bins, size, self.n_bins, correct),
+            "bin_correct": by_bin,
+            "mass_correct": by_mass,
             "class_correct": _tally(groups, self.class_bins.ravel()[at], size, self._class_width),
             **{name: _tally(groups, 0, size, 1, loss.ravel()[at]) for name, loss in self.losses.items()},
         }
+
+    def _correct(self, correct: np.ndarray, groups: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the number of correct predictions by both kinds of bins, (size, n_bins) each."""
+        if size * self.n_bins**2 > correct.size:
+            return tuple(_tally(groups, bins, size, self.n_bins, correct) for bins in (self.bins, self.mass_bins))
+        # Both at once: with fewer pairs of bins than examples, counting them is what takes the time.
+        pairs = _tally(groups, self.bins * self.n_bins + self.mass_bins, size, self.n_bins**2, correct)
+        pairs = pairs.reshape(size, self.n_bins, self.n_bins)
+        return pairs.sum(axis=2), pairs.sum(axis=1)
 
     def sums(self, labels: np.ndarray, groups: np.ndarray | None = None, size: int = 1) -> dict[str, np.ndarray]:
         """Return all sums of labels (n,) by group, by default of all examples: name -> (size, width)."""
@@ -117,6 +127,8 @@ class Design:
 
 def _tally(groups, cells, size: int, width: int, weights: np.ndarray | None = None) -> np.ndarray:
     """Return the sums of the weights (counts, if none) by group and cell, (size, width)."""
+    if width == 1 and groups.ndim == 2:  # a group is a row of weights: no need to look for its members
+        return weights.sum(axis=1, keepdims=True)
     places = groups * width + cells
     if weights is None:
         sums = np.bincount(places.ravel(), minlength=size * width)

@@ -142,7 +142,7 @@ def audit_html(audit: Audit) -> str:
             score_table(audit),
         ),
         Section("The margins and their reasons", table=_reasons(audit), prose=True),
-        Section("Before you rely on this", tuple(audit.notes)),
+        *([Section("Before you rely on this", audit.notes)] if audit.notes else []),
     ]
     title = f"May {compressed} replace {large}?"
     return _page(title, sections, verdict=VERDICTS[audit.verdict], colour=figures.OUTCOMES[audit.verdict])
@@ -198,7 +198,7 @@ def calibration_html(name: str, scores: pd.DataFrame, reliability: pd.DataFrame,
         ),
         Section("Before you rely on this", notes),
     ]
-    return _page(f"Calibration of {name}", [section for section in sections if section.texts])
+    return _page(f"Calibration of {name}", sections)
 
 
 def _alignment_section(audit: Audit) -> Section:
@@ -229,20 +229,21 @@ def _reliability(audit: Audit) -> None:
 
 
 def _wanted(audit: Audit) -> list[str]:
-    open_rows = audit.dimensions[audit.dimensions["outcome"] == "undecided"]
     titles = measure_titles(audit)
     return [
-        f"To decide on {titles[row.measure]}: about {row.n_needed:,} examples, if the difference is what it seems "
-        f"(now {row.n:,})."
-        if not pd.isna(row.n_needed)
-        else f"For {titles[row.measure]} no number of examples can be named that would decide."
-        for row in open_rows.itertuples()
+        f"For {titles[row.measure]} no number of examples can be named that would decide."
+        if pd.isna(row.n_needed)
+        else f"To decide on {titles[row.measure]}: about {row.n_needed / row.n:.1f} times as many examples, if the "
+        "difference is what it seems."
+        for row in audit.dimensions[audit.dimensions["outcome"] == "undecided"].itertuples()
     ]
 
 
 def _scope(audit: Audit) -> str:
     measured = ", ".join(dict.fromkeys(audit.dimensions["dimension"]))
-    return f"Measured: {measured}; on {audit.facts['examples']:,} examples with {len(audit.labels)} classes."
+    examples, resampled = audit.facts["examples"], audit.facts["resampled"]
+    grouped = f" in {resampled:,} groups that share their first text" if resampled < examples else ""
+    return f"Measured: {measured}; on {examples:,} examples{grouped}, with {len(audit.labels)} classes."
 
 
 def _reasons(audit: Audit) -> pd.DataFrame:

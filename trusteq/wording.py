@@ -7,7 +7,6 @@ import pandas as pd
 
 from trusteq.decision import Audit
 
-DIGITS = 4
 SIDES = ("large", "compressed")
 VERDICTS = {"equivalent": "Equivalent", "not-equivalent": "Not equivalent", "undecided": "Undecided"}
 MEANINGS = {
@@ -68,9 +67,9 @@ def shown_scores(scores: pd.DataFrame) -> pd.DataFrame:
     rows = [
         {
             "score": SCORE_TITLES[row.score],
-            "value": number(row.value),
-            "95% interval": range_text(row.low, row.high),
-            "if calibrated": f"{number(row.expected)}{bracketed(row.null_low, row.null_high)}",
+            "value": number(row.value, digits=4),
+            "95% interval": range_text(row.low, row.high, digits=4),
+            "if calibrated": f"{number(row.expected, digits=4)}{bracketed(row.null_low, row.null_high, digits=4)}",
         }
         for row in scores.itertuples()
     ]
@@ -103,18 +102,18 @@ def measure_titles(audit: Audit) -> dict[str, str]:
     return {name: margin.title for name, margin in audit.margins.items()}
 
 
-def number(value: float, *, sign: bool = False) -> str:
+def number(value: float, *, digits: int = 3, sign: bool = False) -> str:
     """Return a number as text, a dash if there is none."""
     if not math.isfinite(value):
         return "–"
-    return f"{value:{'+' if sign else ''}.{DIGITS}f}".replace("-", "−")
+    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
 
 
-def range_text(low: float, high: float) -> str:
+def range_text(low: float, high: float, *, digits: int = 3) -> str:
     """Return an interval as text, a dash if there is none."""
-    return f"{number(low)} to {number(high)}" if math.isfinite(low) else "–"
+    return f"{number(low, digits=digits)} to {number(high, digits=digits)}" if math.isfinite(low) else "–"
 
 
-def bracketed(low: float, high: float) -> str:
+def bracketed(low: float, high: float, *, digits: int = 3) -> str:
     """Return an interval in brackets, to stand after a number; nothing if there is none."""
-    return f" ({range_text(low, high)})" if math.isfinite(low) else ""
+    return f" ({range_text(low, high, digits=digits)})" if math.isfinite(low) else ""
