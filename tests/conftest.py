@@ -59,3 +59,16 @@ def python(interpreter):
 def trusteq(interpreter):
     """Call `python -m trusteq`, with arguments."""
     return functools.partial(interpreter, "-m", "trusteq")
+
+
+@pytest.fixture
+def drawing():
+    """Draw without a screen in the book's style; close everything afterwards."""
+    import matplotlib.pyplot as plt
+
+    from trusteq import figures
+
+    plt.switch_backend("agg")
+    with plt.style.context(figures.STYLE):
+        yield
+    plt.close("all")

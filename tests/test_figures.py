@@ -15,13 +15,7 @@ from trusteq import calibration, figures
 TITLES = dict(zip(MODELS, ("Large", "Distilled", "Tiny"), strict=True))
 
 
-@pytest.fixture(autouse=True)
-def drawing():
-    """Draw without a screen in the book's style; close everything afterwards."""
-    plt.switch_backend("agg")
-    with plt.style.context(figures.STYLE):
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("drawing")
 
 
 @pytest.fixture

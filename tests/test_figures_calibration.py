@@ -12,12 +12,7 @@ from trusteq.nullband import consistency_bars
 NAMES = {"large": "Large", "small": "Small", "random-head": "its random head"}
 
 
-@pytest.fixture(autouse=True)
-def drawing():
-    plt.switch_backend("agg")
-    with plt.style.context(figures.STYLE):
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("drawing")
 
 
 @pytest.fixture

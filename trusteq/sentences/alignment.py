@@ -124,10 +124,9 @@ def ceiling_sentence(ceilings: pd.DataFrame, run: Results) -> str:
         values, reach = found["jaccard"], int(found["jaccard"].map(is_aligned).sum())
         text = f"under {method} the models agree with themselves at {values.min():.2f} to {values.max():.2f}"
         parts.append(f"{text}, {reach} of {len(found)} at 0.7 or more")
-    for row in ceilings[ceilings["other"] == "training seed"].itertuples():
-        parts.append(
-            f"retrained, {tables.titles(run)[row.model]} agrees with itself at {row.jaccard:.2f} ({row.method})"
-        )
+    for model, found in ceilings[ceilings["other"] == "training seed"].groupby("model", sort=False):
+        values = [f"{row.jaccard:.2f} ({row.method})" for row in found.itertuples()]
+        parts.append(f"retrained, {tables.titles(run)[model]} agrees with itself at {listed(values)}")
     return joined(parts)
 
 
