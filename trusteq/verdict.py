@@ -3,7 +3,7 @@
 Accuracy, alignment and calibration, each against a margin with a reason (`margins.yaml`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -120,33 +120,32 @@ def explanations(
     """Explain both models, twice where the method draws, and return their alignment with its ceiling."""
     from trusteq.attribution import SAMPLING, explain
 
-    label = examples.set_index("id")["label"].map(dict(enumerate(labels)))
-    again = (0, 1) if method in SAMPLING else (0,)
-    weights = {
-        (name, time): explain(
-            model,
-            examples,
-            method=method,
-            n_samples=n_samples,
-            seed=statistics.stream_seed(seed, "audit", name, str(time)),
-            labels=_labels_of(model, labels),
-            progress=progress,
-        )
-        for name, model in (("large", large), ("compressed", compressed))
-        for time in again
+    runs = {
+        side: [
+            explain(
+                model,
+                examples,
+                method=method,
+                n_samples=n_samples,
+                seed=statistics.stream_seed(seed, "audit", side, str(time)),
+                labels=_labels_of(model, labels),
+                progress=progress,
+            )
+            for time in range(2 if method in SAMPLING else 1)
+        ]
+        for side, model in (("large", large), ("compressed", compressed))
     }
-    has_words = ~examples["id"].isin(weights["large", 0].attrs["skipped"]).to_numpy()
-    label, clusters = label[has_words], first_texts(examples[has_words])
-    n = statistics.n_clusters(clusters, len(label))
-    if clusters is not None:
-        clusters = pd.Series(clusters, index=label.index)
-    options = {"label": label, "seed": seed, "clusters": clusters}
-    ceiling = 1.0
-    if len(again) > 1:
-        large_again, compressed_again = (
-            alignment.align(weights[name, 0], weights[name, 1], k=k, **options) for name in ("large", "compressed")
-        )
-        ceiling = alignment.ceiling(large_again, compressed_again)
-    pair = weights["large", 0], weights["compressed", 0]
-    found = alignment.align(*pair, k=k, ceiling=ceiling, **options)
-    return Explained(found, alignment.curve(*pair, **options), n, method, n_samples)
+    seen = examples[~examples["id"].isin(runs["large"][0].attrs["skipped"])]  # the others have no words
+    label, texts = seen.set_index("id")["label"].map(dict(enumerate(labels))), first_texts(seen)
+    clusters = None if texts is None else pd.Series(texts, index=label.index)
+    how = {"label": label, "clusters": clusters, "seed": seed}
+    pair = runs["large"][0], runs["compressed"][0]
+    found = alignment.align(*pair, k=k, ceiling=_ceiling(runs.values(), k=k, **how), **how)
+    n = statistics.n_clusters(texts, len(label))
+    return Explained(found, alignment.curve(*pair, **how), n, method, n_samples)
+
+
+def _ceiling(runs: Iterable[list], *, k: int, label: pd.Series, clusters: pd.Series | None, seed: int):
+    """Return how far the models agree with themselves: 1 where the method draws nothing, so that there is one run."""
+    own = [alignment.align(*of, k=k, label=label, clusters=clusters, seed=seed) for of in runs if len(of) > 1]
+    return alignment.ceiling(*own) if own else 1.0
