@@ -107,7 +107,19 @@ def test_every_jaccard_of_the_comparison_page_comes_from_its_table(demo, pages):
     for task in demo.experiment.tasks:
         shown = pages[f"runs/04_comparison-{task}.html"].get_text()
         for row in demo.comparison(task, "alignment").itertuples():
-            assert f"{row.jaccard:.3f}" in shown and f"{row.chance:.3f}" in shown
+            assert f"{row.jaccard:.3f}" in shown
+            for value in (row.jaccard, row.chance, row.ceiling, row.normalised):
+                assert f"{value:.2f}" in shown
+
+
+def test_the_controls_of_the_demo_are_told_apart(demo):
+    """The large model reseeded is equivalent, with a random head it is not, and random words stand at chance."""
+    for task in demo.experiment.tasks:
+        verdicts = demo.comparison(task, "verdicts").drop_duplicates(["method", "model"]).set_index("model")["verdict"]
+        assert set(verdicts["reseeded"]) == {"equivalent"}
+        assert set(verdicts["random-head"]) == {"not-equivalent"}
+        controls = demo.comparison(task, "controls").set_index("model_b")
+        assert controls.loc["random-features", "normalised"].abs().max() < 0.2
 
 
 def test_lessons_have_answers_that_open_on_a_click(pages):
