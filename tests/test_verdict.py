@@ -93,6 +93,7 @@ def test_five_examples_decide_nothing(examples):
     assert found.verdict == "undecided"
     row = found.dimensions.set_index("measure").loc["accuracy"]
     assert (row["n"], row["n_needed"]) == (5, 183)
+    assert "To decide on accuracy: about 36.6 times as many examples" in found.to_html()
 
 
 def test_examples_of_one_premise_are_resampled_together(examples):

@@ -231,12 +231,16 @@ def _reliability(audit: Audit) -> None:
 def _wanted(audit: Audit) -> list[str]:
     titles = measure_titles(audit)
     return [
-        f"For {titles[row.measure]} no number of examples can be named that would decide."
-        if pd.isna(row.n_needed)
-        else f"To decide on {titles[row.measure]}: about {row.n_needed / row.n:.1f} times as many examples, if the "
-        "difference is what it seems."
+        f"To decide on {titles[row.measure]}: {_times(row.n, row.n_needed)} as many examples, if the difference is "
+        "what it seems."
         for row in audit.dimensions[audit.dimensions["outcome"] == "undecided"].itertuples()
     ]
+
+
+def _times(n: int, needed: int | None) -> str:
+    if pd.isna(needed) or needed > 1000 * n:
+        return "more than a thousand times"
+    return f"about {needed / n:.1f} times"
 
 
 def _scope(audit: Audit) -> str:
