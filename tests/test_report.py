@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from refusals import refused
 
-from trusteq import report
+from trusteq import report, wording
+from trusteq.calibration import scores
 from trusteq.predictions import read_predictions
 
 
@@ -30,6 +31,10 @@ def test_a_calibration_is_written_whole_or_not_at_all(tmp_path):
     page = (out / "calibration.html").read_text()
     assert "p&lt;1&gt;.csv" in page and page.count("<svg") == 1
     assert sorted(file.name for file in out.iterdir()) == ["calibration.html", "calibration.json"]
+
+
+def test_every_score_has_a_title():
+    assert set(wording.SCORE_TITLES) == set(scores([[0.5, 0.5]], [0]))
 
 
 def test_a_calibrated_file_lies_in_its_bands_and_a_sharpened_one_does_not(tmp_path):
