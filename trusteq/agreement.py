@@ -8,7 +8,7 @@ import pandas as pd
 
 from trusteq import topk
 from trusteq.errors import DataError
-from trusteq.statistics import bootstrap_mean, interval, n_clusters, resampled_sums
+from trusteq.statistics import bootstrap_mean, bootstrap_means, interval, n_clusters, resampled_sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,11 +106,7 @@ def mean_intervals(columns: pd.DataFrame, *, clusters: pd.Series | None, seed: i
     """Return the 95% interval of the mean of each column, all from the same draws; nan without rows."""
     if columns.empty:
         return np.full((2, columns.shape[1]), np.nan)
-    codes = cluster_codes(clusters, columns.index)
-    sums = resampled_sums(columns.assign(n=1.0), clusters=codes, seed=seed)
-    # As in `bootstrap_mean`: by rounding, a mean of equal values can leave their range.
-    means = (sums[:, :-1] / sums[:, -1:]).clip(columns.min().to_numpy(), columns.max().to_numpy())
-    return interval(means, n=n_clusters(codes, len(columns)))
+    return bootstrap_means(columns, clusters=cluster_codes(clusters, columns.index), seed=seed)
 
 
 def exact_mean(values: pd.Series) -> float:

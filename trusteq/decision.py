@@ -17,6 +17,9 @@ from trusteq.nullband import consistency_bars, null_bands
 from trusteq.predictions import Predictions, suspicious_order
 from trusteq.uncertainty import score_differences
 
+# The score that decides on a measure of another name: the error itself is biased upwards, the more so the fewer
+# examples there are.
+DECIDING = {"ece": "debiased_ece"}
 OUTCOMES = EQUIVALENT, DIFFERENT, UNDECIDED = "equivalent", "not-equivalent", "undecided"
 
 
@@ -93,9 +96,7 @@ def judge(
         large.probabilities, compressed.probabilities, large.gold, clusters=large.clusters, seed=seed
     )
     n = statistics.n_clusters(large.clusters, len(large.gold))
-    rows = [_row(name, margin, _found(name, scores, explained), n) for name, margin in margins.items()]
-    rows = [row for row in rows if row is not None]
-    dimensions = pd.DataFrame(rows).astype({"n_needed": "Int64"})
+    dimensions = decided(scores, explained, margins=margins, n=n)
     pair = {"large": large, "compressed": compressed}
     tables = {side: reliability_with_bars(model) for side, model in pair.items()}
     bands = {side: null_bands(model.probabilities, seed=seed) for side, model in pair.items()}
@@ -108,8 +109,8 @@ def judge(
         dimensions=dimensions,
         paper=paper_rule(scores, explained),
         scores=scores,
-        bands=_stacked(bands),
-        reliability=_stacked(tables),
+        bands=stacked(bands),
+        reliability=stacked(tables),
         explained=explained,
         margins=dict(margins),
         notes=(*notes, *_notes(large, explained)),
@@ -122,8 +123,20 @@ def reliability_with_bars(predictions: Predictions) -> pd.DataFrame:
     return consistency_bars(calibration.reliability_table(predictions.probabilities, predictions.gold))
 
 
-def _stacked(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat(tables, names=["model"]).reset_index(level=0).reset_index(drop=True)
+def stacked(tables: Mapping[str, pd.DataFrame], key: str = "model") -> pd.DataFrame:
+    """Return tables by name as one, the name in a first column called `key`."""
+    return pd.concat(tables, names=[key]).reset_index(level=0).reset_index(drop=True)
+
+
+def decided(
+    scores: pd.DataFrame, explained: Explained | None, *, margins: Mapping[str, Margin], n: int
+) -> pd.DataFrame:
+    """Return the outcome of every measure that was taken: the rows of `Audit.dimensions`.
+
+    scores: of `uncertainty.score_differences`, from n examples or clusters.
+    """
+    rows = [_row(name, margin, _found(name, scores, explained), n) for name, margin in margins.items()]
+    return pd.DataFrame([row for row in rows if row is not None]).astype({"n_needed": "Int64"})
 
 
 def overall(outcomes: Sequence[str]) -> str:
@@ -145,8 +158,7 @@ class _Found:
 
 def _found(name: str, scores: pd.DataFrame, explained: Explained | None) -> _Found | None:
     if name != "normalised_alignment":
-        # The error itself is biased upwards, the more so the fewer examples there are; the corrected one decides.
-        row = scores.set_index("score").loc[{"ece": "debiased_ece"}.get(name, name)]
+        row = scores.set_index("score").loc[DECIDING.get(name, name)]
         return _Found(*row[["large", "compressed", "difference", "low", "high"]])
     if explained is None:
         return None

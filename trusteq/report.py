@@ -145,7 +145,7 @@ def audit_html(audit: Audit) -> str:
         *([Section("Before you rely on this", audit.notes)] if audit.notes else []),
     ]
     title = f"May {compressed} replace {large}?"
-    return _page(title, sections, verdict=VERDICTS[audit.verdict], colour=figures.OUTCOMES[audit.verdict])
+    return _page(title, sections, verdict=VERDICTS[audit.verdict], colour=figures.OUTCOME_COLOURS[audit.verdict])
 
 
 def model_card(audit: Audit) -> str:

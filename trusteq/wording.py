@@ -54,9 +54,9 @@ def score_table(audit: Audit) -> pd.DataFrame:
     for row in audit.scores.itertuples():
         values = {"score": SCORE_TITLES[row.score]}
         for side in SIDES:
-            band = bands.loc[(side, row.score)] if (side, row.score) in bands.index else None
+            band = bands.loc[(side, row.score)]
             values[side] = number(getattr(row, side))
-            values[f"{side}, if calibrated"] = "–" if band is None else range_text(band["low"], band["high"])
+            values[f"{side}, if calibrated"] = range_text(band["low"], band["high"])
         values |= {"difference": number(row.difference, sign=True), "95% interval": range_text(row.low, row.high)}
         rows.append(values)
     return pd.DataFrame(rows)

@@ -7,12 +7,12 @@ from trusteq.figures.breakdown import alignment_curves, disagreement_sources, tr
 from trusteq.figures.calibration import confidence_histogram, error_intervals, per_model, reliability_diagram
 from trusteq.figures.simulation import coverage_intervals
 from trusteq.figures.training import training_history
-from trusteq.figures.verdict import OUTCOMES, alignment_curve, margin_intervals, trust_plane, verdict_panels
+from trusteq.figures.verdict import OUTCOME_COLOURS, alignment_curve, margin_intervals, trust_plane, verdict_panels
 from trusteq.figures.words import highlights, weight_by_rank
 
 __all__ = [
     "GREY",
-    "OUTCOMES",
+    "OUTCOME_COLOURS",
     "STYLE",
     "alignment_curve",
     "alignment_curves",

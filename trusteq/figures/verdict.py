@@ -8,7 +8,7 @@ import pandas as pd
 
 from trusteq.figures.base import GREY, colours
 
-OUTCOMES = {"equivalent": "#1b7f4d", "undecided": "#8a6d00", "not-equivalent": "#b3261e"}
+OUTCOME_COLOURS = {"equivalent": "#1b7f4d", "undecided": "#8a6d00", "not-equivalent": "#b3261e"}
 _WIDEST = 4  # margins: intervals beyond are cut, with an arrow
 
 
@@ -24,7 +24,7 @@ def margin_intervals(dimensions: pd.DataFrame, titles: Mapping[str, str], ax=Non
             ax.annotate("cannot be measured on these texts", (0, y), ha="center", va="center", fontsize=9)
             continue
         value, low, high = (np.array([row.difference, row.low, row.high]) / (row.margin or np.nan)).tolist()
-        colour = OUTCOMES[row.outcome]
+        colour = OUTCOME_COLOURS[row.outcome]
         ax.hlines(y, max(low, -_WIDEST), min(high, _WIDEST), color=colour, linewidth=2.4)
         if -_WIDEST <= value <= _WIDEST:
             ax.plot(value, y, "o", color=colour, markersize=7)

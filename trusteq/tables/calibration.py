@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from trusteq import calibration
-from trusteq.decision import reliability_with_bars
+from trusteq.decision import reliability_with_bars, stacked
 from trusteq.examples import load_examples
 from trusteq.predictions import Predictions
 from trusteq.store import Results
@@ -46,7 +46,7 @@ def reliability_tables(run: Results, task: str, seed: int) -> pd.DataFrame:
         name: reliability_with_bars(Predictions.of(run.predictions(task, name, seed), labels))
         for name in run.experiment.models
     }
-    return pd.concat(tables, names=["model"]).reset_index(level=0).reset_index(drop=True)
+    return stacked(tables)
 
 
 def beside_paper(scores: pd.DataFrame, run: Results, task: str) -> pd.DataFrame:

@@ -10,19 +10,19 @@ from dataclasses import replace
 import pandas as pd
 
 from trusteq.calibration import brier_decomposition, scores
-from trusteq.decision import judge
+from trusteq.decision import DECIDING, decided, stacked
 from trusteq.loyalty import loyalty_table
 from trusteq.margins import Margin, load_margins
 from trusteq.nullband import scores_beside
 from trusteq.predictions import Predictions, matched
 from trusteq.recalibration import fit_temperature, rescale
+from trusteq.statistics import n_clusters
 from trusteq.store import Results
 from trusteq.tables.calibration import clusters
 from trusteq.tables.comparisons import CONTROLS, other_seed
+from trusteq.uncertainty import score_differences
 
 Sides = Mapping[str, Predictions]
-# The score by which `decision.judge` decides about a measure, where it has another name.
-_DECIDING = {"ece": "debiased_ece"}
 
 
 def predicted_sides(run: Results, task: str, seed: int, part: str = "test") -> dict[str, Predictions]:
@@ -50,12 +50,12 @@ def _grouped(predictions: Predictions, texts: pd.Series | None) -> Predictions:
 
 def judged_scores() -> dict[str, Margin]:
     """Return the scores that have a margin, with it, in the order of `margins.yaml`."""
-    return {_DECIDING.get(name, name): of for name, of in load_margins().items() if of.dimension != "alignment"}
+    return {DECIDING.get(name, name): of for name, of in load_margins().items() if of.dimension != "alignment"}
 
 
 def interval_scores(sides: Sides) -> pd.DataFrame:
     """Return every score with its interval and its null band: model, then the columns of `nullband.scores_beside`."""
-    return _stacked(
+    return stacked(
         {name: scores_beside(found.probabilities, found.gold, clusters=found.clusters) for name, found in sides.items()}
     )
 
@@ -75,19 +75,26 @@ def calibration_differences(sides: Sides) -> pd.DataFrame:
     """Return the difference of every score from the large model's: of the other sides, and of the large one "itself".
 
     Columns: model, score, large, compressed, difference, low, high (paired, 95%); and where the score has a margin,
-    margin, outcome, n, n_needed (see `decision.judge`). The corrected error, debiased_ece, is the one with a margin.
+    margin, outcome, n, n_needed (see `decision.decided`). The corrected error, debiased_ece, is the one with a margin.
     """
     large, *others = sides
     places = {name: place for place, name in enumerate(CONTROLS)}
     order = sorted([*others, "itself"], key=lambda name: places.get(name, -1))
-    return _stacked({name: _differences(sides[large], sides[large if name == "itself" else name]) for name in order})
+    return stacked({name: _differences(sides[large], sides[large if name == "itself" else name]) for name in order})
 
 
 def _differences(large: Predictions, other: Predictions) -> pd.DataFrame:
-    audit = judge(*matched(large, other), margins=load_margins())
-    decided = audit.dimensions.assign(score=audit.dimensions["measure"].replace(_DECIDING))
-    decided = decided[["score", "margin", "outcome", "n", "n_needed"]].astype({"n": "Int64"})
-    return audit.scores.merge(decided, on="score", how="left")
+    found, n = differences_from(*matched(large, other))
+    outcomes = decided(found, None, margins=load_margins(), n=n)
+    outcomes = outcomes.assign(score=outcomes["measure"].replace(DECIDING))
+    outcomes = outcomes[["score", "margin", "outcome", "n", "n_needed"]].astype({"n": "Int64"})
+    return found.merge(outcomes, on="score", how="left")
+
+
+def differences_from(large: Predictions, other: Predictions) -> tuple[pd.DataFrame, int]:
+    """Return the differences of all scores (`uncertainty.score_differences`), and of how many examples or clusters."""
+    pair = large.probabilities, other.probabilities
+    return score_differences(*pair, large.gold, clusters=large.clusters), n_clusters(large.clusters, len(large.gold))
 
 
 def temperature_table(sides: Sides, dev: Sides) -> pd.DataFrame:
@@ -116,7 +123,7 @@ def loyalty_tables(sides: Sides) -> pd.DataFrame:
     for name in others:
         first, second = matched(sides[large], sides[name])
         tables[name] = loyalty_table(first.probabilities, second.probabilities, clusters=first.clusters)
-    return _stacked(tables)
+    return stacked(tables)
 
 
 def _values(sides: Sides) -> pd.DataFrame:
@@ -124,8 +131,4 @@ def _values(sides: Sides) -> pd.DataFrame:
     for name, found in sides.items():
         values = scores(found.probabilities, found.gold)
         tables[name] = pd.DataFrame({"score": list(values), "value": list(values.values())})
-    return _stacked(tables)
-
-
-def _stacked(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat(tables, names=["model"]).reset_index(level=0).reset_index(drop=True)
+    return stacked(tables)

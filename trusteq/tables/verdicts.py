@@ -1,17 +1,16 @@
 """May a smaller model replace the large one? The verdicts on saved predictions and attributions, controls included."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pandas as pd
 
 from trusteq import statistics
-from trusteq.decision import Audit, Explained, judge, overall
+from trusteq.decision import Explained, decided, overall, paper_rule, stacked
 from trusteq.margins import load_margins
-from trusteq.predictions import Predictions
 from trusteq.store import Results
 from trusteq.tables.base import interval_text
 from trusteq.tables.comparisons import Compared, Comparison, of_seed, side_titles
-from trusteq.tables.scores import predicted_sides
+from trusteq.tables.scores import differences_from, predicted_sides
 
 # The controls that have predictions to be judged by.
 JUDGED = ("reseeded", "retrained", "random-head")
@@ -25,12 +24,14 @@ def verdicts(compared: Compared) -> pd.DataFrame:
     outcome, n, n_needed (see `decision.Audit`); and the paper's own rule, the same in all rows of a model: jaccard,
     aligned, calibration_differs, drop_in. Only the alignment differs between methods.
     """
-    run, parts = compared.run, []
-    sides = {seed: predicted_sides(run, compared.task, seed) for seed in run.experiment.seeds}
+    scores, margins, parts = _scores(compared), load_margins(), []
     for found in _judged(compared):
-        audit = _audit(compared, found, sides[found.seed])
-        keys = {"method": found.method, "seed": found.seed, "model": found.model_b, "verdict": audit.verdict}
-        parts.append(audit.dimensions.assign(**keys, **{name: audit.paper[name] for name in _PAPER}))
+        explained = _explained(compared, found)
+        differences, n = scores[found.seed, found.model_b]
+        dimensions, rule = decided(differences, explained, margins=margins, n=n), paper_rule(differences, explained)
+        keys = {"method": found.method, "seed": found.seed, "model": found.model_b}
+        keys["verdict"] = overall(dimensions["outcome"])
+        parts.append(dimensions.assign(**keys, **{name: rule[name] for name in _PAPER}))
     table = pd.concat(parts, ignore_index=True)
     return table[["method", "seed", "model", "verdict", *(name for name in table if name not in keys)]]
 
@@ -39,21 +40,30 @@ def _judged(compared: Compared) -> Iterator[Comparison]:
     return (found for found in compared.against_large if not found.is_control or found.model_b in JUDGED)
 
 
-def _audit(compared: Compared, found: Comparison, sides: Mapping[str, Predictions]) -> Audit:
+def _scores(compared: Compared) -> dict[tuple[int, str], tuple[pd.DataFrame, int]]:
+    """Return `differences_from` the large model, the same for every method, by seed and model."""
+    run, found = compared.run, {}
+    for seed in run.experiment.seeds:
+        sides = predicted_sides(run, compared.task, seed)
+        large = sides[run.experiment.large]
+        # The reseeded control is another run of the explainer: its predictions are the large model's own.
+        for name, side in (sides | {"reseeded": large}).items():
+            found[seed, name] = differences_from(large, side)
+    return found
+
+
+def _explained(compared: Compared, found: Comparison) -> Explained:
     clusters, ids = compared.clusters, found.label.index
     aligned = compared.align(found.a, found.b, found.label, ceiling=found.ceiling)
     n = statistics.n_clusters(None if clusters is None else clusters[ids], len(ids))
     budget = compared.run.experiment.task_methods(compared.task)[found.method].n_samples
-    explained = Explained(aligned, pd.DataFrame(), n, found.method, budget)
-    # The reseeded control is another run of the explainer: its predictions are the large model's own.
-    large, small = sides[found.model_a], sides[found.model_a if found.model_b == "reseeded" else found.model_b]
-    return judge(large, small, explained=explained, margins=load_margins())
+    return Explained(aligned, pd.DataFrame(), n, found.method, budget)
 
 
 def all_verdicts(run: Results, *, seed: int) -> pd.DataFrame:
     """Return the verdicts of all tasks under one training seed, `task` first."""
     parts = {task: of_seed(run, task, "verdicts", seed=seed) for task in run.experiment.tasks}
-    return pd.concat(parts, names=["task"]).reset_index(level=0).reset_index(drop=True)
+    return stacked(parts, "task")
 
 
 def deciding(found: pd.DataFrame) -> pd.DataFrame:
