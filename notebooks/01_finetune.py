@@ -57,16 +57,21 @@ tables.show(tables.recipe_table(spec, recipe, seed))
 # %% [markdown]
 # ## Training
 #
-# A model with a teacher also learns from the probabilities that its fine-tuned teacher gives to the training examples.
+# A compressed model starts from a fine-tuned one, and may be done with that. A model with a teacher also learns from
+# what its fine-tuned teacher makes of the training examples.
 
 # %% tags=["remove-output"]
-teacher = load_classifier(run.trained(task, spec.teacher, seed)) if spec.teacher else None
-checkpoints = run.folder / "checkpoints" / task / model / str(seed)
-options = {"spec": spec, "labels": labels, "recipe": recipe, "seed": seed, "checkpoints": checkpoints}
-tuned = finetune(train, dev, teacher=teacher, **options)
+known = {name: load_classifier(run.trained(task, name, seed)) for name in spec.needs}
+made_from = {"original": known.get(spec.compress and spec.compress.of), "teacher": known.get(spec.teacher)}
+scratch = run.folder / "checkpoints" / task
+folders = {"checkpoints": scratch / model / str(seed), "tokens": scratch / "tokens"}
+tuned = finetune(train, dev, spec=spec, labels=labels, recipe=recipe, seed=seed, **folders, **made_from)
 
 # %%
-figures.training_history(tuned.history);
+if len(tuned.history):
+    figures.training_history(tuned.history)
+else:
+    print("Nothing was trained: the model is used as compression made it.")
 
 # %% [markdown]
 # The grey line marks the epoch that is kept: the first with the highest dev accuracy. Where the dev loss rises while

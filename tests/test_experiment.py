@@ -209,10 +209,10 @@ def test_values_are_frozen(load):
         ({"methods": {"lime": {"n_samples": 1}}}, ["methods.lime.n_samples"]),
         ({"recipe": {"epoch": 5}}, ["demo-large on demo-nli", "unknown key 'epoch'", "did you mean 'epochs'?"]),
         ({"models": {"demo-tiny": {"recipe": {"head": "two"}}}}, ["demo-tiny", "head", "two-linear"]),
-        ({"models": ["demo-distilled"]}, ["'demo-distilled' learns from 'demo-large'"]),
+        ({"models": ["demo-distilled"]}, ["'demo-distilled' is made from 'demo-large'"]),
         (
             {"models": {"demo-large": {}, "demo-distilled": {"seeds": [0, 7, 5]}}},
-            ["'demo-distilled' learns from 'demo-large' seed by seed; add [5, 7] to its seeds"],
+            ["'demo-distilled' is made from 'demo-large' seed by seed; add [5, 7] to its seeds"],
         ),
         ({"models": {"demo-tiny": {"seeds": [1, 2]}}}, ["models.demo-tiny.seeds lack [0]"]),
         ({"models": {"demo-tiny": {"seeds": [0, 1, 1]}}}, ["models.demo-tiny.seeds [0, 1, 1]", "once"]),
@@ -292,7 +292,7 @@ def test_unknown_names_are_refused_with_the_nearest():
     [
         (registry.Task, {"labels": ["a", "b"], "columns": {}}, "exactly one of 'generated' and 'splits'"),
         (registry.Task, {"labels": ["a"], "columns": {}, "generated": "nli"}, "labels"),
-        (registry.ModelSpec, {}, "exactly one of 'hub' and 'scratch'"),
+        (registry.ModelSpec, {}, "exactly one of 'hub', 'scratch' and 'compress'"),
         (registry.ModelSpec, {"hub": "a/b", "layers": 0}, "layers"),
         (registry.ModelSpec, {"hub": "a/b", "layer": 1}, "did you mean 'layers'?"),
         (registry.ModelSpec, {"scratch": {"hiden_size": 1}}, "scratch"),

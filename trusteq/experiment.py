@@ -14,6 +14,7 @@ from trusteq.statistics import stream_seed
 
 ROOT = Path(__file__).resolve().parent.parent
 Positive = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(ge=0)]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
 
 
@@ -24,7 +25,13 @@ class Recipe(Entry):
     max_length: tokens of a pair; longer ones are cut.
     head: the library's own; two linear layers on the first token, as in the authors' NLI scripts; or one linear layer
     on the mean of all tokens.
-    distillation_weight, temperature: used where the model has a teacher.
+
+    Where the model has a teacher, the loss has three parts (`models.objective`). Task: the labels. Calibration:
+    `distillation_weight` of the loss is the teacher's probabilities at `temperature`, the rest the labels;
+    `confidence_weight` times the squared difference of the two confidences is added. Attribution:
+    `attribution_weight` times how far the student follows the teacher from word to word is added: its gradients over
+    the words, or what it makes of texts with words deleted (`attribution_by`). `hidden_weight` adds the distance of the
+    hidden states.
     """
 
     batch_size: Positive = 32
@@ -39,6 +46,14 @@ class Recipe(Entry):
     head: Literal["standard", "two-linear", "mean-pooling"] = "standard"
     distillation_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
     temperature: Annotated[float, Field(gt=0)] = 2.0
+    confidence_weight: Weight = 0.0
+    attribution_weight: Weight = 0.0
+    attribution_by: Literal["gradients", "deletion"] = "deletion"
+    hidden_weight: Weight = 0.0
+
+
+TEACHING = ("distillation_weight", "temperature", "confidence_weight", "attribution_weight", "attribution_by")
+TEACHING += ("hidden_weight",)
 
 
 class MethodSettings(Entry):
@@ -61,10 +76,19 @@ class ModelSettings(Entry):
 
     seeds: those of the run and others. How far a model agrees with itself under another training seed is the ceiling
     for its agreement with any other model.
+    like: the registry's entry that it is, where it goes by another name because its recipe is another; title: its own.
     """
 
     recipe: dict = {}
     seeds: Seeds | None = None
+    like: str | None = None
+    title: str | None = None
+
+    @model_validator(mode="after")
+    def _a_name_has_a_title(self):
+        if (self.like is None) != (self.title is None):
+            raise ValueError("'like' and 'title' go together: a model under another name has a title of its own")
+        return self
 
 
 class Experiment(Entry):
@@ -114,9 +138,9 @@ class Experiment(Entry):
                 if method not in METHODS:
                     raise ValueError(f"unknown method {method!r}; {nearest(method, METHODS)}")
         for name in self.models:
-            teacher = load_model(name).teacher
-            if teacher is not None and teacher not in self.models:
-                raise ValueError(f"model {name!r} learns from {teacher!r}; add it to the models")
+            for needed in self.model(name).needs:
+                if needed not in self.models:
+                    raise ValueError(f"model {name!r} is made from {needed!r}; add it to the models")
             for task in self.tasks:
                 self.recipe_for(task, name)
         return self
@@ -129,9 +153,9 @@ class Experiment(Entry):
         for name in self.models:
             if lost := sorted(set(self.seeds) - set(self.model_seeds(name))):
                 raise ValueError(f"models.{name}.seeds lack {lost}; a model has all seeds of the run and perhaps more")
-            teacher = load_model(name).teacher
-            if teacher and (lost := sorted(set(self.model_seeds(name)) - set(self.model_seeds(teacher)))):
-                raise ValueError(f"model {name!r} learns from {teacher!r} seed by seed; add {lost} to its seeds")
+            for needed in self.model(name).needs:
+                if lost := sorted(set(self.model_seeds(name)) - set(self.model_seeds(needed))):
+                    raise ValueError(f"model {name!r} is made from {needed!r} seed by seed; add {lost} to its seeds")
         return self
 
     @classmethod
@@ -175,9 +199,12 @@ class Experiment(Entry):
         return load_task(name) if splits is None else load_task(name).model_copy(update={"splits": splits})
 
     def model(self, name: str) -> ModelSpec:
-        """Return the model's entry in the registry."""
+        """Return the model's entry in the registry, under the name and title that it has here."""
         self._check("model", name, self.models)
-        return load_model(name)
+        settings = self.models[name]
+        if settings.like is None:
+            return load_model(name)
+        return load_model(settings.like).model_copy(update={"name": name, "title": settings.title, "paper": None})
 
     def recipe_for(self, task: str, model: str) -> Recipe:
         """Return the recipe: the defaults, then what the experiment, the task and the model change."""

@@ -76,12 +76,34 @@ class Scratch(Entry):
     initializer_range: float = 0.02
 
 
+class Compression(Entry):
+    """How a model is made from a fine-tuned one.
+
+    of: the fine-tuned model. way: a name in `models.compress.WAYS`. options: of that way.
+    recover: whether it is trained on after that, by the recipe and from its teacher where it has one.
+    """
+
+    of: str
+    way: str
+    options: dict = {}
+    recover: bool = False
+
+    @model_validator(mode="after")
+    def _options_fit(self):
+        from trusteq.models.compress import check_options
+
+        check_options(self.way, self.options)
+        if self.way == "int8" and self.recover:
+            raise ValueError("weights in 8 bits cannot be trained on: train first, and compress by int8 last")
+        return self
+
+
 class ModelSpec(Entry):
-    """A model before fine-tuning: pretrained weights from the Hub, or a shape to train from scratch.
+    """A model before fine-tuning: pretrained weights from the Hub, a shape to train from scratch, or a compression.
 
     layers: keep only the first so many layers of the pretrained encoder.
     tokenizer: Hub id of the tokenizer of a model trained from scratch; without it, the generated corpora's own words.
-    teacher: the model whose fine-tuned probabilities this one is also trained on.
+    teacher: the fine-tuned model that this one also learns from.
     paper: the model of the paper whose part it plays, and whose numbers stand beside its own.
     """
 
@@ -89,6 +111,7 @@ class ModelSpec(Entry):
     title: str
     hub: str | None = None
     scratch: Scratch | None = None
+    compress: Compression | None = None
     layers: Annotated[int, Field(ge=1)] | None = None
     tokenizer: str | None = None
     teacher: str | None = None
@@ -96,9 +119,19 @@ class ModelSpec(Entry):
 
     @model_validator(mode="after")
     def _one_origin(self):
-        if (self.hub is None) == (self.scratch is None):
-            raise ValueError("a model takes exactly one of 'hub' and 'scratch'")
+        if sum(origin is not None for origin in (self.hub, self.scratch, self.compress)) != 1:
+            raise ValueError("a model takes exactly one of 'hub', 'scratch' and 'compress'")
+        if self.layers is not None and self.hub is None:
+            raise ValueError("'layers' cuts pretrained weights ('hub'); of a fine-tuned model, compress by keep-layers")
+        if self.teacher and self.compress and not self.compress.recover:
+            raise ValueError("a teacher teaches only what is trained: give 'compress' recover: true, or no teacher")
         return self
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The fine-tuned models that this one is made from."""
+        origin = self.compress.of if self.compress else None
+        return tuple(dict.fromkeys(filter(None, (origin, self.teacher))))
 
 
 def validated(kind: type[E], values: dict, *, where: str) -> E:

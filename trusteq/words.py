@@ -19,6 +19,27 @@ def words(text: str | None) -> list[str]:
     return WORD.findall(text or "")
 
 
+def of_tokens(
+    texts: Sequence[str | None], segments: Sequence[int | None], offsets: Sequence[tuple[int, int]]
+) -> list[int]:
+    """Return the number of the first word that each token shares a character with; -1 for none.
+
+    texts: one, or a pair. Words are counted through all of them, from 0. segments, offsets: of each token, as a fast
+    tokenizer gives them: which text, None for special tokens, and its (start, end) there.
+    """
+    known = [(at, *span) for at, text in enumerate(texts) for span in spans(text)]
+    found, after = [], 0  # tokens come in the order of the text, so words that lie behind stay behind
+    for segment, (start, end) in zip(segments, offsets, strict=True):
+        if segment is None:
+            found.append(-1)
+            continue
+        while after < len(known) and (known[after][0], known[after][2]) <= (segment, start):
+            after += 1
+        inside = after < len(known) and known[after][0] == segment and known[after][1] < end
+        found.append(after if inside else -1)
+    return found
+
+
 def mask(text: str, keep: Sequence[bool], replacement: str = "") -> str:
     """Return `text` with `replacement` for each word whose entry in `keep` is false, white space collapsed.
 

@@ -97,19 +97,8 @@ def _tokens(example: Example, method: str) -> _Tokens:
         torch.tensor(found[name], device=classifier.model.device) if name in found else None
         for name in ("input_ids", "token_type_ids")
     )
-    word = _word_of_each_token(example, found.sequence_ids(0), found["offset_mapping"][0])
-    return _Tokens(ids.repeat(example.n_classes, 1), types, word)
-
-
-def _word_of_each_token(example: Example, segments: list[int | None], offsets: list[tuple[int, int]]) -> np.ndarray:
-    """Return the number of the first feature that each token shares a character with, (tokens,); -1 for none."""
-    texts = enumerate((example.text_a, example.text_b))
-    spans = [(segment, *span) for segment, text in texts for span in words.spans(text)]
-    found = np.full(len(offsets), -1)
-    for token, (segment, (start, end)) in enumerate(zip(segments, offsets, strict=True)):
-        shared = (n for n, (at, first, last) in enumerate(spans) if at == segment and first < end and start < last)
-        found[token] = next(shared, -1)
-    return found
+    word = words.of_tokens((example.text_a, example.text_b), found.sequence_ids(0), found["offset_mapping"][0])
+    return _Tokens(ids.repeat(example.n_classes, 1), types, np.array(word))
 
 
 def _weights(attribution: Callable, example: Example, tokens: _Tokens, **options) -> np.ndarray:

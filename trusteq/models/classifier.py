@@ -12,9 +12,11 @@ import torch
 import transformers
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 
-from trusteq.errors import ModelError
+from trusteq.errors import ModelError, nearest
 from trusteq.examples.hub import quiet_hub
+from trusteq.models.compress import ORDINARY, WAYS, check_claim, put_together, steps
 from trusteq.models.forward import Rows, logits, softmax
 from trusteq.models.heads import saved_kind
 
@@ -76,9 +78,23 @@ def load_classifier(path_or_hub_id: str | Path, *, hub: str | Path | None = None
         config = transformers.AutoConfig.from_pretrained(source)
         labels = _class_names(path_or_hub_id, config)
         tokenizer = load_tokenizer(path_or_hub_id, source)
-        model, report = saved_kind(config).from_pretrained(source, config=config, **LOADING)
+        model, report = _model(path_or_hub_id, source, config)
     check_weights(path_or_hub_id, report)
+    check_claim(path_or_hub_id, model)
     return as_classifier(model, tokenizer, labels, device=device)
+
+
+def _model(name: str | Path, source: str, config: transformers.PretrainedConfig) -> tuple:
+    """Return the model of a checkpoint, and the report for `check_weights`."""
+    kind, ways = saved_kind(config), [step["way"] for step in steps(config)]
+    for way in ways:
+        if way not in WAYS:
+            raise ModelError(f"model {name}: config.json names a way to compress {way!r}; {nearest(way, WAYS)}")
+    if set(ways) <= set(ORDINARY):
+        return kind.from_pretrained(source, config=config, **LOADING)
+    model = kind.from_config(config) if hasattr(kind, "from_config") else kind(config)
+    file = transformers.utils.cached_file(source, transformers.utils.SAFE_WEIGHTS_NAME)
+    return model, put_together(model.eval(), load_file(file))
 
 
 def load_config(hub_id: str, *, hub: str | Path | None = None) -> transformers.PretrainedConfig:

@@ -1,15 +1,12 @@
 """Fine-tuning with `transformers.Trainer`: a recipe in, the best epoch's classifier and its history out."""
 
 import hashlib
-import itertools
-import json
 import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 import transformers
@@ -19,10 +16,14 @@ from trusteq import store
 from trusteq.errors import DataError, ExperimentError
 from trusteq.examples.synthetic import vocabulary
 from trusteq.experiment import Recipe
+from trusteq.models import rows
 from trusteq.models.classifier import LOADING, Classifier, as_classifier, check_weights, load_tokenizer, loading, locate
+from trusteq.models.compress import compress, settled
 from trusteq.models.heads import HEADS
+from trusteq.models.objective import Batch, check_teacher, needs_words, student_loss
 from trusteq.registry import ModelSpec
 
+HISTORY = ("epoch", "loss", "eval_loss", "eval_accuracy")
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # Keys of pretraining checkpoints that a classifier has no use for, and keys of the head that is new.
 PRETRAINING_KEYS = ("cls.", "vocab_", "pooler.", "position_ids")
@@ -31,11 +32,14 @@ NEW_HEAD_KEYS = ("classifier.",)
 
 @dataclass(frozen=True)
 class FineTuned:
-    """classifier: of the best epoch. history: epoch, loss, eval_loss, eval_accuracy (dev). parameters: their number."""
+    """classifier: of the best epoch. history: epoch, loss, eval_loss, eval_accuracy (dev). seconds: of training.
+
+    The history of a model that was compressed and not trained on has no rows.
+    """
 
     classifier: Classifier
     history: pd.DataFrame
-    parameters: int
+    seconds: float
 
 
 def finetune(
@@ -47,40 +51,53 @@ def finetune(
     recipe: Recipe,
     seed: int,
     checkpoints: Path,
+    tokens: Path | None = None,
+    original: Classifier | None = None,
     teacher: Classifier | None = None,
 ) -> FineTuned:
     """Fine-tune a model and return the epoch with the best dev accuracy.
 
     train, dev: tables of examples. labels: class names in index order.
     checkpoints: folder for the state of every epoch, from which a killed run resumes when it is asked for the very same
-    again; removed at the end.
-    teacher: a classifier whose probabilities on `train` join the labels in the loss (registry: `teacher`).
+    again; removed at the end. tokens: folder of tokenised rows, for other models to use again; None: removed as well.
+    original: the fine-tuned classifier that this one is a compression of (registry: `compress`).
+    teacher: a classifier that `models.objective` learns from (registry: `teacher`).
 
-    Raises ModelError when the pretrained weights cannot be loaded, DataError when there is nothing to train on,
-    ExperimentError when this machine cannot compute in the recipe's precision.
+    Raises ModelError when the pretrained weights cannot be loaded, a way to compress does not fit the model or a
+    teacher does not fit the student; DataError when there is nothing to train on; ExperimentError when this machine
+    cannot compute in the recipe's precision.
     """
     if train.empty or dev.empty:
         raise DataError(f"fine-tuning needs training and dev examples, got {len(train)} and {len(dev)}")
     if recipe.precision == "fp16" and not torch.cuda.is_available():
         raise ExperimentError("recipe: precision 'fp16' needs a GPU and none is here; set precision to fp32 or bf16")
     transformers.set_seed(seed)
-    model, tokenizer = build(spec, labels=labels, recipe=recipe)
-    trainer = _DistillingTrainer(
+    start = compress(original, spec.compress) if spec.compress else None
+    if start is not None and not spec.compress.recover:
+        return FineTuned(start, pd.DataFrame(columns=HISTORY, dtype=float), 0.0)
+    model, tokenizer = (start.model, start.tokenizer) if start else build(spec, labels=labels, recipe=recipe)
+    if teacher is not None:
+        check_teacher(model, tokenizer, labels, teacher=teacher, recipe=recipe)
+    data = {"folder": tokens or checkpoints / "tokens", "with_words": teacher is not None and needs_words(recipe)}
+    settings = [spec.model_dump_json(), recipe.model_dump_json(), seed, list(labels)]
+    _clear_other_runs(checkpoints, _digest(settings, [train, dev], [original, teacher]))
+    taught = rows.tokenised(train, tokenizer, **data)
+    trainer = _StudentTrainer(
         model=model,
         args=_arguments(recipe, seed, checkpoints),
-        data_collator=transformers.DataCollatorWithPadding(tokenizer),
-        train_dataset=_rows(train, tokenizer, recipe, teacher),
-        eval_dataset=_rows(dev, tokenizer, recipe),
+        data_collator=rows.collator(tokenizer),
+        train_dataset=taught if teacher is None else rows.taught(taught, train, teacher),
+        eval_dataset=rows.tokenised(dev, tokenizer, folder=data["folder"]),
         compute_metrics=_accuracy,
         processing_class=tokenizer,
     )
-    trainer.distillation = (recipe.distillation_weight, recipe.temperature)
-    settings = [spec.model_dump_json(), recipe.model_dump_json(), seed, list(labels)]
-    digest = _digest(settings, trainer.train_dataset, trainer.eval_dataset)
-    trainer.train(resume_from_checkpoint=_checkpoint_to_resume(checkpoints, digest))
+    trainer.lesson = {"teacher": teacher, "recipe": recipe}
+    started = time.perf_counter()
+    trainer.train(resume_from_checkpoint=_checkpoint_to_resume(checkpoints))
+    seconds = time.perf_counter() - started
     history = _history(trainer.state.log_history)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    return FineTuned(as_classifier(trainer.model, tokenizer, labels), history, model.num_parameters())
+    return FineTuned(as_classifier(settled(trainer.model), tokenizer, labels), history, seconds)
 
 
 def build(spec: ModelSpec, *, labels: Sequence[str], recipe: Recipe):
@@ -128,31 +145,28 @@ def _hub_tokenizer(hub_id: str):
         return load_tokenizer(hub_id, locate(hub_id))
 
 
-def _rows(examples: pd.DataFrame, tokenizer, recipe: Recipe, teacher: Classifier | None = None) -> list[dict]:
-    """Return one dict of token ids and label per example, with the teacher's probabilities where there is one."""
-    single = examples["text_b"].isna().all()
-    texts = [list(examples["text_a"])] + ([] if single else [list(examples["text_b"])])
-    tokens = tokenizer(*texts, truncation=True, max_length=tokenizer.model_max_length)
-    columns = dict(tokens) | {"labels": examples["label"].tolist()}
-    if teacher is not None:
-        columns["teacher"] = teacher.predict_proba(examples["text_a"], examples["text_b"]).astype(np.float32).tolist()
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-
-
-def _digest(*parts: list) -> str:
+def _digest(settings: list, tables: Sequence[pd.DataFrame], models: Sequence[Classifier | None]) -> str:
     """Return one hash of all that decides the outcome of a training run."""
-    digest = hashlib.sha256()
-    for part in itertools.chain(*parts):
-        digest.update(json.dumps(part).encode())
+    digest = hashlib.sha256(repr(settings).encode())
+    for table in tables:
+        texts = table[["text_a", "text_b", "label"]]
+        digest.update(pd.util.hash_pandas_object(texts, index=False).to_numpy().tobytes())
+    for model in filter(None, models):
+        for name, values in model.model.state_dict().items():
+            digest.update(name.encode() + values.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
-def _checkpoint_to_resume(checkpoints: Path, digest: str) -> str | None:
-    """Return the newest whole checkpoint of the run with this digest; clear away what other runs left."""
+def _clear_other_runs(checkpoints: Path, digest: str) -> None:
+    """Clear away what runs with another digest left."""
     mark = checkpoints / "run.sha256"
     if not mark.is_file() or mark.read_text() != digest:
         shutil.rmtree(checkpoints, ignore_errors=True)
         store.write_text(digest, mark)
+
+
+def _checkpoint_to_resume(checkpoints: Path) -> str | None:
+    """Return the newest whole checkpoint."""
     for folder in checkpoints.glob("checkpoint-*"):
         # The trainer writes its state last: a checkpoint without it was cut short.
         if not (folder / "trainer_state.json").is_file():
@@ -183,32 +197,26 @@ def _arguments(recipe: Recipe, seed: int, checkpoints: Path) -> transformers.Tra
         metric_for_best_model="accuracy",
         save_total_limit=1,
         remove_unused_columns=False,
+        # Texts of like length share a batch, which then hardly needs padding.
+        train_sampling_strategy="group_by_length",
+        length_column_name="length",
+        optim="adamw_torch_fused" if torch.cuda.is_available() else "adamw_torch",
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to="none",
         seed=seed,
     )
 
 
-class _DistillingTrainer(transformers.Trainer):
-    """The library's trainer, with the loss of Hinton et al. (2015) on batches that carry a teacher's probabilities."""
+class _StudentTrainer(transformers.Trainer):
+    """The library's trainer, with `objective.student_loss` on batches that carry a teacher's probabilities."""
 
     def compute_loss(self, model, inputs, return_outputs=False, **options):
-        teacher = inputs.pop("teacher", None)
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **options)
-        if teacher is not None:
-            weight, temperature = self.distillation
-            loss = (1 - weight) * loss + weight * distillation_loss(outputs.logits, teacher, temperature)
+        taught = {name: inputs.pop(name) for name in ("teacher", "words") if name in inputs}
+        if "teacher" not in taught:
+            return super().compute_loss(model, inputs, return_outputs=return_outputs, **options)
+        labels = inputs.pop("labels")
+        loss, outputs = student_loss(model, Batch(inputs, labels, **taught), **self.lesson)
         return (loss, outputs) if return_outputs else loss
-
-
-def distillation_loss(logits: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return T^2 KL(teacher || student) at temperature T, averaged over the batch (Hinton et al., 2015, section 2).
-
-    logits: of the student, (n, C). teacher: probabilities at temperature 1, (n, C).
-    """
-    target = torch.softmax(teacher.clamp_min(1e-12).log() / temperature, dim=-1)
-    student = torch.log_softmax(logits / temperature, dim=-1)
-    return temperature**2 * torch.nn.functional.kl_div(student, target, reduction="batchmean")
 
 
 def _accuracy(evaluation) -> dict[str, float]:
@@ -217,7 +225,7 @@ def _accuracy(evaluation) -> dict[str, float]:
 
 def _history(log: list[dict]) -> pd.DataFrame:
     """Return one row per epoch: epoch, loss (training), eval_loss and eval_accuracy (dev)."""
-    epochs = pd.DataFrame(log).groupby("epoch", as_index=False)[["loss", "eval_loss", "eval_accuracy"]].first()
+    epochs = pd.DataFrame(log).groupby("epoch", as_index=False)[list(HISTORY[1:])].first()
     return epochs.dropna(subset=["eval_accuracy"], ignore_index=True)
 
 
@@ -240,15 +248,23 @@ def save(tuned: FineTuned, folder: Path, *, metrics: dict, timing: dict, **param
         tuned.classifier.tokenizer.save_pretrained(temporary)
         tuned.history.to_csv(temporary / "history.csv", index=False)
         size = sum(file.stat().st_size for file in temporary.glob("*.safetensors"))
-        shape = {"parameters": tuned.parameters, "weights_bytes": size} | _shape(tuned.classifier.model.config)
+        shape = sizes(tuned.classifier.model) | {"weights_bytes": size}
         store.write_text(store.to_json(metrics | shape), temporary / "metrics.json")
-        store.write_text(store.to_json(timing | {"device": device_name(tuned.classifier)}), temporary / "timing.json")
+        timing = timing | {"training_seconds": tuned.seconds, "device": device_name(tuned.classifier)}
+        store.write_text(store.to_json(timing), temporary / "timing.json")
         manifest = store.describe(sorted(temporary.iterdir()), parameters)
         store.write_text(store.to_json(manifest), temporary / "manifest.json")
 
 
-def _shape(config) -> dict[str, int]:
-    return {"layers": config.num_hidden_layers, "hidden_size": config.hidden_size}
+def sizes(model) -> dict[str, int]:
+    """Return the size of a model: parameters, nonzero_parameters, layers, hidden_size; weights in 8 bits count."""
+    weights = list(model.state_dict().values())
+    return {
+        "parameters": sum(values.numel() for values in weights),
+        "nonzero_parameters": sum(int(values.count_nonzero()) for values in weights),
+        "layers": model.config.num_hidden_layers,
+        "hidden_size": model.config.hidden_size,
+    }
 
 
 def device_name(classifier: Classifier) -> str:

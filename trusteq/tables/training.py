@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 import pandas as pd
 
-from trusteq.experiment import Recipe
+from trusteq.experiment import TEACHING, Recipe
 from trusteq.registry import ModelSpec
 from trusteq.store import Results
 from trusteq.tables.base import PAPER_MARK, counterparts, facts_table, paper_table, titles
@@ -24,12 +24,20 @@ def split_table(splits: Mapping[str, pd.DataFrame], labels: Collection[str]) -> 
 
 def recipe_table(spec: ModelSpec, recipe: Recipe, seed: int) -> pd.DataFrame:
     """Return what decides a fine-tuned model, one row per setting."""
-    origin = spec.hub or f"random weights, {spec.scratch.num_hidden_layers} layers of {spec.scratch.hidden_size}"
-    settings = {"start": origin if spec.layers is None else f"{origin}, first {spec.layers} layers"}
-    if spec.teacher:
-        settings |= {"teacher": spec.teacher}
-    values = recipe.model_dump(exclude=None if spec.teacher else {"distillation_weight", "temperature"})
+    settings = {"start": _origin(spec)} | ({"teacher": spec.teacher} if spec.teacher else {})
+    if spec.compress and not spec.compress.recover:
+        return facts_table(settings | {"training": "none", "seed": seed})
+    values = recipe.model_dump(exclude=None if spec.teacher else set(TEACHING))
     return facts_table(settings | values | {"seed": seed})
+
+
+def _origin(spec: ModelSpec) -> str:
+    if spec.compress:
+        options = ", ".join(f"{name} {value}" for name, value in spec.compress.options.items())
+        return f"{spec.compress.of}, {spec.compress.way}{f' ({options})' if options else ''}"
+    if spec.scratch:
+        return f"random weights, {spec.scratch.num_hidden_layers} layers of {spec.scratch.hidden_size}"
+    return spec.hub if spec.layers is None else f"{spec.hub}, first {spec.layers} layers"
 
 
 def model_table(run: Results, seed: int) -> pd.DataFrame:

@@ -1,0 +1,240 @@
+"""Ways to make a fine-tuned classifier smaller, each a plain function that changes a model in place.
+
+All of them leave embeddings and head as they are and work on the layers of the encoder. What was done is written into
+the model's configuration, by which a saved model is put together again; `compress` works on a copy.
+"""
+
+import copy
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import ConfigDict, Field, ValidationError, create_model
+
+from trusteq.errors import ExperimentError, ModelError, nearest
+
+if TYPE_CHECKING:  # the registry checks options by the functions below, and torch takes seconds to import
+    import torch
+    import transformers
+
+    from trusteq.models.classifier import Classifier
+    from trusteq.registry import Compression
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Layers = Annotated[tuple[int, ...], Field(min_length=1)]
+# The linear layers of an attention block that read the hidden states, and the one that writes them (BERT, RoBERTa).
+READING, WRITING = ("query", "key", "value"), "dense"
+
+
+def keep_layers(model: "transformers.PreTrainedModel", *, layers: Layers) -> None:
+    """Keep these layers of the encoder, counted from 0, in this order, and drop the others."""
+    import torch
+
+    found = encoder_layers(model)
+    if outside := [layer for layer in layers if not 0 <= layer < len(found)]:
+        raise ModelError(f"keep-layers: no layer {outside[0]}; the model has {len(found)}, counted from 0")
+    kept = torch.nn.ModuleList(found[layer] for layer in layers)
+    del found[:]
+    found.extend(kept)
+    model.config.num_hidden_layers = len(layers)
+
+
+def int8(model: "transformers.PreTrainedModel") -> None:
+    """Store the weights of linear layers in 8 bits, and multiply in 8 bits on the CPU (see `Int8Linear`)."""
+    from trusteq.models.layers import Int8Linear, check_kernels
+
+    check_kernels()
+    _replace_linear(model, Int8Linear.of)
+
+
+def prune_weights(model: "transformers.PreTrainedModel", *, share: Share) -> None:
+    """Set this share of the weights of all linear layers to 0, the smallest in absolute value first.
+
+    Training leaves them at 0. Source: Han et al. (2015), section 3, by torch's global unstructured pruning.
+    """
+    from torch.nn.utils import prune
+
+    pruned = [(layer, "weight") for layer in linear_layers(model)]
+    prune.global_unstructured(pruned, pruning_method=prune.L1Unstructured, amount=share)
+
+
+def prune_heads(model: "transformers.PreTrainedModel", *, share: Share) -> None:
+    """Remove this share of the attention heads of every layer, the least important first.
+
+    The importance of a head is the Frobenius norm of what it can write for what it reads, its value weights times its
+    output weights. Source: for the removal of heads, Michel et al. (2019); the measure needs no data.
+    """
+    for number, block in enumerate(_attention_blocks(model)):
+        heads, removed = block.self.num_attention_heads, share * block.self.num_attention_heads
+        if abs(removed - round(removed)) > 1e-6:
+            raise ModelError(
+                f"prune-heads: layer {number} has {heads} heads, of which {share:g} is not a whole number; "
+                f"take a share in steps of 1/{heads}"
+            )
+        _keep_heads(block, heads - round(removed))
+
+
+def low_rank(model: "transformers.PreTrainedModel", *, keep: Share) -> None:
+    """Replace the weights of each linear layer by a product of two thin matrices, nearest in the Frobenius norm.
+
+    keep: share of a layer's weights that the two matrices have together. Source: Eckart and Young (1936).
+    """
+    from trusteq.models.layers import factorised
+
+    _replace_linear(model, lambda layer: factorised(layer, keep))
+
+
+WAYS: dict[str, Callable[..., None]] = {
+    "keep-layers": keep_layers,
+    "int8": int8,
+    "prune-weights": prune_weights,
+    "prune-heads": prune_heads,
+    "low-rank": low_rank,
+}
+# Ways whose result a checkpoint of the library's own form holds: nothing has to be put together for it.
+ORDINARY = ("keep-layers", "prune-weights")
+
+
+def check_options(way: str, options: dict) -> dict:
+    """Return the options of a way, validated; raise ExperimentError that says what the way takes."""
+    if way not in WAYS:
+        raise ExperimentError(f"unknown way to compress {way!r}; {nearest(way, WAYS)}")
+    parameters = inspect.signature(WAYS[way]).parameters.values()
+    taken = {option.name: (option.annotation, ...) for option in parameters if option.name != "model"}
+    schema = create_model(way, __config__=ConfigDict(extra="forbid"), **taken)
+    try:
+        return schema.model_validate(options).model_dump()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        takes = ", ".join(taken) or "no options"
+        raise ExperimentError(f"{way}: option {name!r}: {first['msg']}; it takes {takes}") from None
+
+
+def compress(classifier: "Classifier", compression: "Compression") -> "Classifier":
+    """Return a compressed copy of a fine-tuned classifier.
+
+    Raises ModelError for a model that this way does not fit.
+    """
+    model = copy.deepcopy(classifier.model)
+    before, options = steps(model.config), check_options(compression.way, compression.options)
+    if any(step["way"] == "int8" for step in before):
+        raise ModelError(f"{compression.way} of an int8 model: 8-bit weights are the last step; compress before it")
+    WAYS[compression.way](model, **options)
+    model.config.compression = [*before, {"way": compression.way, "options": options}]
+    return replace(classifier, model=model if compression.recover else settled(model))
+
+
+def steps(config: "transformers.PretrainedConfig") -> list[dict]:
+    """Return what was made of a model, step by step, each with its "way" and "options"; empty for a whole one."""
+    return config.to_dict().get("compression", [])
+
+
+def settled(model: "transformers.PreTrainedModel") -> "transformers.PreTrainedModel":
+    """Make pruning, which until then is applied at each step of a training, part of the weights; return the model."""
+    from torch.nn.utils import prune
+
+    for layer in linear_layers(model):
+        if prune.is_pruned(layer):
+            prune.remove(layer, "weight")
+    return model
+
+
+def put_together(model: "transformers.PreTrainedModel", weights: dict[str, "torch.Tensor"]) -> dict:
+    """Give a model of the library's own form the structure that its configuration says, and these weights.
+
+    Returns missing_keys and unexpected_keys. Raises RuntimeError for weights of another shape.
+    """
+    for layer in linear_layers(model):
+        layer.to("meta")  # only the shapes are needed: factorising weights that will be replaced takes minutes
+    for step in steps(model.config):
+        if step["way"] not in ORDINARY:
+            WAYS[step["way"]](model, **step["options"])
+    found = model.load_state_dict(weights, strict=False, assign=True)
+    return {"missing_keys": found.missing_keys, "unexpected_keys": found.unexpected_keys}
+
+
+def check_claim(name: str, model: "transformers.PreTrainedModel") -> None:
+    """Raise ModelError where a model is not what its configuration says was made of it.
+
+    What changes the structure cannot be loaded if it is not there; layers that are left and zeros can.
+    """
+    for step in steps(model.config):
+        claimed = step["options"]
+        if step["way"] == "keep-layers" and len(encoder_layers(model)) != len(claimed["layers"]):
+            found = f"{len(encoder_layers(model))} layers and not {len(claimed['layers'])}"
+        elif step["way"] == "prune-weights" and (zeros := share_of_zeros(model)) < claimed["share"] - 1e-4:
+            found = f"{zeros:.1%} of its weights at 0 and not {claimed['share']:.1%}"
+        else:
+            continue
+        raise ModelError(f"model {name}: its config.json says {step['way']}, and it has {found}; compress it again")
+
+
+def share_of_zeros(model: "transformers.PreTrainedModel") -> float:
+    """Return the share of the weights of linear layers that are 0."""
+    weights = [layer.weight for layer in linear_layers(model)]
+    return float(sum((weight == 0).sum() for weight in weights) / sum(weight.numel() for weight in weights))
+
+
+def encoder_layers(model: "transformers.PreTrainedModel") -> "torch.nn.ModuleList":
+    """Return the stack of layers of an encoder; raise ModelError where there is none of the configured depth."""
+    import torch
+
+    stacks = (part for part in model.base_model.modules() if isinstance(part, torch.nn.ModuleList))
+    stack = next(stacks, ())
+    if len(stack) != model.config.num_hidden_layers:
+        raise ModelError(f"{type(model).__name__} keeps its layers in a form that cannot be compressed; use a BERT")
+    return stack
+
+
+def linear_layers(model: "transformers.PreTrainedModel") -> list["torch.nn.Linear"]:
+    """Return the linear layers inside the encoder's layers."""
+    import torch
+
+    return [part for part in encoder_layers(model).modules() if type(part) is torch.nn.Linear]
+
+
+def _replace_linear(model: "transformers.PreTrainedModel", make: Callable) -> None:
+    import torch
+
+    # A list first: what replaces a layer may hold linear layers itself.
+    for parent in list(encoder_layers(model).modules()):
+        for name, part in list(parent.named_children()):
+            if type(part) is torch.nn.Linear:
+                setattr(parent, name, make(part))
+
+
+def _attention_blocks(model: "transformers.PreTrainedModel") -> Iterable["torch.nn.Module"]:
+    for layer in encoder_layers(model):
+        block = getattr(layer, "attention", None)
+        if not all(hasattr(getattr(block, "self", None), name) for name in READING):
+            raise ModelError(f"prune-heads knows the attention of BERT and RoBERTa, not of {type(model).__name__}")
+        yield block
+
+
+def _keep_heads(block: "torch.nn.Module", n: int) -> None:
+    import torch
+
+    attention, writing = block.self, getattr(block.output, WRITING)
+    size, heads = attention.attention_head_size, attention.num_attention_heads
+    values = attention.value.weight.detach().unflatten(0, (heads, size))
+    outputs = writing.weight.detach().unflatten(1, (heads, size))
+    importance = torch.linalg.matrix_norm(torch.einsum("ohd,hdi->hoi", outputs, values))
+    kept = importance.argsort(descending=True, stable=True)[:n].sort().values
+    rows = (kept[:, None] * size + torch.arange(size, device=kept.device)).flatten()
+    for name in READING:
+        setattr(attention, name, _cut(getattr(attention, name), rows, dim=0))
+    setattr(block.output, WRITING, _cut(writing, rows, dim=1))
+    attention.num_attention_heads, attention.all_head_size = n, n * size
+
+
+def _cut(layer: "torch.nn.Linear", rows: "torch.Tensor", *, dim: int) -> "torch.nn.Linear":
+    """Return a linear layer with these outputs (dim=0) or inputs (dim=1) of another."""
+    import torch
+
+    weight = layer.weight.detach().index_select(dim, rows)
+    bias = layer.bias.detach().index_select(0, rows) if dim == 0 else layer.bias.detach()
+    cut = torch.nn.Linear(weight.shape[1], weight.shape[0], device=weight.device)
+    cut.weight, cut.bias = torch.nn.Parameter(weight.clone()), torch.nn.Parameter(bias.clone())
+    return cut
