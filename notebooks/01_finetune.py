@@ -26,10 +26,7 @@ seed = 0
 # %% tags=["remove-output"]
 import matplotlib.pyplot as plt
 
-from trusteq import Results, calibration, figures, load_classifier, load_examples, tables
-from trusteq.models.finetune import finetune, predict, save
-from trusteq.models.heads import random_head
-from trusteq.store import part_name
+from trusteq import Results, figures, load_examples, stages, tables
 
 run = Results.of(experiment, results)
 spec, recipe = run.experiment.model(model), run.experiment.recipe_for(task, model)
@@ -61,11 +58,8 @@ tables.show(tables.recipe_table(spec, recipe, seed))
 # what its fine-tuned teacher makes of the training examples.
 
 # %% tags=["remove-output"]
-known = {name: load_classifier(run.trained(task, name, seed)) for name in spec.needs}
-made_from = {"original": known.get(spec.compress and spec.compress.of), "teacher": known.get(spec.teacher)}
-scratch = run.folder / "checkpoints" / task
-folders = {"checkpoints": scratch / model / str(seed), "tokens": scratch / "tokens"}
-tuned = finetune(train, dev, spec=spec, labels=labels, recipe=recipe, seed=seed, **folders, **made_from)
+which = stages.Which(run, task, model, seed)
+tuned = stages.train(which, train, dev)
 
 # %%
 if len(tuned.history):
@@ -81,14 +75,8 @@ else:
 # ## The test split
 
 # %% tags=["remove-stderr"]
-predictions, seconds = predict(tuned.classifier, test)
-scores = calibration.scores(predictions[list(labels)], predictions["label"])
-majority = test["label"].value_counts(normalize=True).max()
-metrics = {"accuracy": scores["accuracy"], "majority": majority, "test_examples": len(test)}
-facts = {"task": task, "model": model, "seed": seed, "recipe": recipe.model_dump()}
-save(tuned, run.model(task, model, seed), metrics=metrics, timing={"inference_seconds": seconds}, **facts)
-run.write(predictions, "predictions", task, model, seed, **facts)
-tables.show(tables.facts_table(metrics | {"inference_seconds": seconds}))
+metrics = stages.keep(which, tuned, test)
+tables.show(tables.facts_table(metrics))
 
 # %% [markdown]
 # The accuracy is to be read against the share of the most frequent class, which a model reaches by never reading.
@@ -101,10 +89,6 @@ tables.show(tables.facts_table(metrics | {"inference_seconds": seconds}))
 # replacement.
 
 # %% tags=["remove-stderr"]
-further = {"dev": predict(tuned.classifier, dev)[0]}
-if run.experiment.has_twin(model, seed):
-    further["random-head"] = predict(random_head(tuned.classifier, seed=seed), test)[0]
-for part, table in further.items():
-    run.write(table, "predictions", task, model, part_name(seed, part), **facts, part=part)
+further = stages.further(which, tuned, dev, test)
 right = {part: table[list(labels)].to_numpy().argmax(axis=1) == table["label"] for part, table in further.items()}
 tables.show(tables.facts_table({f"accuracy, {part}": float(found.mean()) for part, found in right.items()}))

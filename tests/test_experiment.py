@@ -210,10 +210,9 @@ def test_values_are_frozen(load):
         ({"recipe": {"epoch": 5}}, ["demo-large on demo-nli", "unknown key 'epoch'", "did you mean 'epochs'?"]),
         ({"models": {"demo-tiny": {"recipe": {"head": "two"}}}}, ["demo-tiny", "head", "two-linear"]),
         ({"models": ["demo-distilled"]}, ["'demo-distilled' is made from 'demo-large'"]),
-        (
-            {"models": {"demo-large": {}, "demo-distilled": {"seeds": [0, 7, 5]}}},
-            ["'demo-distilled' is made from 'demo-large' seed by seed; add [5, 7] to its seeds"],
-        ),
+        ({"models": {"demo-large": {}, "demo-distilled": {"like": "demo-tiny"}}}, ["'like' and 'title' go together"]),
+        ({"models": {"demo-large": {}, "demo-int8": {}, "x": {"like": "demo-in8", "title": "X"}}}, ["'demo-int8'"]),
+        ({"lab": {"07_more": "demo"}}, ["lab.07_more"]),
         ({"models": {"demo-tiny": {"seeds": [1, 2]}}}, ["models.demo-tiny.seeds lack [0]"]),
         ({"models": {"demo-tiny": {"seeds": [0, 1, 1]}}}, ["models.demo-tiny.seeds [0, 1, 1]", "once"]),
         ({"models": {"demo-tiny": {"seeds": []}}}, ["models.demo-tiny.seeds:"]),

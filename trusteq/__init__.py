@@ -26,6 +26,7 @@ _MODULES = (
     "rationales",
     "sentences",
     "speed",
+    "stages",
     "statistics",
     "store",
     "tables",

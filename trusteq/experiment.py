@@ -101,6 +101,8 @@ class Experiment(Entry):
     models cannot agree merely because an explainer's luck was the same for both.
     train_limit: number of training examples (a seeded sample); absent, all of them.
     threads: CPU threads of one job; part of the experiment because it can change the last digits.
+    lab: pages of this experiment's book that are made of another, small experiment, by the name of their notebook; the
+    page itself runs it.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -115,6 +117,7 @@ class Experiment(Entry):
     train_limit: Positive | None = None
     k: Positive = 10
     threads: Positive = 1
+    lab: dict[Literal["05_compression", "06_keeping_trust"], str] = {}
 
     @field_validator("tasks", "models", mode="before")
     @classmethod
@@ -153,9 +156,6 @@ class Experiment(Entry):
         for name in self.models:
             if lost := sorted(set(self.seeds) - set(self.model_seeds(name))):
                 raise ValueError(f"models.{name}.seeds lack {lost}; a model has all seeds of the run and perhaps more")
-            for needed in self.model(name).needs:
-                if lost := sorted(set(self.model_seeds(name)) - set(self.model_seeds(needed))):
-                    raise ValueError(f"model {name!r} is made from {needed!r} seed by seed; add {lost} to its seeds")
         return self
 
     @classmethod
@@ -229,6 +229,11 @@ class Experiment(Entry):
         self._check("model", model, self.models)
         return self.models[model].seeds or self.seeds
 
+    def origin_seed(self, model: str, seed: int) -> int:
+        """Return the training seed of a model from which others of this seed are made: the same, else its first."""
+        seeds = self.model_seeds(model)
+        return seed if seed in seeds else seeds[0]
+
     def has_twin(self, model: str, seed: int) -> bool:
         """Return whether a randomly headed twin of this model is made: of the large one, under the run's seeds."""
         return model == self.large and seed in self.seeds
@@ -242,6 +247,11 @@ class Experiment(Entry):
     def large(self) -> str:
         """The model that the others may replace: the first."""
         return next(iter(self.models))
+
+    @property
+    def students(self) -> list[str]:
+        """The models that learn from the large one."""
+        return [name for name in self.models if self.model(name).teacher == self.large]
 
     @property
     def pairs(self) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from trusteq.errors import ExperimentError, nearest
 
@@ -22,11 +22,31 @@ E = TypeVar("E", bound=Entry)
 
 
 class Source(Entry):
-    """One split of one data set on the Hub, or in a mirror of it."""
+    """One split of one data set on the Hub, or in a mirror of it; or one file of examples.
 
-    dataset: str
+    file: csv, tsv, txt, jsonl or parquet (see `examples.read_examples`). A relative path starts from the working
+    directory of the command that loads the experiment, and is made absolute at once: jobs run in folders of their own.
+    """
+
+    dataset: str | None = None
     config: str | None = None
-    split: str
+    split: str | None = None
+    file: Path | None = None
+
+    @field_validator("file")
+    @classmethod
+    def _from_here(cls, file: Path | None) -> Path | None:
+        return None if file is None else file.absolute()
+
+    @model_validator(mode="after")
+    def _one_origin(self):
+        if (self.dataset is None) == (self.file is None):
+            raise ValueError("a source takes exactly one of 'dataset' and 'file'")
+        if self.dataset is not None and self.split is None:
+            raise ValueError(f"'dataset' {self.dataset!r} needs the 'split' that is read")
+        if self.file is not None and (self.config or self.split):
+            raise ValueError("'config' and 'split' belong to a 'dataset'; a 'file' is read whole")
+        return self
 
 
 Sources = Annotated[tuple[Source, ...], Field(min_length=1)]

@@ -245,7 +245,9 @@ def table_of_contents(pages: dict[str, tuple[Path, str | None]]) -> dict:
 def _entries(entries: list[dict], pages: dict) -> list[dict]:
     filled = []
     for entry in entries:
-        stage = Path(entry["file"]).name
+        folder, stage = Path(entry["file"]).parts[:-1], Path(entry["file"]).name
+        if folder and stage not in (*STAGES, *pages):
+            continue  # a page that this run has not
         if stage in STAGES:
             filled += [{"file": f"runs/{name}"} for name in pages if name.startswith(f"{stage}-")]
         elif "sections" in entry:

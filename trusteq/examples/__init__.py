@@ -1,4 +1,4 @@
-"""Examples from three sources in one table: id, text_a, text_b, label."""
+"""Examples of the Hub, of files and of generators in one table: id, text_a, text_b, label."""
 
 import os
 from collections.abc import Collection
@@ -21,7 +21,7 @@ def load_examples(
 
     Columns: id (str, unique, "<split>-<row>"), text_a, text_b (None for single texts), label (index into the task's
     labels); generated tasks add clean_label, evidence and shortcut. `.attrs["unlabelled"]` counts the rows skipped
-    for want of a gold label.
+    for want of a gold label. A split may be read from the Hub, from files, or from both; ids of files give way to ours.
 
     hub: a mirror (`DIR/datasets/<hub id>/`) read before the Hub; default: the environment's TRUSTEQ_HUB.
     limit: draw a sample of so many examples with `seed`, kept in file order.
@@ -58,13 +58,22 @@ def _whole(task: Task, split: str, hub: str | Path | None) -> pd.DataFrame:
 
 
 def _read(task: Task, split: str, sources: Collection[Source], hub: str | Path | None) -> pd.DataFrame:
-    from trusteq.examples.hub import read_source
-
-    raw = pd.concat([read_source(source, task, hub=hub or os.environ.get("TRUSTEQ_HUB")) for source in sources])
+    raw = pd.concat([_rows(source, task, hub or os.environ.get("TRUSTEQ_HUB")) for source in sources])
     raw.insert(0, "id", [f"{split}-{row}" for row in range(len(raw))])
     labelled = raw[raw["label"] >= 0].reset_index(drop=True)
     labelled.attrs["unlabelled"] = len(raw) - len(labelled)
     return labelled
+
+
+def _rows(source: Source, task: Task, hub: str | Path | None) -> pd.DataFrame:
+    """Return text_a, text_b and label (-1: no gold label) of all rows of a source."""
+    if source.file is not None:
+        from trusteq.examples.files import read_rows
+
+        return read_rows(source.file, task=task).drop(columns="id")
+    from trusteq.examples.hub import read_source
+
+    return read_source(source, task, hub=hub)
 
 
 def _hold_out(train: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

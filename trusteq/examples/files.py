@@ -34,11 +34,19 @@ def read_examples(path: str | Path, *, task: str | Task) -> pd.DataFrame:
     (index). Rows without a gold label (-1 or "-") are skipped; `.attrs["unlabelled"]` counts them.
     Raises DataError with `path:line`, lines from 1 and the header included (parquet: rows from 1).
     """
+    rows = read_rows(path, task=task)
+    examples = rows[rows["label"] >= 0].reset_index(drop=True)
+    examples.attrs["unlabelled"] = len(rows) - len(examples)
+    return examples
+
+
+def read_rows(path: str | Path, *, task: str | Task) -> pd.DataFrame:
+    """Return all rows of a file, as `read_examples` does; label is -1, and there are no texts, without a gold label."""
     task = load_task(task) if isinstance(task, str) else task
     path = Path(path)
     columns, records = _reader(path)(path)
     layout = _layout(path, columns, task)
-    kept, lines, unlabelled = [], {}, 0
+    rows, lines = [], {}
     for row, (line, record) in enumerate(records):
         try:
             example = _example(record, layout, task)
@@ -48,15 +56,12 @@ def read_examples(path: str | Path, *, task: str | Task) -> pd.DataFrame:
         except DataError as error:
             raise _bad(path, line, str(error)) from None
         lines[name] = line
-        unlabelled += example is None
-        if example is not None:
-            kept.append((name, *example))
-    if not kept:
-        what = f"none of its {unlabelled} rows has a gold label" if unlabelled else "no rows"
+        rows.append((name, *(example or (None, None, -1))))
+    table = pd.DataFrame(rows, columns=["id", "text_a", "text_b", "label"]).astype({"label": np.int64})
+    if not (table["label"] >= 0).any():
+        what = f"none of its {len(table)} rows has a gold label" if len(table) else "no rows"
         raise _bad(path, 1, f"{what}; give at least one labelled example")
-    examples = pd.DataFrame(kept, columns=["id", "text_a", "text_b", "label"]).astype({"label": np.int64})
-    examples.attrs["unlabelled"] = unlabelled
-    return examples
+    return table
 
 
 def _bad(path: Path, line: int, message: str) -> DataError:

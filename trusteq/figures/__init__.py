@@ -5,6 +5,7 @@ from trusteq.figures.anchors import chance_curve, word_histogram
 from trusteq.figures.base import GREY, STYLE, colours
 from trusteq.figures.breakdown import alignment_curves, disagreement_sources, truth_intervals
 from trusteq.figures.calibration import confidence_histogram, error_intervals, per_model, reliability_diagram
+from trusteq.figures.compression import frontier, gain_intervals, kept_panels
 from trusteq.figures.simulation import coverage_intervals
 from trusteq.figures.training import training_history
 from trusteq.figures.verdict import OUTCOME_COLOURS, alignment_curve, margin_intervals, trust_plane, verdict_panels
@@ -24,8 +25,11 @@ __all__ = [
     "coverage_intervals",
     "disagreement_sources",
     "error_intervals",
+    "frontier",
+    "gain_intervals",
     "highlights",
     "jaccard_distribution",
+    "kept_panels",
     "margin_intervals",
     "per_model",
     "reliability_diagram",

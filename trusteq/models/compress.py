@@ -32,6 +32,8 @@ def keep_layers(model: "transformers.PreTrainedModel", *, layers: Layers) -> Non
     import torch
 
     found = encoder_layers(model)
+    if len(set(layers)) < len(layers):  # two names for one tensor: the library does not save that
+        raise ModelError(f"keep-layers: a layer occurs twice in {', '.join(map(str, layers))}; name each one once")
     if outside := [layer for layer in layers if not 0 <= layer < len(found)]:
         raise ModelError(f"keep-layers: no layer {outside[0]}; the model has {len(found)}, counted from 0")
     kept = torch.nn.ModuleList(found[layer] for layer in layers)
@@ -92,8 +94,11 @@ WAYS: dict[str, Callable[..., None]] = {
     "prune-heads": prune_heads,
     "low-rank": low_rank,
 }
+STEP = {"way", "options"}
 # Ways whose result a checkpoint of the library's own form holds: nothing has to be put together for it.
 ORDINARY = ("keep-layers", "prune-weights")
+# Ways that find no whole matrix of floats to work on where another one has been.
+TOO_LATE = {"int8": tuple(WAYS), "low-rank": ("low-rank", "prune-heads")}
 
 
 def check_options(way: str, options: dict) -> dict:
@@ -119,8 +124,12 @@ def compress(classifier: "Classifier", compression: "Compression") -> "Classifie
     """
     model = copy.deepcopy(classifier.model)
     before, options = steps(model.config), check_options(compression.way, compression.options)
-    if any(step["way"] == "int8" for step in before):
-        raise ModelError(f"{compression.way} of an int8 model: 8-bit weights are the last step; compress before it")
+    for step in before:
+        if compression.way in TOO_LATE.get(step["way"], ()):
+            raise ModelError(
+                f"{compression.way} cannot follow {step['way']}, which leaves no whole matrices of floats; "
+                f"compress by {step['way']} once, and last"
+            )
     WAYS[compression.way](model, **options)
     model.config.compression = [*before, {"way": compression.way, "options": options}]
     return replace(classifier, model=model if compression.recover else settled(model))
@@ -128,7 +137,10 @@ def compress(classifier: "Classifier", compression: "Compression") -> "Classifie
 
 def steps(config: "transformers.PretrainedConfig") -> list[dict]:
     """Return what was made of a model, step by step, each with its "way" and "options"; empty for a whole one."""
-    return config.to_dict().get("compression", [])
+    made = config.to_dict().get("compression", [])
+    if not isinstance(made, list) or any(not isinstance(step, dict) or set(step) != STEP for step in made):
+        raise ModelError('"compression" in config.json is no list of {"way": ..., "options": {...}}; compress it again')
+    return made
 
 
 def settled(model: "transformers.PreTrainedModel") -> "transformers.PreTrainedModel":
@@ -144,36 +156,52 @@ def settled(model: "transformers.PreTrainedModel") -> "transformers.PreTrainedMo
 def put_together(model: "transformers.PreTrainedModel", weights: dict[str, "torch.Tensor"]) -> dict:
     """Give a model of the library's own form the structure that its configuration says, and these weights.
 
-    Returns missing_keys and unexpected_keys. Raises RuntimeError for weights of another shape.
+    Returns missing_keys, unexpected_keys and mismatched_keys, as the library's report on loading does.
     """
     for layer in linear_layers(model):
         layer.to("meta")  # only the shapes are needed: factorising weights that will be replaced takes minutes
     for step in steps(model.config):
         if step["way"] not in ORDINARY:
-            WAYS[step["way"]](model, **step["options"])
-    found = model.load_state_dict(weights, strict=False, assign=True)
-    return {"missing_keys": found.missing_keys, "unexpected_keys": found.unexpected_keys}
+            WAYS[step["way"]](model, **check_options(step["way"], step["options"]))
+    # Checkpoints may be stored in half precision; we compute in single precision.
+    weights = {name: values.float() if values.is_floating_point() else values for name, values in weights.items()}
+    expected = {name: values.shape for name, values in model.state_dict().items()}
+    mismatched = [name for name, values in weights.items() if values.shape != expected.get(name, values.shape)]
+    fitting = {name: values for name, values in weights.items() if name not in mismatched}
+    found = model.load_state_dict(fitting, strict=False, assign=True)
+    missing = [name for name in found.missing_keys if name not in mismatched]
+    return {
+        "missing_keys": missing,
+        "unexpected_keys": found.unexpected_keys,
+        "mismatched_keys": [(name,) for name in mismatched],
+    }
 
 
 def check_claim(name: str, model: "transformers.PreTrainedModel") -> None:
     """Raise ModelError where a model is not what its configuration says was made of it.
 
-    What changes the structure cannot be loaded if it is not there; layers that are left and zeros can.
+    What changes the structure cannot be loaded if it is not there; layers that are left and zeros can. They are looked
+    for unless a later step has changed them: 8 bits leave zeros, what removes or replaces weights does not.
     """
-    for step in steps(model.config):
-        claimed = step["options"]
-        if step["way"] == "keep-layers" and len(encoder_layers(model)) != len(claimed["layers"]):
-            found = f"{len(encoder_layers(model))} layers and not {len(claimed['layers'])}"
-        elif step["way"] == "prune-weights" and (zeros := share_of_zeros(model)) < claimed["share"] - 1e-4:
-            found = f"{zeros:.1%} of its weights at 0 and not {claimed['share']:.1%}"
-        else:
-            continue
-        raise ModelError(f"model {name}: its config.json says {step['way']}, and it has {found}; compress it again")
+    for number, step in enumerate(made := steps(model.config)):
+        later = {after["way"] for after in made[number + 1 :]}
+        way, claimed, found = step["way"], check_options(step["way"], step["options"]), None
+        if way == "keep-layers" and way not in later:
+            depth, wanted = len(encoder_layers(model)), len(claimed["layers"])
+            found = f"{depth} layers and not {wanted}" if depth != wanted else None
+        elif way == "prune-weights" and later <= {"int8"}:
+            zeros, wanted = share_of_zeros(model), claimed["share"]
+            found = f"{zeros:.1%} of its weights at 0 and not {wanted:.1%}" if zeros < wanted - 1e-4 else None
+        if found:
+            raise ModelError(f"model {name}: its config.json says {way}, and it has {found}; compress it again")
 
 
 def share_of_zeros(model: "transformers.PreTrainedModel") -> float:
-    """Return the share of the weights of linear layers that are 0."""
-    weights = [layer.weight for layer in linear_layers(model)]
+    """Return the share of the weights of linear layers that are 0, in 8 bits or not."""
+    from trusteq.models.layers import Int8Linear
+
+    layers = [*linear_layers(model), *(part for part in encoder_layers(model).modules() if type(part) is Int8Linear)]
+    weights = [layer.weight for layer in layers]
     return float(sum((weight == 0).sum() for weight in weights) / sum(weight.numel() for weight in weights))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 import transformers
 
@@ -15,7 +16,7 @@ from trusteq import words
 from trusteq.errors import ModelError
 from trusteq.models.classifier import Classifier
 
-CHUNK = 10_000  # rows of which a teacher's probabilities are computed at once
+CHUNK = 10_000  # rows that are hashed at once, and of which a teacher's probabilities are computed at once
 
 
 def tokenised(examples: pd.DataFrame, tokenizer, *, folder: Path, with_words: bool = False):
@@ -47,19 +48,27 @@ def tokenised(examples: pd.DataFrame, tokenizer, *, folder: Path, with_words: bo
             ]
         return columns
 
-    file = folder / f"{_fingerprint(texts, tokenizer, with_words)}.arrow"
+    fingerprint = _fingerprint(texts, tokenizer, with_words)
     folder.mkdir(parents=True, exist_ok=True)
     with _without_progress():
-        rows = datasets.Dataset.from_pandas(texts, preserve_index=False)
+        # Without a fingerprint of ours, the library makes one, for which it copies all texts.
+        rows = datasets.Dataset(pa.Table.from_pandas(texts, preserve_index=False), fingerprint=fingerprint)
         # The library writes under a temporary name and renames: a killed run leaves no half file.
-        return rows.map(encode, batched=True, remove_columns=list(texts), cache_file_name=str(file))
+        return rows.map(
+            encode, batched=True, remove_columns=list(texts), cache_file_name=str(folder / f"{fingerprint}.arrow")
+        )
 
 
 def taught(rows, examples: pd.DataFrame, teacher: Classifier):
-    """Return the rows with a column "teacher": the teacher's probabilities, (C,)."""
-    parts = (examples.iloc[start : start + CHUNK] for start in range(0, len(examples), CHUNK))
-    found = [teacher.predict_proba(part["text_a"], part["text_b"]).astype(np.float32) for part in parts]
-    return rows.add_column("teacher", list(np.concatenate(found)))
+    """Return the rows with a column "teacher": the teacher's probabilities, (C,), float32 and in memory."""
+    import datasets
+
+    found = [teacher.predict_proba(part["text_a"], part["text_b"]).astype(np.float32) for part in _chunks(examples)]
+    flat = np.concatenate(found).ravel()
+    column = pa.FixedSizeListArray.from_arrays(flat, len(teacher.labels))
+    # `add_column` hashes a column through pickle, with 1.5 KB for each row.
+    named = datasets.Dataset(pa.table({"teacher": column}), fingerprint=hashlib.sha256(flat).hexdigest())
+    return datasets.concatenate_datasets([rows, named], axis=1)
 
 
 def collator(tokenizer):
@@ -74,15 +83,27 @@ def collator(tokenizer):
             made["teacher"] = torch.tensor(np.array([row["teacher"] for row in rows], dtype=np.float32))
         if "words" in rows[0]:
             made["words"] = torch.full(made["input_ids"].shape, -1)
-            for at, row in enumerate(rows):
-                made["words"][at, : len(row["words"])] = torch.tensor(row["words"])
+            # Some tokenizers pad on the left: the mask says where the tokens of a row are.
+            made["words"][made["attention_mask"].bool()] = torch.tensor([word for row in rows for word in row["words"]])
         return made
 
     return batch
 
 
+def hashes(table: pd.DataFrame) -> Iterator[bytes]:
+    """Return the hashes of the rows of a table, some at a time: hashed at once, they take three times its memory."""
+    for chunk in _chunks(table):
+        yield pd.util.hash_pandas_object(chunk, index=False).to_numpy().tobytes()
+
+
+def _chunks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    return (table.iloc[start : start + CHUNK] for start in range(0, len(table), CHUNK))
+
+
 def _fingerprint(texts: pd.DataFrame, tokenizer, with_words: bool) -> str:
-    digest = hashlib.sha256(pd.util.hash_pandas_object(texts, index=False).to_numpy().tobytes())
+    digest = hashlib.sha256()
+    for part in hashes(texts):
+        digest.update(part)
     vocabulary = json.dumps(tokenizer.get_vocab(), sort_keys=True)
     settings = (type(tokenizer).__name__, str(sorted(tokenizer.init_kwargs.items(), key=str)), vocabulary)
     digest.update(repr((settings, tokenizer.model_max_length, with_words, list(texts))).encode())

@@ -37,6 +37,21 @@ from trusteq.tables.calibration import (
     share_table,
 )
 from trusteq.tables.comparisons import CONTROLS, chosen_methods, compare, gold_labels, of_seed, side_titles
+from trusteq.tables.compression import (
+    compression_table,
+    gain_table,
+    gain_view,
+    objective_table,
+    saving_view,
+    trust_view,
+)
+from trusteq.tables.first import (
+    EXPECTED,
+    first_alignment,
+    first_answers,
+    first_calibration,
+    first_calibration_view,
+)
 from trusteq.tables.origin import origin_table, time_table
 from trusteq.tables.score_views import (
     decomposition_view,
@@ -71,6 +86,7 @@ from trusteq.tables.verdicts import (
 
 __all__ = [
     "CONTROLS",
+    "EXPECTED",
     "NOT_HELD",
     "PAPER",
     "PAPER_MARK",
@@ -87,6 +103,7 @@ __all__ = [
     "companion_table",
     "companion_view",
     "compare",
+    "compression_table",
     "control_table",
     "counterparts",
     "curve_table",
@@ -99,6 +116,12 @@ __all__ = [
     "facts_table",
     "faithfulness_table",
     "faithfulness_view",
+    "first_alignment",
+    "first_answers",
+    "first_calibration",
+    "first_calibration_view",
+    "gain_table",
+    "gain_view",
     "gold_labels",
     "interval_scores",
     "interval_text",
@@ -109,6 +132,7 @@ __all__ = [
     "mean_chance",
     "method_table",
     "model_table",
+    "objective_table",
     "of_seed",
     "on_the_scale",
     "origin_table",
@@ -123,6 +147,7 @@ __all__ = [
     "reliability_tables",
     "repair_view",
     "rule_table",
+    "saving_view",
     "score_table",
     "score_view",
     "segment_table",
@@ -138,6 +163,7 @@ __all__ = [
     "temperature_view",
     "time_table",
     "titles",
+    "trust_view",
     "truth_table",
     "truth_view",
     "verdict_table",

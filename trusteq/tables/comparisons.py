@@ -12,7 +12,7 @@ from trusteq.attribution import SAMPLING
 from trusteq.attribution.jobs import AGAIN, RANDOM_HEAD
 from trusteq.errors import ExperimentError, nearest
 from trusteq.experiment import MethodSettings
-from trusteq.statistics import stream_seed
+from trusteq.statistics import n_clusters, stream_seed
 from trusteq.store import Results
 from trusteq.tables import calibration
 from trusteq.tables.base import titles
@@ -77,6 +77,11 @@ class Compared:
         """The comparisons of the large model with each other one, then the controls, by method and seed."""
         return [found for found in self.comparisons if found.model_a == self.run.experiment.large]
 
+    def resampled(self, found: Comparison) -> int:
+        """Return the number of examples, or of clusters, behind the interval of a comparison."""
+        ids = found.label.index
+        return n_clusters(None if self.clusters is None else self.clusters[ids], len(ids))
+
     def align(self, a: pd.DataFrame, b: pd.DataFrame, label: pd.Series, **options) -> Alignment:
         """Compare two tables of attributions with the experiment's k and the task's clusters."""
         return align(a, b, k=self.run.experiment.k, label=label, clusters=self.clusters, **options)
@@ -90,6 +95,34 @@ def compare(run: Results, task: str) -> Compared:
         of_method = _OneMethod(run, task, method, seed, gold, clusters)
         comparisons += of_method.pairs() + of_method.controls()
         itself |= {(method, seed, *who): found for who, found in of_method.itself.items()}
+    return Compared(run, task, clusters, tuple(comparisons), itself)
+
+
+def compare_with_large(run: Results, task: str) -> Compared:
+    """Read the attributions of a task and return the large model beside every other model under each of its seeds.
+
+    The large model's own other seeds are among them. Each model is compared with the large one of the seed that it was
+    made from (`Experiment.origin_seed`); no controls. Cheaper than `compare` where there are many models.
+    """
+    experiment, clusters, gold = run.experiment, calibration.clusters(run, task), gold_labels(run, task)
+    comparisons, itself = [], {}
+    for method in experiment.task_methods(task):
+        kinds = ("", AGAIN) if method in SAMPLING else ("", "")
+        tables = {
+            who: [run.attribution(task, *who, f"{method}.{kind}" if kind else method) for kind in kinds]
+            for who in experiment.runs
+        }
+        label = gold[tables[experiment.runs[0]][0]["id"].unique()]
+        how = {"k": experiment.k, "label": label, "clusters": clusters}
+        own = {who: align(*pair, **how) for who, pair in tables.items()}
+        itself |= {(method, seed, model, "explainer seed"): found for (model, seed), found in own.items()}
+        for model, seed in experiment.runs:
+            first = experiment.seeds[0] if model == experiment.large else experiment.origin_seed(experiment.large, seed)
+            a, b = (experiment.large, first), (model, seed)
+            if a != b:
+                top = ceiling(own[a], own[b], clusters=clusters)
+                pair = tables[a][0], tables[b][0]
+                comparisons.append(Comparison(method, seed, experiment.large, model, *pair, label, top))
     return Compared(run, task, clusters, tuple(comparisons), itself)
 
 

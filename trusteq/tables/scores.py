@@ -37,9 +37,17 @@ def predicted_sides(run: Results, task: str, seed: int, part: str = "test") -> d
         found["retrained"] = run.predictions(task, experiment.large, other, part)
     if part == "test" and experiment.has_twin(experiment.large, seed):
         found["random-head"] = run.predictions(task, experiment.large, seed, "random-head")
-    texts = clusters(run, task) if part == "test" else None
-    labels = experiment.task(task).labels
-    return {name: _grouped(Predictions.of(table, labels, where=name), texts) for name, table in found.items()}
+    return _sides(run, task, found, grouped=part == "test")
+
+
+def predicted_runs(run: Results, task: str) -> dict[tuple[str, int], Predictions]:
+    """Return the predictions of the test split of every model under each of its training seeds, by (model, seed)."""
+    return _sides(run, task, {who: run.predictions(task, *who) for who in run.experiment.runs}, grouped=True)
+
+
+def _sides(run: Results, task: str, tables: Mapping, *, grouped: bool) -> dict:
+    texts, labels = clusters(run, task) if grouped else None, run.experiment.task(task).labels
+    return {name: _grouped(Predictions.of(table, labels, where=str(name)), texts) for name, table in tables.items()}
 
 
 def _grouped(predictions: Predictions, texts: pd.Series | None) -> Predictions:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from trusteq import statistics
 from trusteq.decision import Explained, decided, overall, paper_rule, stacked
 from trusteq.margins import load_margins
 from trusteq.store import Results
@@ -53,11 +52,9 @@ def _scores(compared: Compared) -> dict[tuple[int, str], tuple[pd.DataFrame, int
 
 
 def _explained(compared: Compared, found: Comparison) -> Explained:
-    clusters, ids = compared.clusters, found.label.index
     aligned = compared.align(found.a, found.b, found.label, ceiling=found.ceiling)
-    n = statistics.n_clusters(None if clusters is None else clusters[ids], len(ids))
     budget = compared.run.experiment.task_methods(compared.task)[found.method].n_samples
-    return Explained(aligned, pd.DataFrame(), n, found.method, budget)
+    return Explained(aligned, pd.DataFrame(), compared.resampled(found), found.method, budget)
 
 
 def all_verdicts(run: Results, *, seed: int) -> pd.DataFrame:

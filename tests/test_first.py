@@ -1,0 +1,331 @@
+"""The paper's three first experiments: their files, and what their page says of the made-up run and of any other."""
+
+import functools
+import math
+import re
+
+import jupytext
+import made_up
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from made_up import CHANCE, MODELS, TASK
+
+from trusteq import notebooks, sentences, store, tables
+from trusteq.experiment import ROOT, Experiment
+from trusteq.store import Results
+from trusteq.tables.first import as_asked, examples_needed, range_place
+
+LARGE, DISTILLED, TINY = MODELS
+NAMES = ("first-alignment", "first-calibration", "first-sentiment")
+NAN = math.nan
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The made-up run with the tables that the pages on calibration and comparison write."""
+    run = made_up.make_run(tmp_path_factory.mktemp("results"))
+    alignment, examples = tables.alignment_tables(tables.compare(run, TASK))
+    run.write(alignment, "comparison", TASK, "alignment")
+    run.write(examples, "comparison", TASK, "examples")
+    run.write(tables.score_table(run, TASK, 0), "calibration", TASK, 0, "scores")
+    run.write(tables.reliability_tables(run, TASK, 0), "calibration", TASK, 0, "reliability")
+    differences = tables.calibration_differences(tables.predicted_sides(run, TASK, 0))
+    run.write(differences, "calibration", TASK, 0, "differences")
+    store.write_text(run.experiment.dump(), run.folder / "experiment.yaml")
+    return run
+
+
+@pytest.fixture(scope="module")
+def aligned(run):
+    return tables.first_alignment(run).set_index(["method", "model"])
+
+
+@pytest.fixture(scope="module")
+def calibrated(run):
+    return tables.first_calibration(run).set_index("model")
+
+
+@pytest.fixture
+def one(run):
+    """Return one row about demo-distilled, by lime, with some values replaced."""
+
+    def one(**changes):
+        row = {"task": TASK, "method": "lime", "model": DISTILLED, "jaccard": 0.6, "low": 0.55, "high": 0.65}
+        row |= {"chance": 0.1, "ceiling": 0.6, "normalised": 1.0, "normalised_low": 0.9, "normalised_high": 1.1}
+        row |= {"examples": 50, "as_asked": True, "expected_low": 0.8, "expected_high": 1.2}
+        row |= {"needed": 313.0, "tested": 1725} | changes
+        row["place"], row["settled"] = range_place(row["jaccard"], row["low"], row["high"])
+        return pd.DataFrame([row])
+
+    return one
+
+
+@pytest.fixture
+def shift():
+    """Return the large model's row and demo-distilled's, the latter with these values."""
+
+    def shift(ece, difference, low, high):
+        same = {"task": TASK, "examples": 400, "accuracy": 0.75, "confidence": 0.8, "sure": 0.5}
+        large = same | {"model": LARGE, "ece": 0.05, "difference": NAN, "low": NAN, "high": NAN}
+        other = same | {"model": DISTILLED, "ece": ece, "difference": difference, "low": low, "high": high}
+        return pd.DataFrame([large, other | {"confidence": 0.7, "sure": 0.25}])
+
+    return shift
+
+
+def named(task, **changes):
+    """Return results, of which only the experiment is asked for."""
+    values = Experiment.load("first-alignment").model_dump(exclude_unset=True) | {"tasks": {task: {}}} | changes
+    return Results(ROOT, Experiment.model_validate(values))
+
+
+class TestExperiments:
+    @pytest.mark.parametrize("name", NAMES)
+    def test_a_model_against_its_distilled_half_under_one_seed(self, name):
+        found = Experiment.load(name)
+        assert (list(found.models), found.seeds) == (["minilm", "minilm-distilled"], (0,))
+        half = found.model("minilm-distilled")
+        assert (half.teacher, half.compress.of, half.compress.recover) == ("minilm", "minilm", True)
+        (task,) = found.tasks
+        assert found.recipe_for(task, "minilm") == found.recipe_for(task, "minilm-distilled")
+
+    def test_alignment_is_asked_as_the_paper_does(self):
+        for name, task in (("first-alignment", "mrpc"), ("first-sentiment", "sst2")):
+            found = Experiment.load(name)
+            assert list(found.tasks) == [task]
+            assert as_asked(Results(ROOT, found), task, "lime")
+            assert found.task_methods(task)["lime"].n_samples == 1000
+        assert not as_asked(Results(ROOT, Experiment.load("first-calibration")), "mrpc", "gradient-x-input")
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_the_papers_models_go_in_as_the_comment_says(self, name):
+        text = (ROOT / "experiments" / "first-alignment.yaml").read_text(encoding="utf-8")
+        comment = yaml.safe_load("\n".join(re.findall(r"^#   (\w.+)$", text, flags=re.MULTILINE)))
+        assert list(comment) == ["models", "recipe"]
+        comment["models"] = {model: {} for model in comment["models"]}
+        values = Experiment.load(name).model_dump(exclude_unset=True) | comment
+        found = Experiment.model_validate(values)
+        assert [found.model(model).title for model in found.models] == ["BERT-base", "Distil-BERT"]
+
+
+class TestAlignmentTable:
+    def test_means_anchors_and_scale(self, aligned):
+        assert list(aligned.index) == [(method, model) for method in ("lime", "shap") for model in (DISTILLED, TINY)]
+        assert aligned["jaccard"].tolist() == pytest.approx([2 / 3, 1 / 2] * 2)
+        assert aligned["chance"].tolist() == pytest.approx([CHANCE] * 4)
+        assert aligned["ceiling"].tolist() == pytest.approx([5 / 6, 5 / 6, 1, 1])
+        assert aligned["normalised"].tolist() == pytest.approx([5 / 8, 1 / 4, 5 / 11, 2 / 11])
+
+    def test_the_expected_range_on_the_scale(self, aligned):
+        assert aligned.loc[("lime", TINY), ["expected_low", "expected_high"]].tolist() == pytest.approx([0.25, 0.7])
+        ends = [(end - CHANCE) / (1 - CHANCE) for end in (0.5, 0.7)]
+        assert aligned.loc[("shap", TINY), ["expected_low", "expected_high"]].tolist() == pytest.approx(ends)
+
+    def test_two_examples_settle_nothing(self, aligned):
+        assert (aligned["examples"].tolist(), aligned["tested"].tolist()) == ([2] * 4, [4] * 4)
+        assert aligned["place"].tolist() == ["within"] * 4
+        assert not aligned["settled"].any()
+        assert not aligned["as_asked"].any()
+        # Of two examples, at 1/3 and at 1, the interval reaches from the one to the other.
+        assert aligned.loc[("lime", DISTILLED), "needed"] == math.ceil(2 * (1 / 3 / 0.02) ** 2)
+
+    @pytest.mark.parametrize(
+        ("numbers", "expected"),
+        [
+            ((0.6, 0.55, 0.65), ("within", True)),
+            ((0.5, 0.5, 0.7), ("within", True)),
+            ((0.52, 0.49, 0.55), ("within", False)),
+            ((0.4, 0.3, 0.49), ("below", True)),
+            ((0.4, 0.3, 0.5), ("below", False)),
+            ((0.8, 0.71, 0.9), ("above", True)),
+            ((0.8, 0.4, 0.9), ("above", False)),
+            ((0.6, NAN, NAN), ("within", False)),
+            ((NAN, NAN, NAN), ("nowhere", False)),
+        ],
+    )
+    def test_place(self, numbers, expected):
+        assert range_place(*numbers) == expected
+
+    def test_examples_needed(self):
+        assert examples_needed(0.5, 0.6, 50) == 50 * 2.5**2 + 0.5  # ±0.05, 2.5 times too wide: 312.5, and so 313
+        assert examples_needed(0.5, 0.54, 70) == 70
+        assert examples_needed(0.5, 0.5, 9) == 0
+        assert math.isnan(examples_needed(NAN, NAN, 9))
+        assert math.isnan(examples_needed(0.5, 0.5, 1))
+        values = np.random.default_rng(0).normal(0.6, 0.2, 20_000)
+        half = 1.96 * values.std() / math.sqrt(len(values))
+        wanted = examples_needed(-half, half, len(values))
+        assert wanted == pytest.approx((1.96 * values.std() / 0.02) ** 2, abs=1)
+
+
+class TestCalibrationTable:
+    def test_confidence_accuracy_and_ece(self, calibrated):
+        assert list(calibrated.index) == list(MODELS)
+        assert calibrated["examples"].tolist() == [4, 4, 4]
+        assert calibrated["accuracy"].tolist() == pytest.approx([0.75, 0.75, 0.5])
+        assert calibrated["confidence"].tolist() == pytest.approx([0.95, 0.75, 0.55])
+        assert calibrated["sure"].tolist() == [1, 0, 0]
+        assert calibrated["ece"].tolist() == pytest.approx([0.2, 0, 0.05])
+
+    def test_differences_are_those_of_the_page_on_calibration(self, run, calibrated):
+        assert calibrated["difference"].tolist() == pytest.approx([NAN, -0.2, -0.15], nan_ok=True)
+        written = run.calibration(TASK, 0, "differences").query("score == 'ece'").set_index("model")
+        for end in ("low", "high"):
+            assert calibrated[end][1:].tolist() == written.loc[[DISTILLED, TINY], end].tolist()
+
+    def test_view(self, run, calibrated):
+        view = tables.first_calibration_view(calibrated.reset_index(), run)
+        assert view["model"].tolist() == ["Demo-large", "Demo-distilled", "Demo-tiny"]
+        assert view["95% of it"].isna().tolist() == [True, False, False]
+
+
+class TestAnswers:
+    def test_one_row_a_model_and_question(self, run, aligned, calibrated):
+        found = tables.first_answers(aligned.reset_index(), calibrated.reset_index(), run)
+        assert found["model"].tolist() == ["Demo-distilled"] * 3 + ["Demo-tiny"] * 3
+        jaccard, ece = "mean Jaccard of the top 2, {}: 0.5 to 0.7?", "does the ECE shift?"
+        assert found["question"].tolist() == [jaccard.format("lime"), jaccard.format("shap"), ece] * 2
+        assert found["found"].tolist() == pytest.approx([2 / 3, 2 / 3, -0.2, 1 / 2, 1 / 2, -0.15])
+        assert set(found["answer"][found["question"] != ece]) == {"open"}
+
+    @pytest.mark.parametrize(
+        ("numbers", "answer"),
+        [((0.6, 0.55, 0.65), "yes"), ((0.4, 0.3, 0.45), "no"), ((0.6, 0.4, 0.8), "open"), ((NAN, NAN, NAN), "open")],
+    )
+    def test_of_alignment(self, run, one, shift, numbers, answer):
+        values = dict(zip(("jaccard", "low", "high"), numbers, strict=True))
+        found = tables.first_answers(one(**values), shift(0.1, 0.05, 0.01, 0.09), run)
+        assert found["answer"].tolist() == [answer, "yes"]
+
+    @pytest.mark.parametrize(
+        ("low", "high", "answer"),
+        [(0.01, 0.1, "yes"), (-0.1, -0.01, "yes"), (0.0, 0.1, "not shown"), (-0.1, 0.1, "not shown")],
+    )
+    def test_of_calibration(self, run, one, shift, low, high, answer):
+        assert tables.first_answers(one(), shift(0.1, 0.05, low, high), run)["answer"].tolist() == ["yes", answer]
+
+
+class TestSentences:
+    def test_question(self, run):
+        says = sentences.first_question_sentence
+        assert says(run) == (
+            "The paper names BERT-base and Distil-BERT. In this run Demo-large is the large model, and Demo-distilled "
+            "and Demo-tiny may replace it. Of the three it holds none."
+        )
+        assert "replace it. Of the three it holds (a) and (b) on mrpc." in says(named("mrpc"))
+        assert "holds (b) on mrpc." in says(named("mrpc", k=10))
+        assert "holds (c) on sst2." in says(named("sst2"))
+        assert "holds (c), its second half, on sst2." in says(named("sst2", explain=7))
+        own = {"mrpc": {"splits": {"train": [{"file": "a.csv"}], "test": [{"file": "a.csv"}]}}}
+        assert "holds none." in says(named("mrpc", tasks=own))
+        assert "This run has both. " in says(named("mrpc", models={"bert-base": {}, "distilbert": {}}))
+        assert "one model alone, MiniLM" in says(named("mrpc", models={"minilm": {}}))
+
+    def test_alignment(self, run, one):
+        says = functools.partial(sentences.first_alignment_sentence, run=run)
+        assert says(one()) == (
+            "- **demo-nli, lime, Demo-distilled**: the top 2 words of 50 examples, as the paper asks. The mean Jaccard "
+            "is 0.60 (95% interval 0.55 to 0.65). It lies within the expected 0.5 to 0.7, and so does its whole "
+            "interval."
+        )
+        assert "which is not what the paper asks (lime, the top 5, 50 examples)." in says(one(as_asked=False))
+        assert "within the expected 0.5 to 0.7, but its interval reaches beyond it" in says(one(low=0.4))
+        assert "below the expected 0.5 to 0.7, but its interval reaches into it" in says(one(jaccard=0.45, low=0.4))
+        settled = says(one(jaccard=0.8, low=0.75, high=0.9))
+        assert "above the expected 0.5 to 0.7, and so does its whole interval" in settled
+        assert "None of them has a word" in says(one(jaccard=NAN, low=NAN, high=NAN))
+        assert says(one()[:0]) == "There is no smaller model to compare with the large one."
+
+    def test_scale(self, run, one):
+        says = functools.partial(sentences.first_scale_sentence, run=run)
+        assert says(one()) == (
+            "- **demo-nli, lime, Demo-distilled**: chance is 0.10 and the ceiling, lime beside itself, 0.60. From the "
+            "one, 0, to the other, 1, the mean stands at 1.00 (0.90 to 1.10), told from chance, but not from one model "
+            "explained twice. The expected 0.5 to 0.7 would be 0.80 to 1.20 there, its upper end more than one model "
+            "reaches with itself."
+        )
+        assert "no room between" in says(one(normalised=NAN))
+
+    @pytest.mark.parametrize(
+        ("low", "high", "expected"),
+        [
+            (0.2, 0.8, "above chance and below what one model reaches with itself. "),
+            (-0.2, 0.8, "told from one model explained twice, but not from chance. "),
+            (-0.2, 1.2, "told from neither chance nor one model explained twice. "),
+            (1.1, 1.2, "beyond what one model reaches with itself. "),
+            (-0.3, -0.1, "below chance. "),
+            (NAN, NAN, ", without an interval. "),
+        ],
+    )
+    def test_what_the_interval_tells(self, run, one, low, high, expected):
+        assert expected in sentences.first_scale_sentence(one(normalised_low=low, normalised_high=high), run)
+
+    @pytest.mark.parametrize(
+        ("low", "high", "expected"),
+        [
+            (0.2, 0.9, "0.20 to 0.90 there."),
+            (1.1, 1.5, "there, all of it more than one model reaches with itself."),
+            (-0.1, 0.9, "there, its lower end no more than chance gives."),
+            (0.0, 1.1, "no more than chance gives, its upper end more than one model reaches with itself."),
+        ],
+    )
+    def test_where_the_expected_range_ends(self, run, one, low, high, expected):
+        assert sentences.first_scale_sentence(one(expected_low=low, expected_high=high), run).endswith(expected)
+
+    def test_examples_needed(self, run, one):
+        says = functools.partial(sentences.first_needed_sentence, run=run)
+        assert says(one()).endswith(
+            "50 examples give an interval of ±0.050; ±0.02 would take about 313, of the 1,725 of the test split."
+        )
+        assert "about 2,000, more than the 1,725 of the test split." in says(one(needed=2000.0))
+        assert says(one(needed=50.0)).endswith("for ±0.02 they are enough.")
+        assert says(one(needed=NAN)).endswith("there is no interval to go by.")
+
+    def test_steps(self, run):
+        assert sentences.first_steps_sentence(named("mrpc")).endswith("only be 0.00, 0.11, 0.25, 0.43, 0.67 and 1.00.")
+        assert sentences.first_steps_sentence(run).endswith("can only be 0.00, 0.33 and 1.00.")
+
+    def test_confidence(self, run, shift):
+        assert sentences.first_confidence_sentence(shift(0.1, 0.05, 0.01, 0.09), run) == (
+            "- **demo-nli, Demo-distilled**: the mean confidence goes from 0.800 to 0.700, the accuracy from 0.750 to "
+            "0.750, and the share of predictions that are more than 0.9 sure from 50% to 25%. Confidence less accuracy "
+            "is +0.050, then -0.050."
+        )
+
+    @pytest.mark.parametrize(
+        ("low", "high", "expected"),
+        [
+            (0.01, 0.09, "+0.0100 to +0.0900, leaves out 0: the calibration shifts, for the worse."),
+            (-0.09, -0.01, "-0.0900 to -0.0100, leaves out 0: the calibration shifts, for the better."),
+            (-0.01, 0.09, "holds 0: 400 examples show no shift, and do not show that there is none."),
+            (0.0, 0.09, "holds 0: "),
+            (NAN, NAN, "(+0.0500). It has no interval."),
+        ],
+    )
+    def test_ece(self, run, shift, low, high, expected):
+        sentence = sentences.first_ece_sentence(shift(0.1, 0.05, low, high), run)
+        assert sentence.startswith("- **demo-nli, Demo-distilled**: the ECE goes from 0.0500 to 0.1000 (+0.0500). ")
+        assert expected in sentence
+
+    def test_every_model_has_its_line(self, run, aligned, calibrated):
+        aligned, calibrated = aligned.reset_index(), calibrated.reset_index()
+        for name in ("alignment", "scale", "needed"):
+            assert len(getattr(sentences, f"first_{name}_sentence")(aligned, run).splitlines()) == 4
+        for name in ("confidence", "ece"):
+            assert len(getattr(sentences, f"first_{name}_sentence")(calibrated, run).splitlines()) == 2
+
+
+def test_the_page_is_made_without_torch_data_or_models(run, tmp_path):
+    source = tmp_path / "first.py"
+    guard = "# %%\nimport sys\n\nprint('torch' in sys.modules, 'datasets' in sys.modules)\n"
+    source.write_text((ROOT / "notebooks" / "first.py").read_text(encoding="utf-8") + guard, encoding="utf-8")
+    assert len(jupytext.read(source).cells) > 20
+    parameters = {"experiment": str(run.folder / "experiment.yaml"), "results": str(run.folder.parent)}
+    notebooks.execute(source, tmp_path / "first.ipynb", parameters)
+    page = nbformat.read(tmp_path / "first.ipynb", as_version=4)
+    assert page.cells[-1].outputs[0].text == "False False\n"
+    outputs = [output for cell in page.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 3

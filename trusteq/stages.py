@@ -1,0 +1,143 @@
+"""What the notebooks on fine-tuning and attribution do, as functions; and both for many small models in one process."""
+
+import multiprocessing
+import os
+import shutil
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+
+from trusteq import store
+from trusteq.attribution import explain
+from trusteq.attribution.jobs import RANDOM_HEAD, jobs
+from trusteq.attribution.shards import origin
+from trusteq.calibration import scores
+from trusteq.examples import load_examples, sample
+from trusteq.models.classifier import Classifier, load_classifier
+from trusteq.models.finetune import FineTuned, finetune, predict, save
+from trusteq.models.heads import random_head
+from trusteq.store import Results, part_name
+
+
+@dataclass(frozen=True)
+class Which:
+    """One fine-tuned model of a run."""
+
+    run: Results
+    task: str
+    model: str
+    seed: int
+
+    @property
+    def facts(self) -> dict:
+        """What names it in a manifest: task, model, seed and recipe."""
+        recipe = self.run.experiment.recipe_for(self.task, self.model)
+        return {"task": self.task, "model": self.model, "seed": self.seed, "recipe": recipe.model_dump()}
+
+
+def train(which: Which, train: pd.DataFrame, dev: pd.DataFrame) -> FineTuned:
+    """Fine-tune or compress a model, from the fine-tuned models that it is made from."""
+    experiment, task = which.run.experiment, which.task
+    spec = experiment.model(which.model)
+    known = {
+        name: load_classifier(which.run.trained(task, name, experiment.origin_seed(name, which.seed)))
+        for name in spec.needs
+    }
+    scratch = which.run.folder / "checkpoints" / task
+    return finetune(
+        train,
+        dev,
+        spec=spec,
+        labels=experiment.task(task).labels,
+        recipe=experiment.recipe_for(task, which.model),
+        seed=which.seed,
+        checkpoints=scratch / which.model / str(which.seed),
+        tokens=scratch / "tokens",
+        original=known.get(spec.compress.of) if spec.compress else None,
+        teacher=known.get(spec.teacher),
+    )
+
+
+def keep(which: Which, tuned: FineTuned, test: pd.DataFrame) -> dict[str, float]:
+    """Write a model and its predictions of the test split; return its metrics and the seconds that predicting took."""
+    predictions, seconds = predict(tuned.classifier, test)
+    labels = list(tuned.classifier.labels)
+    accuracy = scores(predictions[labels], predictions["label"])["accuracy"]
+    majority = test["label"].value_counts(normalize=True).max()
+    metrics = {"accuracy": accuracy, "majority": majority, "test_examples": len(test)}
+    folder = which.run.model(which.task, which.model, which.seed)
+    save(tuned, folder, metrics=metrics, timing={"inference_seconds": seconds}, **which.facts)
+    which.run.write(predictions, "predictions", which.task, which.model, which.seed, **which.facts)
+    return metrics | {"inference_seconds": seconds}
+
+
+def further(which: Which, tuned: FineTuned, dev: pd.DataFrame, test: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Write and return the predictions of the dev split and, of the large model's randomly headed twin, of the test."""
+    found = {"dev": predict(tuned.classifier, dev)[0]}
+    if which.run.experiment.has_twin(which.model, which.seed):
+        found[RANDOM_HEAD] = predict(random_head(tuned.classifier, seed=which.seed), test)[0]
+    for part, table in found.items():
+        name = part_name(which.seed, part)
+        which.run.write(table, "predictions", which.task, which.model, name, **which.facts, part=part)
+    return found
+
+
+def explain_all(which: Which, classifier: Classifier, test: pd.DataFrame) -> None:
+    """Explain a model and write every table of attributions that the experiment asks for."""
+    run, task, model, seed = which.run, which.task, which.model, which.seed
+    twin = random_head(classifier, seed=seed) if run.experiment.has_twin(model, seed) else None
+    chosen = sample(test, run.experiment.explained(task))
+    for job in jobs(run.experiment, task=task, model=model, seed=seed):
+        started = time.perf_counter()
+        table = explain(twin if job.kind == RANDOM_HEAD else classifier, chosen, **job.options)
+        facts = {"seconds": time.perf_counter() - started, "skipped": table.attrs["skipped"]}
+        run.write(table, "attribution", task, model, seed, job.table, **origin(run, chosen, job), **facts)
+
+
+def complete(run: Results, task: str, *, anew: bool = False, workers: int | None = None) -> list[str]:
+    """Make what a run lacks of one task, several models at a time, and return their names.
+
+    The artefacts are those of the notebooks 01 and 02, without the pages: what takes them seconds to start is started
+    once. For small models; `trusteq run` does the same for large ones, and can be stopped. anew: make everything again.
+    """
+    if anew:
+        shutil.rmtree(run.folder, ignore_errors=True)
+    waiting = [which for which in _all(run, task) if not _is_made(which)]
+    names = list(dict.fromkeys(which.model for which in waiting))
+    if not waiting:
+        return names
+    store.write_text(run.experiment.dump(), run.folder / "experiment.yaml")
+    # Not forked from this process: torch's threads do not survive that.
+    context = multiprocessing.get_context("forkserver")
+    one_thread = {"initializer": torch.set_num_threads, "initargs": [1]}
+    with ProcessPoolExecutor(workers or os.cpu_count(), context, **one_thread) as pool:
+        while waiting:
+            missing = {which.model for which in waiting}
+            ready = [which for which in waiting if not missing & set(run.experiment.model(which.model).needs)]
+            list(pool.map(_make, ready))
+            waiting = [which for which in waiting if which not in ready]
+    return names
+
+
+def _all(run: Results, task: str) -> list[Which]:
+    return [Which(run, task, model, seed) for model, seed in run.experiment.runs]
+
+
+def _is_made(which: Which) -> bool:
+    run, parts = which.run, (which.task, which.model, which.seed)
+    tables = [job.table for job in jobs(run.experiment, task=which.task, model=which.model, seed=which.seed)]
+    files = [run.path("predictions", *parts), *(run.path("attribution", *parts, table) for table in tables)]
+    return (run.model(*parts) / "manifest.json").is_file() and all(file.is_file() for file in files)
+
+
+def _make(which: Which) -> None:
+    experiment = which.run.experiment
+    task = experiment.task(which.task)
+    dev, test = load_examples(task, "dev"), load_examples(task, "test")
+    tuned = train(which, load_examples(task, "train", limit=experiment.train_limit), dev)
+    keep(which, tuned, test)
+    further(which, tuned, dev, test)
+    explain_all(which, tuned.classifier, test)
