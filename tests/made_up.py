@@ -78,10 +78,12 @@ def make_run(folder):
             "layers": number,
             "hidden_size": 8 * number,
             "parameters": 1_500_000 * number,
+            "nonzero_parameters": 1_000_000 * number,
             "weights_bytes": 250_000,
         }
         metrics |= {"accuracy": 0.5, "test_examples": 4}
-        for name, facts in {"metrics": metrics, "timing": {"inference_seconds": number / 2, "device": "cpu"}}.items():
+        timing = {"inference_seconds": number / 2, "training_seconds": 10.0 * number, "device": "cpu"}
+        for name, facts in {"metrics": metrics, "timing": timing}.items():
             store.write_text(store.to_json(facts), run.model(TASK, model, 0) / f"{name}.json")
     write_controls(run)
     return run

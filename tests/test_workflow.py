@@ -271,4 +271,5 @@ def test_stages_of_the_table_of_contents_become_pages():
     toc = yaml.safe_dump(table_of_contents(pages))
     assert "runs/01_finetune-a-b-0" in toc and "runs/01_finetune-a-c-0" in toc and "runs/02_attribution-a-b-0" in toc
     assert "runs/03_calibration" not in toc
+    assert "runs/results" in toc and "runs/first" not in toc  # the latter is a page that this run has not
     assert (ROOT / "_toc.yml").read_text().count("runs/01_finetune") == 2  # in a comment and as the place-holder

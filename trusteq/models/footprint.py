@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 import multiprocessing
 import resource
 import statistics
@@ -70,7 +71,7 @@ def peak_memory(folder: str | Path, examples: pd.DataFrame, *, batch: int = 32) 
 
     Raises ModelError for a folder that holds no model, DataError where there are no examples.
     """
-    runs = list(itertools.islice(_batches(examples, batch), -(-len(examples) // batch)))
+    runs = list(itertools.islice(_batches(examples, batch), max(1, math.ceil(len(examples) / batch))))
     context = multiprocessing.get_context("forkserver")
     # Has an effect before the first such process alone: later ones start from the same server, within a second.
     context.set_forkserver_preload([__name__])

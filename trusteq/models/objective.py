@@ -135,6 +135,7 @@ def hidden_loss(student: list[torch.Tensor], teacher: list[torch.Tensor], real: 
 def _watched(model, *, embeddings: bool, layers: bool) -> Iterator[dict[str, list[torch.Tensor]]]:
     """Collect what the embedding layer and the encoder's layers put out while the block runs."""
     seen, handles = {"embeddings": [], "layers": []}, []
+    model = getattr(model, "module", model)  # inside the wrapper of a training on several GPUs
 
     def keep(name: str, output):
         states = output[0] if isinstance(output, tuple) else output
