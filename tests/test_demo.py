@@ -12,6 +12,7 @@ from bs4 import BeautifulSoup
 
 from trusteq import store, tables, workflow
 from trusteq.experiment import ROOT
+from trusteq.models.compress import WAYS
 from trusteq.store import Results
 
 
@@ -72,7 +73,7 @@ def test_the_book_has_a_page_for_every_notebook_and_chapter(demo, pages):
         assert f"runs/01_finetune-{task}-{model}-0.html" in pages
         assert f"runs/02_attribution-{task}-{model}-0.html" in pages
     chapters = {"index", "intro", "method", "deviations", "rerun", "bibliography"}
-    reports = {"results", "status", "lesson_calibration", "lesson_attribution"}
+    reports = {"results", "status", "lesson_calibration", "lesson_attribution", "05_compression", "06_keeping_trust"}
     assert {f"{name}.html" for name in chapters} | {f"runs/{name}.html" for name in reports} <= set(pages)
 
 
@@ -120,6 +121,25 @@ def test_the_controls_of_the_demo_are_told_apart(demo):
         assert set(verdicts["random-head"]) == {"not-equivalent"}
         controls = demo.comparison(task, "controls").set_index("model_b")
         assert controls.loc["random-features", "normalised"].abs().max() < 0.2
+
+
+def test_of_all_ways_to_compress_eight_bits_change_least(demo):
+    lab = Results.open(demo.folder / "lab" / "demo-compression")
+    table = pd.read_parquet(lab.path("compression", "demo-nli", "models"))
+    assert set(table["model"]) == set(lab.experiment.models)
+    assert {spec.compress.way for spec in map(lab.experiment.model, lab.experiment.models) if spec.compress} == set(WAYS)
+    small = table[(table["method"] == "shap") & (table["model"] != lab.experiment.large)].set_index("model")
+    assert small["normalised_alignment"].idxmax() == "demo-int8"
+    assert small.loc["demo-int8", ["accuracy_outcome", "ece_outcome"]].tolist() == ["equivalent", "equivalent"]
+    assert small.loc["demo-cut", "verdict"] == "not-equivalent"
+    assert small.loc["demo-int8", "weights_bytes"] < 0.5 * table["weights_bytes"].max()
+
+
+def test_a_student_that_is_trained_on_deleted_words_keeps_more_of_them(demo):
+    lab = Results.open(demo.folder / "lab" / "demo-keeping-trust")
+    gains = pd.read_parquet(lab.path("compression", "demo-nli", "gains")).set_index(["method", "model"])
+    assert (gains["seeds"] == 3).all() and len(lab.experiment.students) >= 5
+    assert gains.loc[("shap", "deletion"), "low"] > 0
 
 
 def test_lessons_have_answers_that_open_on_a_click(pages):

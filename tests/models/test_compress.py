@@ -33,30 +33,8 @@ from trusteq.models.layers import Int8Linear, factorised
 from trusteq.registry import Compression, ModelSpec, validated
 
 LABELS = ("no", "yes", "maybe")
-VOCABULARY = [
-    "[PAD]",
-    "[UNK]",
-    "[CLS]",
-    "[SEP]",
-    "[MASK]",
-    ".",
-    ",",
-    "a",
-    "the",
-    "man",
-    "woman",
-    "dog",
-    "reads",
-    "runs",
-    "sleeps",
-    "in",
-    "park",
-    "good",
-    "bad",
-    "very",
-    "not",
-]
-WORDS = VOCABULARY[7:]
+WORDS = "a the man woman dog reads runs sleeps in park good bad very not"
+VOCABULARY = f"[PAD] [UNK] [CLS] [SEP] [MASK] . , {WORDS}".split()
 SIZES = {"vocab_size": len(VOCABULARY), "hidden_size": 16, "intermediate_size": 32, "max_position_embeddings": 64}
 SIZES |= {"num_hidden_layers": 3, "num_attention_heads": 4, "initializer_range": 0.5}
 HEAD_SIZE = 4
@@ -78,8 +56,9 @@ def network(kind="standard", **changes):
     if kind == "roberta":
         config = transformers.RobertaConfig(**sizes, **names, type_vocab_size=2, pad_token_id=0)
     elif kind == "distilbert":
-        config = transformers.DistilBertConfig(**names, vocab_size=len(VOCABULARY), dim=16, hidden_dim=32, n_heads=4)
-        config.update({"n_layers": 3, "max_position_embeddings": 64, "initializer_range": 0.5})
+        shape = {"dim": sizes.pop("hidden_size"), "hidden_dim": sizes.pop("intermediate_size")}
+        shape |= {"n_layers": sizes.pop("num_hidden_layers"), "n_heads": sizes.pop("num_attention_heads")}
+        config = transformers.DistilBertConfig(**sizes, **shape, **names)
     else:
         config = transformers.BertConfig(**sizes, **names)
     with torch.random.fork_rng():
@@ -109,7 +88,7 @@ def compressed(whole, *ways, **options):
 def texts(n=12, *, seed=0):
     """Pairs of 1 to 8 words a side."""
     rng = np.random.default_rng(seed)
-    sides = [[" ".join(rng.choice(WORDS, size=rng.integers(1, 9))) for _ in range(n)] for _ in range(2)]
+    sides = [[" ".join(rng.choice(WORDS.split(), size=rng.integers(1, 9))) for _ in range(n)] for _ in range(2)]
     rows = {"text_a": sides[0], "text_b": sides[1], "label": rng.integers(0, 3, size=n)}
     return pd.DataFrame({"id": [f"test-{row}" for row in range(n)], **rows})
 
@@ -167,8 +146,6 @@ def test_the_original_is_left_alone_and_so_is_all_but_the_layers(kind, way):
 def test_kept_layers_make_the_model_that_has_these_alone(kind, layers):
     whole = classifier(kind)
     expected = network(kind, num_hidden_layers=len(layers))
-    if kind == "distilbert":
-        del encoder_layers(expected)[len(layers) :]
     state, renamed = whole.model.state_dict(), {}
     for name in expected.state_dict():
         before, found, after = name.partition(".layer.")
@@ -203,7 +180,7 @@ def test_the_smallest_weights_of_all_layers_together_are_pruned(kind, share):
     made = compressed(whole, "prune-weights", share=share)
     before, after = ([numbers(layer)[0] for layer in linear_layers(of.model)] for of in (whole, made))
     sizes = np.abs(np.concatenate([weight.ravel() for weight in before]))
-    limit = np.quantile(sizes, share, method="inverted_cdf")
+    limit = np.sort(sizes)[round(share * len(sizes)) - 1]
     for old, new in zip(before, after, strict=True):
         np.testing.assert_array_equal(new, np.where(np.abs(old) <= limit, 0, old))
     n_zeros = sum(int((weight == 0).sum()) for weight in after)
@@ -243,7 +220,7 @@ def test_the_other_ways_recover_in_the_form_they_have(way, tmp_path):
     }
     layers = [name for name in before if ".layer." in name and name.endswith("weight")]
     assert not any(torch.equal(before[name], after[name]) for name in layers)
-    assert reloaded_is_equal(tuned, tmp_path / "saved")
+    assert_saved_is_loaded(tuned, tmp_path / "saved")
 
 
 # --- prune-heads ---
@@ -305,14 +282,12 @@ def test_low_rank_is_the_truncated_svd(kind, keep):
         thin = made.model.get_submodule(name)
         assert [tuple(part.weight.shape) for part in thin] == [(rank, n_in), (n_out, rank)]
         product = thin[1].weight.detach().double().numpy() @ thin[0].weight.detach().double().numpy()
-        np.testing.assert_allclose(product, (left[:, :rank] * singular[:rank]) @ right[:rank], atol=1e-5)
+        np.testing.assert_allclose(product, (left[:, :rank] * singular[:rank]) @ right[:rank], rtol=0, atol=1e-4)
         np.testing.assert_array_equal(thin[1].bias.detach().numpy(), bias)
         assert rank * (n_out + n_in) <= keep * n_out * n_in
         fewer += weight.size - rank * (n_out + n_in)
-    fewer = sum(values.numel() for values in whole.model.parameters()) - kept
-    assert (
-        sum(values.numel() for values in made.model.parameters()) == fewer == finetune.sizes(made.model)["parameters"]
-    )
+    sizes = [sum(values.numel() for values in of.model.parameters()) for of in (whole, made)]
+    assert sizes[1] == sizes[0] - fewer == finetune.sizes(made.model)["parameters"]
 
 
 def test_low_rank_is_exact_where_the_rank_is_enough():
@@ -351,7 +326,7 @@ def test_weights_in_8_bits_are_within_half_a_step(linear):
     weight, small = numbers(linear)[0], Int8Linear.of(linear)
     assert small.weight.dtype == torch.int8 and small.weight.shape == (7, 24)
     steps_of = np.abs(weight).max(axis=1) / 127
-    np.testing.assert_allclose(small.scale.numpy(), np.maximum(steps_of, 1e-12), rtol=1e-6)
+    np.testing.assert_allclose(small.scale.numpy(), np.maximum(steps_of, 1e-12 / 127), rtol=1e-6)
     found = small.weight.numpy() * small.scale.numpy()[:, None]
     assert (np.abs(found - weight) <= 0.5001 * small.scale.numpy()[:, None]).all()
     assert (np.abs(small.weight.numpy()).max(axis=1) == [127, 127, 127, 127, 127, 0, 127]).all()
@@ -440,15 +415,20 @@ def test_a_torch_without_8_bit_kernels(monkeypatch, tmp_path):
 # --- on disk ---
 
 
-def reloaded_is_equal(made, folder):
-    """Whether a model predicts, when saved and loaded, what it predicted, to the last bit."""
+def assert_saved_is_loaded(made, folder):
+    """Assert that a model is, when saved and loaded, what it was: its weights to the last bit."""
     if not folder.exists():
         for part in (made.model, made.tokenizer):
             part.save_pretrained(folder)
     loaded = load_classifier(folder, device="cpu")
     assert steps(loaded.model.config) == json.loads(json.dumps(steps(made.model.config)))
-    assert finetune.sizes(loaded.model) == finetune.sizes(made.model)
-    return np.array_equal(loaded.predict_proba(*PAIRS), made.predict_proba(*PAIRS))
+    before, after = made.model.state_dict(), loaded.model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(
+        torch.equal(values, after[name]) and values.dtype == after[name].dtype for name, values in before.items()
+    )
+    # Not to the last bit: of very thin matrices the product depends on where in memory a file's weights come to lie.
+    np.testing.assert_allclose(loaded.predict_proba(*PAIRS), made.predict_proba(*PAIRS), rtol=0, atol=1e-6)
 
 
 CHAINS = [
@@ -467,10 +447,10 @@ def test_a_saved_model_is_the_model(kind, ways, tmp_path):
     if kind == "distilbert" and "prune-heads" in ways:
         return
     made = compressed(classifier(kind), *ways)
-    assert reloaded_is_equal(made, tmp_path / "plain")
+    assert_saved_is_loaded(made, tmp_path / "plain")
     tuned = finetune.FineTuned(made, pd.DataFrame(columns=finetune.HISTORY, dtype=float), 0.0)
     finetune.save(tuned, tmp_path / "ours", metrics={}, timing={})
-    assert reloaded_is_equal(made, tmp_path / "ours")
+    assert_saved_is_loaded(made, tmp_path / "ours")
 
 
 @pytest.mark.parametrize(
@@ -484,16 +464,16 @@ def test_a_saved_model_is_the_model(kind, ways, tmp_path):
     ],
 )
 def test_what_a_later_step_changes_is_not_looked_for(ways, last, tmp_path):
-    assert reloaded_is_equal(compressed(classifier(), *ways, **last), tmp_path / "saved")
+    assert_saved_is_loaded(compressed(classifier(), *ways, **last), tmp_path / "saved")
 
 
 def test_what_was_loaded_can_be_compressed_on(tmp_path):
     made = compressed(classifier(), "keep-layers", "low-rank")
-    assert reloaded_is_equal(made, tmp_path / "first")
+    assert_saved_is_loaded(made, tmp_path / "first")
     further = compressed(load_classifier(tmp_path / "first", device="cpu"), "int8")
     assert [step["way"] for step in steps(further.model.config)] == ["keep-layers", "low-rank", "int8"]
-    assert np.array_equal(further.predict_proba(*PAIRS), compressed(made, "int8").predict_proba(*PAIRS))
-    assert reloaded_is_equal(further, tmp_path / "second")
+    assert np.allclose(further.predict_proba(*PAIRS), compressed(made, "int8").predict_proba(*PAIRS), rtol=0, atol=1e-6)
+    assert_saved_is_loaded(further, tmp_path / "second")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -505,7 +485,8 @@ def test_half_precision_on_disk_is_single_precision_in_use(way, tmp_path):
     types = {values.dtype for values in loaded.model.state_dict().values()}
     assert types == {torch.float32} | ({torch.int8} if way == "int8" else set())
     expected = settled(made.model.float())
-    np.testing.assert_array_equal(loaded.predict_proba(*PAIRS), replace(made, model=expected).predict_proba(*PAIRS))
+    wanted = replace(made, model=expected).predict_proba(*PAIRS)
+    np.testing.assert_allclose(loaded.predict_proba(*PAIRS), wanted, rtol=0, atol=1e-6)
 
 
 # --- in use ---

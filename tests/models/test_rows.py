@@ -39,9 +39,15 @@ def table(texts, *, split="train", labels=None):
     return pd.DataFrame({"id": ids, "text_b": None, "label": labels} | texts)[["id", "text_a", "text_b", "label"]]
 
 
-def make_tokenizer(*, vocabulary=VOCABULARY, max_length=32, **options):
+def make_tokenizer(*, vocabulary=VOCABULARY, **options):
     ids = {token: index for index, token in enumerate(vocabulary)}
-    return transformers.BertTokenizer(vocab=ids, model_max_length=max_length, **options)
+    return transformers.BertTokenizer(vocab=ids, model_max_length=32, **options)
+
+
+def cut(tokenizer, max_length):
+    """Set the maximum length as `finetune.build` does: of a tokenizer that was made with another."""
+    tokenizer.model_max_length = max_length
+    return tokenizer
 
 
 PAIRS, TOKENIZER = table(TEXTS), make_tokenizer()
@@ -81,7 +87,7 @@ def texts_of(example):
 @pytest.mark.parametrize("max_length", [32, 7])
 @pytest.mark.parametrize("examples", [PAIRS, SINGLE], ids=["pairs", "single"])
 def test_rows_are_what_the_tokenizer_says_of_each_text_alone(read, examples, max_length):
-    tokenizer = make_tokenizer(max_length=max_length)
+    tokenizer = cut(make_tokenizer(), max_length)
     rows = read(examples, tokenizer)
     assert rows.column_names == ["input_ids", "token_type_ids", "labels", "length"]
     assert len(rows) == len(examples)
@@ -124,7 +130,7 @@ def numbered_characters(text, first):
 @pytest.mark.parametrize("max_length", [32, 7])
 @pytest.mark.parametrize("examples", [PAIRS, SINGLE], ids=["pairs", "single"])
 def test_each_token_lies_in_its_word(read, examples, max_length):
-    tokenizer = make_tokenizer(max_length=max_length)
+    tokenizer = cut(make_tokenizer(), max_length)
     for row, example in zip(read(examples, tokenizer, with_words=True), examples.itertuples(), strict=True):
         texts = texts_of(example)
         numbers = [numbered_characters(text, len(words("\n".join(texts[:at])))) for at, text in enumerate(texts)]
@@ -198,7 +204,7 @@ OTHERS = {
     "labels": {"examples": table(TEXTS, labels=1)},
     "vocabulary": {"tokenizer": make_tokenizer(vocabulary=[*SPECIAL, *VOCABULARY[:4:-1]])},
     "casing": {"tokenizer": make_tokenizer(do_lower_case=False)},
-    "maximum length": {"tokenizer": make_tokenizer(max_length=7)},
+    "maximum length": {"tokenizer": cut(make_tokenizer(), 7)},
     "with words": {"with_words": True},
 }
 

@@ -200,6 +200,7 @@ def _arguments(recipe: Recipe, seed: int, checkpoints: Path) -> transformers.Tra
         # Texts of like length share a batch, which then hardly needs padding.
         train_sampling_strategy="group_by_length",
         length_column_name="length",
+        average_tokens_across_devices=False,  # a batch's loss is the mean over texts, on however many devices
         optim="adamw_torch_fused" if torch.cuda.is_available() else "adamw_torch",
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to="none",

@@ -93,7 +93,8 @@ def saving_view(table: pd.DataFrame, names: Mapping[str, str], footprints: pd.Da
 
     table: of `compression_table`. names: titles. footprints: model, latency_1_ms, latency_32_ms, peak_memory_bytes.
     """
-    first = table.drop_duplicates("model").merge(footprints, on="model", how="left")
+    measured = footprints[["model", "latency_1_ms", "latency_32_ms", "peak_memory_bytes"]]
+    first = table.drop_duplicates("model").merge(measured, on="model", how="left")
     columns = {"model": first["model"].map(names), "parameters M": first["parameters"] / 1e6}
     columns |= {"non-zero M": first["nonzero_parameters"] / 1e6, "on disk MB": first["weights_bytes"] / 1e6}
     columns |= {"1 text ms": first["latency_1_ms"], "32 texts ms": first["latency_32_ms"]}
