@@ -417,7 +417,7 @@ def test_a_torch_without_8_bit_kernels(monkeypatch, tmp_path):
 
 def assert_saved_is_loaded(made, folder):
     """Assert that a model is, when saved and loaded, what it was: its weights to the last bit."""
-    if not folder.exists():
+    if not (folder / "config.json").exists():
         for part in (made.model, made.tokenizer):
             part.save_pretrained(folder)
     loaded = load_classifier(folder, device="cpu")
@@ -441,16 +441,19 @@ CHAINS = [
 ]
 
 
-@pytest.mark.parametrize("ways", [*((way,) for way in WAYS), *CHAINS], ids="+".join)
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_saved_model_is_the_model(kind, ways, tmp_path):
-    if kind == "distilbert" and "prune-heads" in ways:
-        return
-    made = compressed(classifier(kind), *ways)
-    assert_saved_is_loaded(made, tmp_path / "plain")
+def test_a_saved_model_is_the_model(kind, way, tmp_path):
+    if (kind, way) != ("distilbert", "prune-heads"):
+        assert_saved_is_loaded(compressed(classifier(kind), way), tmp_path)
+
+
+@pytest.mark.parametrize("ways", [*((way,) for way in WAYS), *CHAINS], ids="+".join)
+def test_a_model_of_a_run_is_the_model(ways, tmp_path):
+    made = compressed(classifier("two-linear"), *ways)
     tuned = finetune.FineTuned(made, pd.DataFrame(columns=finetune.HISTORY, dtype=float), 0.0)
-    finetune.save(tuned, tmp_path / "ours", metrics={}, timing={})
-    assert_saved_is_loaded(made, tmp_path / "ours")
+    finetune.save(tuned, tmp_path / "model", metrics={}, timing={})
+    assert_saved_is_loaded(made, tmp_path / "model")
 
 
 @pytest.mark.parametrize(
@@ -504,7 +507,7 @@ def test_the_engines_pass_is_the_models(kind, way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("kind", ["standard", "mean-pooling", "roberta"])
+@pytest.mark.parametrize("kind", ["standard", "roberta"])
 def test_compressed_models_can_be_explained(kind, way):
     made = compressed(classifier(kind), way)
     for method in ("lime", "gradient-x-input"):
@@ -516,7 +519,7 @@ def test_compressed_models_can_be_explained(kind, way):
 @pytest.mark.parametrize("way", WAYS)
 def test_compressed_models_can_be_audited(way):
     whole = classifier()
-    found = trusteq.audit(whole, compressed(whole, way), EXAMPLES, n_samples=20, explain=4)
+    found = trusteq.audit(whole, compressed(whole, way), EXAMPLES, n_samples=20, explain=2)
     assert found.verdict in ("equivalent", "not-equivalent", "undecided")
 
 

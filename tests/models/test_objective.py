@@ -1,5 +1,6 @@
 """Each part of what a student is trained for: by hand, by finite differences, and lower where it is trained for."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +15,10 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 import trusteq
 from trusteq.errors import ModelError
 from trusteq.experiment import Recipe
+from trusteq.models import finetune as training
 from trusteq.models import objective, rows
 from trusteq.models.classifier import as_classifier
 from trusteq.models.compress import encoder_layers
-from trusteq.models.finetune import finetune
 from trusteq.models.objective import (
     Batch,
     check_teacher,
@@ -34,10 +35,9 @@ from trusteq.registry import Compression, ModelSpec
 
 LABELS = ("no", "yes", "maybe")
 # "reads" and "sleeps" are two tokens each, "unfriendly" three.
-VOCABULARY = "[PAD] [UNK] [CLS] [SEP] [MASK] . , ! a the man woman dog in park house good bad very not".split()
-VOCABULARY += ["read", "sleep", "##s", "un", "##friend", "##ly"]
-WORDS = [word for word in VOCABULARY[8:] if not word.startswith(("##", "un", "read", "sleep"))]
-WORDS += ["reads", "sleeps", "unfriendly"]
+WHOLE = "a the man woman dog in park house good bad very not"
+VOCABULARY = f"[PAD] [UNK] [CLS] [SEP] [MASK] . , ! {WHOLE} read sleep ##s un ##friend ##ly".split()
+WORDS = f"{WHOLE} reads sleeps unfriendly".split()
 
 
 def classifier(*, layers=2, seed=0, vocabulary=VOCABULARY, labels=LABELS, hidden=16):
@@ -112,7 +112,7 @@ def test_word_gradients_are_derivatives_of_the_log_probability(batch):
     @torch.no_grad()
     def gold(row, word, change):
         """The log-probability of the gold class where the embeddings of a word are longer by a share."""
-        factor = 1 + change * (made.words == word) * (torch.arange(3) == row)[:, None]
+        factor = 1 + change * (made.words == word) * (torch.arange(3) == row)[:, None].double()
         handle = embeddings.register_forward_hook(lambda *call: call[-1] * factor[..., None])
         logits = STUDENT.model(**made.inputs).logits
         handle.remove()
@@ -176,7 +176,7 @@ def test_what_is_left_is_the_text_without_the_words(batch, seeded):
     assert found.keys() == made.inputs.keys()
     tokenizer, counts = TEACHER.tokenizer, []
     for row, example in enumerate(table.itertuples()):
-        left = tokenizer.decode(real_ids(found, row)).split()
+        left = " ".join(tokenizer.convert_ids_to_tokens(real_ids(found, row))).replace(" ##", "").split()
         sides = [[word for word in text.split() if word in left] for text in (example.text_a, example.text_b)]
         expected = tokenizer(" ".join(sides[0]), " ".join(sides[1]))
         kept = found["attention_mask"][row].bool()
@@ -196,7 +196,7 @@ def test_the_number_of_deleted_words_is_even_and_so_is_which(batch, seeded):
     n, times = 6, 6000
     inputs = {name: values.expand(times, -1) for name, values in made.inputs.items()}
     found = with_words_deleted(inputs, made.words.expand(times, -1), padding=0)
-    heads = [TEACHER.tokenizer.convert_tokens_to_ids(word) for word in "a good man read the dog".split()]
+    heads = [TEACHER.tokenizer.convert_tokens_to_ids(word) for word in ("a", "good", "man", "read", "the", "dog")]
     gone = np.stack([~(found["input_ids"] == head).any(dim=1).numpy() for head in heads], axis=1)
     counts = np.bincount(gone.sum(axis=1), minlength=n + 1)
     assert counts[0] == 0
@@ -273,10 +273,11 @@ def test_hidden_states_are_those_of_the_layers(batch):
 
 
 def test_watching_ends_with_the_block():
+    watched = [STUDENT.model.get_input_embeddings(), *encoder_layers(STUDENT.model)]
+    before = [list(part._forward_hooks) for part in watched]
     with pytest.raises(KeyError), objective._watched(STUDENT.model, embeddings=True, layers=True):
         raise KeyError
-    watched = [STUDENT.model.get_input_embeddings(), *encoder_layers(STUDENT.model)]
-    assert not any(part._forward_hooks for part in watched)
+    assert [list(part._forward_hooks) for part in watched] == before
 
 
 # --- the sum ---
@@ -437,18 +438,29 @@ def part_of(student, made, teacher, name):
         return (found - student_loss(student.model, made, teacher=teacher, recipe=without)[0]).item()
 
 
-@pytest.mark.parametrize("name", TAUGHT)
-def test_training_for_a_part_lowers_it(name, large, batch, tmp_path):
+def first_layer(large, folder, **weights):
+    """The teacher's first layer, trained on the task and for what the weights say, after its last epoch."""
     teacher, table = large
     compression = Compression(of="large", way="keep-layers", options={"layers": [0]}, recover=True)
     spec = ModelSpec(name="small", title="Small", teacher="large", compress=compression)
     options = {"spec": spec, "labels": LABELS, "seed": 0, "original": teacher, "teacher": teacher}
+    settings = recipe(batch_size=8, learning_rate=3e-3, epochs=4, **weights)
+    epochs = itertools.count()  # each better than the one before, so that the last is returned
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_accuracy", lambda evaluation: {"accuracy": float(next(epochs))})
+        return training.finetune(table.head(72), table.tail(24), recipe=settings, checkpoints=folder, **options)
+
+
+@pytest.fixture(scope="module")
+def untaught(large, tmp_path_factory):
+    return first_layer(large, tmp_path_factory.mktemp("untaught")).classifier
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+def test_training_for_a_part_lowers_it(name, large, untaught, batch, tmp_path):
+    teacher, table = large
     made = batch(table.tail(24), teacher)
     made = replace(made, teacher=made.teacher.float())
-    found = {}
-    for which, weights in (("taught", TAUGHT[name]), ("not", {})):
-        settings = recipe(batch_size=8, learning_rate=3e-3, epochs=4, **weights)
-        folder = tmp_path / which
-        tuned = finetune(table.head(72), table.tail(24), recipe=settings, checkpoints=folder, **options)
-        found[which] = part_of(tuned.classifier, made, teacher, name)
-    assert found["taught"] < 0.8 * found["not"]
+    taught = first_layer(large, tmp_path / "taught", **TAUGHT[name]).classifier
+    before, after = (part_of(student, made, teacher, name) for student in (untaught, taught))
+    assert after < 0.8 * before

@@ -92,7 +92,9 @@ def _model(name: str | Path, source: str, config: transformers.PretrainedConfig)
             raise ModelError(f"model {name}: config.json names a way to compress {way!r}; {nearest(way, WAYS)}")
     if set(ways) <= set(ORDINARY):
         return kind.from_pretrained(source, config=config, **LOADING)
-    model = kind.from_config(config) if hasattr(kind, "from_config") else kind(config)
+    # Random weights would only be replaced, and until then they fill the memory that compressing saves.
+    with transformers.initialization.no_init_weights():
+        model = kind.from_config(config) if hasattr(kind, "from_config") else kind(config)
     file = transformers.utils.cached_file(source, transformers.utils.SAFE_WEIGHTS_NAME)
     return model, put_together(model.eval(), load_file(file))
 

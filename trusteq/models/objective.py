@@ -46,7 +46,7 @@ def student_loss(student, batch: Batch, *, teacher: Classifier, recipe: Recipe) 
     if recipe.confidence_weight:
         loss = loss + recipe.confidence_weight * confidence_loss(outputs.logits, batch.teacher)
     if gradients or layers:
-        with _watched(teacher.model, embeddings=gradients, layers=layers) as known:
+        with torch.set_grad_enabled(gradients), _watched(teacher.model, embeddings=gradients, layers=layers) as known:
             answers = teacher.model(**batch.inputs)
     if gradients:
         own = word_gradients(outputs.logits, seen["embeddings"][0], batch, create_graph=True)
@@ -84,7 +84,8 @@ def word_gradients(logits: torch.Tensor, embeddings: torch.Tensor, batch: Batch,
     (gradient,) = torch.autograd.grad(gold, embeddings, create_graph=create_graph)
     of_tokens = (gradient * embeddings).sum(dim=-1)
     words = of_tokens.new_zeros(len(of_tokens), int(batch.words.max()) + 2)
-    return words.scatter_add(1, batch.words + 1, of_tokens)[:, 1:]  # column 0 collects what is no word
+    words = words.scatter_add(1, batch.words + 1, of_tokens)[:, 1:]  # column 0 collects what is no word
+    return words if create_graph else words.detach()
 
 
 def deletion_loss(student, teacher: Classifier, batch: Batch, temperature: float) -> torch.Tensor:
