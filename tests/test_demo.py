@@ -127,7 +127,9 @@ def test_of_all_ways_to_compress_eight_bits_change_least(demo):
     lab = Results.open(demo.folder / "lab" / "demo-compression")
     table = pd.read_parquet(lab.path("compression", "demo-nli", "models"))
     assert set(table["model"]) == set(lab.experiment.models)
-    assert {spec.compress.way for spec in map(lab.experiment.model, lab.experiment.models) if spec.compress} == set(WAYS)
+    assert {spec.compress.way for spec in map(lab.experiment.model, lab.experiment.models) if spec.compress} == set(
+        WAYS
+    )
     small = table[(table["method"] == "shap") & (table["model"] != lab.experiment.large)].set_index("model")
     assert small["normalised_alignment"].idxmax() == "demo-int8"
     assert small.loc["demo-int8", ["accuracy_outcome", "ece_outcome"]].tolist() == ["equivalent", "equivalent"]

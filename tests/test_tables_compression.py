@@ -25,7 +25,9 @@ def table(run):
 
 
 def row(table, method, model, seed=0):
-    (found,) = table[(table["method"] == method) & (table["model"] == model) & (table["seed"] == seed)].to_dict("records")
+    (found,) = table[(table["method"] == method) & (table["model"] == model) & (table["seed"] == seed)].to_dict(
+        "records"
+    )
     return found
 
 
@@ -54,7 +56,7 @@ def test_a_large_model_of_another_seed_is_compared_with_the_first(table):
 def test_the_large_model_is_not_compared_with_itself(table):
     found = row(table, "lime", LARGE)
     assert found["accuracy"] == 0.75
-    assert np.isnan(found["jaccard"]) and found["verdict"] is None or pd.isna(found["verdict"])
+    assert (np.isnan(found["jaccard"]) and found["verdict"] is None) or pd.isna(found["verdict"])
 
 
 def test_outcomes_are_those_of_the_verdicts_page(run, table):
@@ -131,7 +133,9 @@ def test_sentences_say_what_the_tables_hold(run, table):
     assert "Under lime, of 2 compressed models" in text and "Demo-distilled (" in text and "Demo-tiny (" in text
     gains = tables.gain_table(run, TASK, baseline=TINY)
     better = gains.assign(low=0.1, gain=0.2, high=0.3)
-    assert "closer than with Demo-tiny by Demo-distilled (+0.200)" in sentences.gain_sentence(better, run, baseline=TINY)
+    assert "closer than with Demo-tiny by Demo-distilled (+0.200)" in sentences.gain_sentence(
+        better, run, baseline=TINY
+    )
     assert "no objective brings" in sentences.gain_sentence(gains.assign(low=-0.1), run, baseline=TINY)
     worse = gains.assign(low=-0.3, gain=-0.2, high=-0.1)
     assert "further away with Demo-distilled (-0.200)" in sentences.gain_sentence(worse, run, baseline=TINY)

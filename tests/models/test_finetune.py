@@ -14,8 +14,9 @@ from trusteq.errors import DataError, ExperimentError, ModelError
 from trusteq.examples.synthetic import generate
 from trusteq.experiment import Recipe
 from trusteq.models import finetune as module
+from trusteq.models.build import build
 from trusteq.models.classifier import Classifier, load_classifier
-from trusteq.models.finetune import build, finetune, predict, save
+from trusteq.models.finetune import finetune, predict, save
 from trusteq.models.objective import distillation_loss
 from trusteq.models.rows import tokenised
 from trusteq.registry import ModelSpec, Scratch

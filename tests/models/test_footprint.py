@@ -11,9 +11,9 @@ from refusals import one_line
 from trusteq.errors import DataError, ModelError
 from trusteq.experiment import Recipe
 from trusteq.models import footprint as module
+from trusteq.models.build import build
 from trusteq.models.classifier import load_classifier
 from trusteq.models.compress import compress
-from trusteq.models.finetune import build
 from trusteq.models.footprint import footprint, latency, peak_memory
 from trusteq.registry import Compression, ModelSpec, Scratch
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trusteq.models.classifier import Classifier
 
 # The sources that decide a weight, from the texts and the model to the table.
-CODE = ("words.py", "statistics.py", "attribution/*.py", "models/[bchl]*.py", "models/forward.py")
+CODE = ("words.py", "statistics.py", "attribution/*.py", "models/bert.py", "models/[chl]*.py", "models/forward.py")
 
 
 @dataclass(frozen=True)

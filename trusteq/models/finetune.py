@@ -14,20 +14,15 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from trusteq import store
 from trusteq.errors import DataError, ExperimentError
-from trusteq.examples.synthetic import vocabulary
 from trusteq.experiment import Recipe
 from trusteq.models import rows
-from trusteq.models.classifier import LOADING, Classifier, as_classifier, check_weights, load_tokenizer, loading, locate
+from trusteq.models.build import build
+from trusteq.models.classifier import Classifier, as_classifier
 from trusteq.models.compress import compress, settled
-from trusteq.models.heads import HEADS
 from trusteq.models.objective import Batch, check_teacher, needs_words, student_loss
 from trusteq.registry import ModelSpec
 
 HISTORY = ("epoch", "loss", "eval_loss", "eval_accuracy")
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-# Keys of pretraining checkpoints that a classifier has no use for, and keys of the head that is new.
-PRETRAINING_KEYS = ("cls.", "vocab_", "pooler.", "position_ids")
-NEW_HEAD_KEYS = ("classifier.",)
 
 
 @dataclass(frozen=True)
@@ -78,16 +73,15 @@ def finetune(
     model, tokenizer = (start.model, start.tokenizer) if start else build(spec, labels=labels, recipe=recipe)
     if teacher is not None:
         check_teacher(model, tokenizer, labels, teacher=teacher, recipe=recipe)
-    data = {"folder": tokens or checkpoints / "tokens", "with_words": teacher is not None and needs_words(recipe)}
     settings = [spec.model_dump_json(), recipe.model_dump_json(), seed, list(labels)]
     _clear_other_runs(checkpoints, _digest(settings, [train, dev], [original, teacher]))
-    taught = rows.tokenised(train, tokenizer, **data)
+    folder = tokens or checkpoints / "tokens"
     trainer = _StudentTrainer(
         model=model,
         args=_arguments(recipe, seed, checkpoints),
         data_collator=rows.collator(tokenizer),
-        train_dataset=taught if teacher is None else rows.taught(taught, train, teacher),
-        eval_dataset=rows.tokenised(dev, tokenizer, folder=data["folder"]),
+        train_dataset=_training_rows(train, tokenizer, folder, teacher, recipe),
+        eval_dataset=rows.tokenised(dev, tokenizer, folder=folder),
         compute_metrics=_accuracy,
         processing_class=tokenizer,
     )
@@ -100,49 +94,10 @@ def finetune(
     return FineTuned(as_classifier(settled(trainer.model), tokenizer, labels), history, seconds)
 
 
-def build(spec: ModelSpec, *, labels: Sequence[str], recipe: Recipe):
-    """Return (model, tokenizer) before fine-tuning: pretrained or random encoder, new random head."""
-    names = {
-        "num_labels": len(labels),
-        "id2label": dict(enumerate(labels)),
-        "label2id": {label: index for index, label in enumerate(labels)},
-    }
-    model, tokenizer = _pretrained(spec, recipe.head, names) if spec.hub else _from_scratch(spec, recipe.head, names)
-    tokenizer.model_max_length = min(recipe.max_length, model.config.max_position_embeddings)
-    return model, tokenizer
-
-
-def _pretrained(spec: ModelSpec, head: str, names: dict):
-    source = locate(spec.hub)
-    cut = {} if spec.layers is None else {"num_hidden_layers": spec.layers}
-    with loading(spec.hub):
-        config = transformers.AutoConfig.from_pretrained(source, **names, **cut)
-        tokenizer = load_tokenizer(spec.hub, source)
-        kind = transformers.AutoModelForSequenceClassification if head == "standard" else transformers.AutoModel
-        model, report = kind.from_pretrained(source, config=config, **LOADING)
-    beyond = () if spec.layers is None else ("layer.",)
-    check_weights(spec.hub, report, new_ok=NEW_HEAD_KEYS, unused_ok=PRETRAINING_KEYS + beyond)
-    if head in HEADS:
-        encoder, model = model, HEADS[head](config)
-        model.encoder.load_state_dict(encoder.state_dict())
-    return model, tokenizer
-
-
-def _from_scratch(spec: ModelSpec, head: str, names: dict):
-    tokenizer = _word_tokenizer() if spec.tokenizer is None else _hub_tokenizer(spec.tokenizer)
-    config = transformers.BertConfig(vocab_size=len(tokenizer), **spec.scratch.model_dump(), **names)
-    return HEADS.get(head, transformers.BertForSequenceClassification)(config), tokenizer
-
-
-def _word_tokenizer() -> transformers.BertTokenizer:
-    """Return a tokenizer with one token for every word of the generated corpora."""
-    # A vocabulary file is silently ignored by transformers 5: the mapping itself has to be passed.
-    return transformers.BertTokenizer(vocab={token: index for index, token in enumerate(SPECIAL_TOKENS + vocabulary())})
-
-
-def _hub_tokenizer(hub_id: str):
-    with loading(hub_id):
-        return load_tokenizer(hub_id, locate(hub_id))
+def _training_rows(train: pd.DataFrame, tokenizer, folder: Path, teacher: Classifier | None, recipe: Recipe):
+    if teacher is None:
+        return rows.tokenised(train, tokenizer, folder=folder)
+    return rows.taught(rows.tokenised(train, tokenizer, folder=folder, with_words=needs_words(recipe)), train, teacher)
 
 
 def _digest(settings: list, tables: Sequence[pd.DataFrame], models: Sequence[Classifier | None]) -> str:

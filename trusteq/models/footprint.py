@@ -20,8 +20,9 @@ import transformers
 
 from trusteq.errors import DataError
 from trusteq.experiment import Recipe
+from trusteq.models.build import build
 from trusteq.models.classifier import Classifier, load_classifier
-from trusteq.models.finetune import build, sizes
+from trusteq.models.finetune import sizes
 from trusteq.registry import ModelSpec, Scratch
 
 WARM_UP = 3  # batches that are not counted: the first ones find the kernels
