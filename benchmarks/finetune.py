@@ -31,8 +31,9 @@ from torch.utils.data import DataLoader, TensorDataset
 import trusteq
 from trusteq.experiment import Recipe
 from trusteq.models import finetune as module
+from trusteq.models.build import build
 from trusteq.models.classifier import as_classifier
-from trusteq.models.finetune import FineTuned, build, finetune
+from trusteq.models.finetune import FineTuned, finetune
 from trusteq.registry import ModelSpec, Scratch
 from trusteq.statistics import bootstrap_mean
 

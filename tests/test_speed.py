@@ -29,6 +29,15 @@ def test_the_benchmark_shows_what_was_measured_and_says_what_is_open():
     assert sentences.benchmark_sentence(rows[:1]) == "Measured on: m."
 
 
+def test_the_benchmark_of_training_shows_both_sides():
+    measured = {"row": "cpu", "value": 6.0, "what": "times", "at least": 5, "ours s/epoch": 1.0, "authors s/epoch": 6.0}
+    table = speed.training_benchmark_table([measured, {"row": "gpu", "value": None, "open": "no GPU"}])
+    assert table[["row", "measured", "at least"]].to_numpy().tolist() == [["cpu", 6.0, 5.0]]
+    assert table["ours accuracy"].isna().all()
+    rows = speed.benchmark_rows("finetune")
+    assert len(speed.training_benchmark_table(rows)) == sum(row["value"] is not None for row in rows)
+
+
 def test_the_benchmark_of_the_repository_can_be_shown():
     rows = speed.benchmark_rows()
     assert len(speed.benchmark_table(rows)) + sum(row["value"] is None for row in rows) == len(rows) > 0

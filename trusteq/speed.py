@@ -8,7 +8,9 @@ import pandas as pd
 
 from trusteq.experiment import ROOT
 
-BENCHMARK = ROOT / "benchmarks" / "attribution.json"
+BENCHMARKS = ROOT / "benchmarks"
+TRAINING_COLUMNS = ["row", "value", "at least", "what", "ours s/epoch", "authors s/epoch"]
+TRAINING_COLUMNS += ["ours accuracy", "authors accuracy", "difference low", "difference high"]
 
 
 def attribution_cost(explained: Mapping[str, pd.DataFrame], seconds: Mapping[str, float]) -> pd.DataFrame:
@@ -56,9 +58,15 @@ def beside_libraries(classifier, examples: pd.DataFrame, budgets: Mapping[str, i
     return pd.DataFrame(rows)
 
 
-def benchmark_rows() -> list[dict]:
-    """Return the rows of the engine's benchmark as benchmarks/attribution.py wrote them, open ones included."""
-    return json.loads(BENCHMARK.read_text(encoding="utf-8"))["rows"]
+def benchmark_rows(name: str = "attribution") -> list[dict]:
+    """Return the rows of a benchmark as benchmarks/<name>.py wrote them, open ones included."""
+    return json.loads((BENCHMARKS / f"{name}.json").read_text(encoding="utf-8"))["rows"]
+
+
+def training_benchmark_table(rows: Iterable[Mapping]) -> pd.DataFrame:
+    """Return the rows of the benchmark of fine-tuning that were measured: ours beside the authors' loop."""
+    table = pd.DataFrame([row for row in rows if row["value"] is not None], columns=TRAINING_COLUMNS)
+    return table.rename(columns={"value": "measured", "what": "unit"}).astype({"at least": float})
 
 
 def benchmark_table(rows: Iterable[Mapping]) -> pd.DataFrame:

@@ -46,7 +46,6 @@ def train(which: Which, train: pd.DataFrame, dev: pd.DataFrame) -> FineTuned:
         name: load_classifier(which.run.trained(task, name, experiment.origin_seed(name, which.seed)))
         for name in spec.needs
     }
-    scratch = which.run.folder / "checkpoints" / task
     return finetune(
         train,
         dev,
@@ -54,8 +53,8 @@ def train(which: Which, train: pd.DataFrame, dev: pd.DataFrame) -> FineTuned:
         labels=experiment.task(task).labels,
         recipe=experiment.recipe_for(task, which.model),
         seed=which.seed,
-        checkpoints=scratch / which.model / str(which.seed),
-        tokens=scratch / "tokens",
+        checkpoints=which.run.folder / "checkpoints" / task / which.model / str(which.seed),
+        tokens=which.run.folder / "tokens" / task,
         original=known.get(spec.compress.of) if spec.compress else None,
         teacher=known.get(spec.teacher),
     )

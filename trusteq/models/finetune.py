@@ -104,8 +104,8 @@ def _digest(settings: list, tables: Sequence[pd.DataFrame], models: Sequence[Cla
     """Return one hash of all that decides the outcome of a training run."""
     digest = hashlib.sha256(repr(settings).encode())
     for table in tables:
-        texts = table[["text_a", "text_b", "label"]]
-        digest.update(pd.util.hash_pandas_object(texts, index=False).to_numpy().tobytes())
+        for part in rows.hashes(table[["text_a", "text_b", "label"]]):
+            digest.update(part)
     for model in filter(None, models):
         for name, values in model.model.state_dict().items():
             digest.update(name.encode() + values.cpu().contiguous().numpy().tobytes())
@@ -165,6 +165,12 @@ def _arguments(recipe: Recipe, seed: int, checkpoints: Path) -> transformers.Tra
 
 class _StudentTrainer(transformers.Trainer):
     """The library's trainer, with `objective.student_loss` on batches that carry a teacher's probabilities."""
+
+    def _get_train_sampler(self, *given):
+        sampler = super()._get_train_sampler(*given)
+        # As a column of a memory-mapped table, lengths are read one by one, which takes minutes for 550,000 rows.
+        sampler.lengths = sampler.lengths[:]
+        return sampler
 
     def compute_loss(self, model, inputs, return_outputs=False, **options):
         taught = {name: inputs.pop(name) for name in ("teacher", "words") if name in inputs}

@@ -26,7 +26,7 @@ def run_sentence(run: Results) -> str:
 
 
 def benchmark_sentence(rows: Iterable[Mapping]) -> str:
-    """Return where the engine's benchmark was measured, and which of its rows are open and why."""
+    """Return where a benchmark was measured, and which of its rows are open and why."""
     machines = sorted({row["machine"] for row in rows if row["value"] is not None})
     open_rows = [row for row in rows if row["value"] is None]
     text = f"Measured on: {'; '.join(machines) or 'no machine yet'}."
