@@ -35,6 +35,7 @@ from trusteq.models.footprint import footprint
 run = Results.of(experiment, results)
 task, large = next(iter(run.experiment.tasks)), run.experiment.large
 names, margins = tables.titles(run), {name: margin.margin for name, margin in load_margins().items()}
+finer = {"accuracy": "{:.3f}", "ECE change": "{:+.3f}"}
 plt.style.use(figures.STYLE)
 
 # %% [markdown]
@@ -72,7 +73,7 @@ tables.show(tables.saving_view(table, names, sizes), digits=2)
 
 # %%
 for method, rows in table.groupby("method", sort=False):
-    display(tables.show(tables.trust_view(rows, names), caption=method))
+    display(tables.show(tables.trust_view(rows, names), digits=2, formats=finer, caption=method))
 
 # %%
 Markdown(sentences.compression_sentence(table, run))

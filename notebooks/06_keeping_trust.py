@@ -37,6 +37,7 @@ run = Results.of(experiment, results)
 task, large = next(iter(run.experiment.tasks)), run.experiment.large
 names, students = tables.titles(run), run.experiment.students
 baseline = baseline or students[0]
+finer = {"accuracy": "{:.3f}", "ECE change": "{:+.3f}"}
 plt.style.use(figures.STYLE)
 
 # %% [markdown]
@@ -63,7 +64,8 @@ for column, method in enumerate(methods):
     rows = small[small["method"] == method]
     figures.frontier(rows, names, axes[0, column], x="accuracy", xlabel="accuracy").set_title(method)
     figures.frontier(rows, names, axes[1, column], x="ece_difference", xlabel="change in ECE").axvline(0, color="0.25")
-    axes[0, column].label_outer(), axes[1, column].label_outer()
+for ax in axes[:, 1:].flat:
+    ax.set_ylabel("")
 axes[0, 0].figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3);
 
 # %%
@@ -88,7 +90,7 @@ figures.gain_intervals(gains, names);
 Markdown(sentences.gain_sentence(gains, run, baseline=baseline))
 
 # %%
-tables.show(tables.gain_view(gains, names))
+tables.show(tables.gain_view(gains, names), formats={"training s": "{:.1f}"})
 
 # %% [markdown]
 # The intervals are over examples; training seeds differ as well, and the next table has each of them.
@@ -98,7 +100,7 @@ tables.show(tables.gain_view(gains, names))
 
 # %% tags=["hide-output"]
 for method, rows in table.groupby("method", sort=False):
-    display(tables.show(tables.trust_view(rows, names), caption=method))
+    display(tables.show(tables.trust_view(rows, names), digits=2, formats=finer, caption=method))
 
 # %%
 Markdown(sentences.seed_sentence(gains, run))

@@ -1,5 +1,6 @@
 """What the notebooks on fine-tuning and attribution do, as functions; and both for many small models in one process."""
 
+import contextlib
 import multiprocessing
 import os
 import shutil
@@ -133,6 +134,12 @@ def _is_made(which: Which) -> bool:
 
 
 def _make(which: Which) -> None:
+    # What a trainer prints would come in the order of several processes at once.
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        _make_one(which)
+
+
+def _make_one(which: Which) -> None:
     experiment = which.run.experiment
     task = experiment.task(which.task)
     dev, test = load_examples(task, "dev"), load_examples(task, "test")

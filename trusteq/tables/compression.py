@@ -109,7 +109,7 @@ def trust_view(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     columns = {"model": table["model"].map(names)}
     if table.duplicated("model").any():
         columns["seed"] = table["seed"]
-    columns |= {"accuracy": table["accuracy"], "mean Jaccard": table["jaccard"], "chance": table["chance"]}
+    columns |= {"accuracy": table["accuracy"], "Jaccard": table["jaccard"], "chance": table["chance"]}
     columns |= {"ceiling": table["ceiling"], "0 to 1": table["normalised_alignment"]}
     columns["95%"] = interval_text(table["normalised_alignment_low"], table["normalised_alignment_high"])
     columns["ECE change"] = table["ece_difference"]
