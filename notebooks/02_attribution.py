@@ -37,6 +37,7 @@ from trusteq import Results, alignment, explain, figures, load_classifier, load_
 from trusteq.attribution import jobs, shards
 from trusteq.attribution.cost import estimate
 from trusteq.models.heads import random_head
+from trusteq.topk import as_released
 
 run = Results.of(experiment, results)
 settings = tables.chosen_methods(run, task, methods)
@@ -81,6 +82,7 @@ for job in jobs.jobs(run.experiment, task=task, model=model, seed=seed, methods=
     facts = {"shard": str(part), "rows": [rows.start, rows.stop], "seconds": taken, "skipped": table.attrs["skipped"]}
     run.write(table, "attribution", task, model, seed, part.name(job.table), **origin, **facts)
     explained[job.table], seconds[job.table] = table, taken
+by_place = [method for method in settings if method in explained and not as_released(explained[method])]
 
 # %%
 tables.show(speed.attribution_cost(explained, seconds))
@@ -110,7 +112,7 @@ else:
 # %% tags=["remove-stderr"]
 if part.is_whole:
     gold = chosen.set_index("id")["label"].map(dict(enumerate(classifier.labels)))
-    judged = {method: explained[method] for method in settings}
+    judged = {method: explained[method] for method in by_place}
     judged["random features"] = alignment.random_features(judged[next(iter(judged))], seed=seed)
     how = {"k": run.experiment.k, "label": gold}
     scored = {name: rationales.faithfulness(classifier, chosen, table, **how) for name, table in judged.items()}
@@ -133,7 +135,7 @@ if part.is_whole:
 # the larger the weight within the example. The ten words with a frame are the top 10 that the comparison uses.
 
 # %%
-for method in settings:
+for method in by_place:
     display(figures.highlights(explained[method], chosen.head(3), classifier.labels, title=method))
 
 # %% [markdown]
@@ -144,4 +146,4 @@ for method in settings:
 
 # %%
 if len(chosen):
-    figures.weight_by_rank({method: explained[method] for method in settings}, chosen, classifier.labels)
+    figures.weight_by_rank({method: explained[method] for method in by_place}, chosen, classifier.labels)

@@ -52,7 +52,6 @@ def test_the_demo_is_two_tasks_five_models_two_methods():
     demo = Experiment.load("demo")
     assert list(demo.tasks) == ["demo-nli", "demo-pi"]
     assert demo.large == "demo-large"
-    assert len(demo.pairs) == 10
     assert {method for task in demo.tasks for method in demo.task_methods(task)} == {"lime", "shap"}
     assert all(demo.explained(task) >= 24 for task in demo.tasks)
 
@@ -99,7 +98,19 @@ def test_names_alone_stand_for_entries_without_changes(load):
     spelled = load(tasks={name: {} for name in SMALL["tasks"]}, models={name: {} for name in SMALL["models"]})
     assert listed == spelled
     assert listed.large == "demo-large"
-    assert listed.pairs == [("demo-large", "demo-mini"), ("demo-large", "demo-tiny"), ("demo-mini", "demo-tiny")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"like": "lyme"}, "unknown method 'lyme'; did you mean 'lime'"),
+        ({"boundary": "as-released"}, "boundary as-released is for lime and shap alone"),
+        ({"like": "lime", "models": ["demo-large", "demo-tny"]}, "no model 'demo-tny'; did you mean 'demo-tiny'"),
+        ({"like": "lime", "models": ["demo-tiny"]}, "its models lack 'demo-large', with which others are compared"),
+    ],
+)
+def test_a_method_that_cannot_be_run_so_is_refused(load, settings, problem):
+    refused(lambda: load(methods={"shapley": settings}), problem)
 
 
 def test_the_model_overrides_the_task_and_the_task_the_experiment(load):

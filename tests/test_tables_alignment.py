@@ -65,6 +65,31 @@ def test_alignment_by_hand(compared):
     assert set(examples["model_b"]) == {DISTILLED, TINY}  # pairs of models, no controls
 
 
+def test_a_method_of_some_models_is_compared_among_them(run):
+    of_two = {"lime": {"n_samples": 10, "models": [LARGE, TINY]}, "shap": {"n_samples": 10}}
+    compared = tables.compare(changed(run, methods=of_two), TASK)
+    pairs = [(found.method, found.model_a, found.model_b) for found in compared.pairs]
+    assert pairs[:2] == [("lime", LARGE, TINY), ("shap", LARGE, DISTILLED)]
+    assert len(pairs) == 4
+
+
+def test_tables_as_released_are_left_out_where_places_are_needed(run):
+    released = {"like": "lime", "boundary": "as-released", "n_samples": 10}
+    both = changed(run, methods={"lime": {"n_samples": 10}, "released": released})
+    for model, seed in both.experiment.runs:
+        for kind in ("", ".again", *[".random-head"] * both.experiment.has_twin(model, seed)):
+            table = both.attribution(TASK, model, seed, f"lime{kind}")
+            table.attrs["boundary"] = "as-released"
+            both.write(table, "attribution", TASK, model, seed, f"released{kind}")
+    compared = tables.compare(both, TASK)
+    jaccard = tables.alignment_tables(compared)[0].set_index(["model_a", "model_b", "method"])["jaccard"].unstack()
+    assert jaccard["released"].tolist() == jaccard["lime"].tolist()  # no word occurs twice
+    for table in (tables.segment_table(compared), tables.companion_table(compared)):
+        assert table["method"].unique().tolist() == ["lime"]
+    assert tables.curve_table(compared)["method"].unique().tolist() == ["lime", "released"]
+    assert {truth[0] for truth in tables.truth_table(compared, {}).to_numpy()} == set()
+
+
 def test_the_ceiling_of_a_pair_is_the_mean_of_both_agreements_with_themselves(compared):
     alignment, _ = tables.alignment_tables(compared)
     # Under another seed of lime the large model shares one word of three on test-0; the others repeat themselves.

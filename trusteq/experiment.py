@@ -1,13 +1,12 @@
 """One YAML file that names tasks, models, seeds, methods and the recipe: the whole of an experiment."""
 
-import itertools
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from trusteq.attribution import METHODS
+from trusteq.attribution import METHODS, SAMPLING, as_released
 from trusteq.errors import ExperimentError, nearest
 from trusteq.registry import Entry, ModelSpec, Splits, Task, load_model, load_task, validated
 from trusteq.statistics import stream_seed
@@ -57,9 +56,18 @@ TEACHING += ("hidden_weight",)
 
 
 class MethodSettings(Entry):
-    """n_samples: the budget of forward passes for one example; methods that need fewer take fewer."""
+    """How one method explains, and which models.
+
+    n_samples: the budget of forward passes for one example; methods that need fewer take fewer.
+    boundary: "as-released" perturbs pairs as the authors' scripts do, their boundary with them.
+    like: the method that it is, where it goes by another name because it is run in two ways.
+    models: those that it explains, the large one among them; absent, all.
+    """
 
     n_samples: Annotated[int, Field(ge=2)] = 1000
+    boundary: Literal["safe", "as-released"] = "safe"
+    like: str | None = None
+    models: tuple[str, ...] | None = None
 
 
 class TaskSettings(Entry):
@@ -137,9 +145,8 @@ class Experiment(Entry):
             load_task(name)
             if not self.task_methods(name):
                 raise ValueError(f"task {name!r} has no method; {nearest('', METHODS)}")
-            for method in self.task_methods(name):
-                if method not in METHODS:
-                    raise ValueError(f"unknown method {method!r}; {nearest(method, METHODS)}")
+            for method, settings in self.task_methods(name).items():
+                self._check_method(method, settings)
         for name in self.models:
             for needed in self.model(name).needs:
                 if needed not in self.models:
@@ -147,6 +154,19 @@ class Experiment(Entry):
             for task in self.tasks:
                 self.recipe_for(task, name)
         return self
+
+    def _check_method(self, name: str, settings: MethodSettings) -> None:
+        method = settings.like or name
+        if method not in METHODS:
+            raise ValueError(f"unknown method {method!r}; {nearest(method, METHODS)}")
+        if settings.boundary == "as-released" and method not in as_released.METHODS:
+            raise ValueError(f"method {name!r}: boundary as-released is for {' and '.join(as_released.METHODS)} alone")
+        chosen = settings.models or tuple(self.models)
+        for model in chosen:
+            if model not in self.models:
+                raise ValueError(f"method {name!r}: no model {model!r}; {nearest(model, self.models)}")
+        if self.large not in chosen:
+            raise ValueError(f"method {name!r}: its models lack {self.large!r}, with which others are compared")
 
     @model_validator(mode="after")
     def _seeds_fit(self):
@@ -215,6 +235,15 @@ class Experiment(Entry):
         """Return the attribution methods of a task with their settings."""
         return self.tasks[task].methods or self.methods
 
+    def draws(self, task: str, method: str) -> bool:
+        """Return whether the weights of one of the task's methods depend on the explainer's seed."""
+        return (self.task_methods(task)[method].like or method) in SAMPLING
+
+    def models_of(self, task: str, method: str) -> tuple[str, ...]:
+        """Return the models that one of the task's methods explains, in the order of the experiment."""
+        chosen = self.task_methods(task)[method].models
+        return tuple(name for name in self.models if chosen is None or name in chosen)
+
     def explained(self, task: str) -> int | None:
         """Return the number of test examples explained, None for all."""
         return self.tasks[task].explain or self.explain
@@ -252,11 +281,6 @@ class Experiment(Entry):
     def students(self) -> list[str]:
         """The models that learn from the large one."""
         return [name for name in self.models if self.model(name).teacher == self.large]
-
-    @property
-    def pairs(self) -> list[tuple[str, str]]:
-        """All pairs of models, the first of a pair listed first in the experiment."""
-        return list(itertools.combinations(self.models, 2))
 
     def _check(self, kind: str, name: str, known) -> None:
         if name not in known:

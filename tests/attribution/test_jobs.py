@@ -36,8 +36,18 @@ def test_the_tables_of_a_model():
 def test_a_job_says_how_to_explain():
     first, *_ = jobs(experiment(), task=TASK, model="demo-tiny", seed=0)
     seed = stream_seed(0, "explainer", "demo-tiny")
-    assert first == Job(TASK, "demo-tiny", 0, method="shap", kind="", n_samples=20, explainer_seed=seed)
-    assert first.options == {"method": "shap", "n_samples": 20, "seed": seed}
+    how = {"explainer": "shap", "boundary": "safe"}
+    assert first == Job(TASK, "demo-tiny", 0, method="shap", kind="", n_samples=20, explainer_seed=seed, **how)
+    assert first.options == {"method": "shap", "n_samples": 20, "seed": seed, "boundary": "safe"}
+
+
+def test_a_method_may_go_by_another_name_and_explain_some_models_alone():
+    released = {"like": "lime", "boundary": "as-released", "n_samples": 10, "models": ["demo-large"]}
+    made = experiment(methods={"shap": {"n_samples": 20}, "released": released})
+    assert [job.table for job in jobs(made, task=TASK, model="demo-tiny", seed=0)] == ["shap"]
+    *_, last = jobs(made, task=TASK, model="demo-large", seed=1)  # it draws as the method does that it is
+    assert last.table == "released.again"
+    assert last.options == {"method": "lime", "n_samples": 10, "seed": stream_seed(1, "again"), "boundary": "as-released"}
 
 
 @pytest.mark.parametrize("common", [True, False])

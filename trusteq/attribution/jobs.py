@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from trusteq.attribution import SAMPLING
 from trusteq.experiment import Experiment
 from trusteq.statistics import stream_seed
 
@@ -14,6 +13,7 @@ AGAIN, RANDOM_HEAD = "again", "random-head"
 class Job:
     """One table of attributions: of what, by which method with which budget, and under which seed.
 
+    method: its name in the experiment. explainer: the method that this is, by the name that `explain` knows.
     kind: "", the model itself; "again", the same under a second explainer seed, which all models share: their tables of
     this kind saw the same masks; "random-head", its twin.
     """
@@ -25,6 +25,8 @@ class Job:
     kind: str
     n_samples: int
     explainer_seed: int
+    explainer: str
+    boundary: str
 
     @property
     def table(self) -> str:
@@ -34,7 +36,8 @@ class Job:
     @property
     def options(self) -> dict[str, str | int]:
         """What `explain` and `estimate` are to be called with."""
-        return {"method": self.method, "n_samples": self.n_samples, "seed": self.explainer_seed}
+        options = {"method": self.explainer, "n_samples": self.n_samples, "seed": self.explainer_seed}
+        return options | {"boundary": self.boundary}
 
 
 def jobs(
@@ -51,9 +54,9 @@ def jobs(
     if experiment.has_twin(model, seed):
         seeds[RANDOM_HEAD] = own if experiment.common_masks else stream_seed(own, RANDOM_HEAD)
     return [
-        Job(task, model, seed, method, kind, settings.n_samples, explainer_seed)
-        for method, settings in experiment.task_methods(task).items()
-        if methods is None or method in methods
+        Job(task, model, seed, method, kind, how.n_samples, explainer_seed, how.like or method, how.boundary)
+        for method, how in experiment.task_methods(task).items()
+        if (methods is None or method in methods) and model in experiment.models_of(task, method)
         for kind, explainer_seed in seeds.items()
-        if kind != AGAIN or method in SAMPLING
+        if kind != AGAIN or experiment.draws(task, method)
     ]

@@ -1,6 +1,6 @@
 """Alignment of pairs of models, beside its chance level, its ceiling and its controls."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
@@ -53,23 +53,25 @@ def ceiling_table(compared: Compared) -> pd.DataFrame:
 
 def curve_table(compared: Compared) -> pd.DataFrame:
     """Return alignment with the large model over k, controls included: keys, k, jaccard, low, high, chance."""
-    return _each(compared, curve)
+    return _each(compared.against_large, compared, curve)
 
 
 def segment_table(compared: Compared) -> pd.DataFrame:
     """Return alignment with the large model within each text of a pair, controls included (see `by_segment`)."""
-    return _each(compared, by_segment, k=compared.run.experiment.k)
+    return _each(compared.by_place, compared, by_segment, k=compared.run.experiment.k)
 
 
 def companion_table(compared: Compared) -> pd.DataFrame:
     """Return the other measures of agreement with the large model, controls included (see `ranking.companions`)."""
-    return _each(compared, companions)
+    return _each(compared.by_place, compared, companions)
 
 
-def _each(compared: Compared, measure: Callable[..., pd.DataFrame], **options) -> pd.DataFrame:
-    """Return what `measure` makes of every comparison with the large model, under its keys."""
+def _each(
+    comparisons: Iterable[Comparison], compared: Compared, measure: Callable[..., pd.DataFrame], **options
+) -> pd.DataFrame:
+    """Return what `measure` makes of each of the comparisons, under their keys."""
     parts = []
-    for found in compared.against_large:
+    for found in comparisons:
         table = measure(found.a, found.b, label=found.label, clusters=compared.clusters, **options)
         parts.append(pd.DataFrame([found.key] * len(table)).join(table))
     return pd.concat(parts, ignore_index=True)

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from trusteq.alignment import Alignment, align, ceiling, random_features
-from trusteq.attribution import SAMPLING
 from trusteq.attribution.jobs import AGAIN, RANDOM_HEAD
 from trusteq.errors import ExperimentError, nearest
 from trusteq.experiment import MethodSettings
@@ -16,6 +15,7 @@ from trusteq.statistics import n_clusters, stream_seed
 from trusteq.store import Results
 from trusteq.tables import calibration
 from trusteq.tables.base import titles
+from trusteq.topk import as_released
 
 # What stands in the place of the second model in the controls of the large one, in the order of their rows.
 CONTROLS = {
@@ -73,6 +73,11 @@ class Compared:
         return [found for found in self.comparisons if not found.is_control]
 
     @property
+    def by_place(self) -> list[Comparison]:
+        """Those of `against_large` whose features are words by their place, not words as the authors' scripts do."""
+        return [found for found in self.against_large if not as_released(found.a)]
+
+    @property
     def against_large(self) -> list[Comparison]:
         """The comparisons of the large model with each other one, then the controls, by method and seed."""
         return [found for found in self.comparisons if found.model_a == self.run.experiment.large]
@@ -107,16 +112,17 @@ def compare_with_large(run: Results, task: str) -> Compared:
     experiment, clusters, gold = run.experiment, calibration.clusters(run, task), gold_labels(run, task)
     comparisons, itself = [], {}
     for method in experiment.task_methods(task):
-        kinds = ("", AGAIN) if method in SAMPLING else ("", "")
+        kinds = ("", AGAIN) if experiment.draws(task, method) else ("", "")
+        explained = [who for who in experiment.runs if who[0] in experiment.models_of(task, method)]
         tables = {
             who: [run.attribution(task, *who, f"{method}.{kind}" if kind else method) for kind in kinds]
-            for who in experiment.runs
+            for who in explained
         }
-        label = gold[tables[experiment.runs[0]][0]["id"].unique()]
+        label = gold[tables[explained[0]][0]["id"].unique()]
         how = {"k": experiment.k, "label": label, "clusters": clusters}
         own = {who: align(*pair, **how) for who, pair in tables.items()}
         itself |= {(method, seed, model, "explainer seed"): found for (model, seed), found in own.items()}
-        for model, seed in experiment.runs:
+        for model, seed in explained:
             first = experiment.seeds[0] if model == experiment.large else experiment.origin_seed(experiment.large, seed)
             a, b = (experiment.large, first), (model, seed)
             if a != b:
@@ -131,8 +137,8 @@ class _OneMethod:
 
     def __init__(self, run: Results, task: str, method: str, seed: int, gold: pd.Series, clusters: pd.Series | None):
         self.run, self.task, self.method, self.seed, self.clusters = run, task, method, seed, clusters
-        self.large, self.draws = run.experiment.large, method in SAMPLING
-        self.first = {name: self.read(name, seed) for name in run.experiment.models}
+        self.large, self.draws = run.experiment.large, run.experiment.draws(task, method)
+        self.first = {name: self.read(name, seed) for name in run.experiment.models_of(task, method)}
         self.again = {name: self.read(name, seed, AGAIN) for name in self.first} if self.draws else self.first
         self.label = gold[self.first[self.large]["id"].unique()]
         self.itself = {(name, "explainer seed"): self.align(self.first[name], self.again[name]) for name in self.first}
@@ -152,7 +158,7 @@ class _OneMethod:
 
     def pairs(self) -> list[Comparison]:
         found = []
-        for a, b in self.run.experiment.pairs:
+        for a, b in itertools.combinations(self.first, 2):
             top = ceiling(*(self.itself[name, "explainer seed"] for name in (a, b)), clusters=self.clusters)
             common = (self.again[a], self.again[b]) if self.draws else None
             found.append(self.one(a, b, self.left(a), self.first[b], top, common))

@@ -30,6 +30,8 @@ def compression_table(run: Results, task: str) -> pd.DataFrame:
     rows = []
     for method in run.experiment.task_methods(task):
         for who in run.experiment.runs:
+            if who[0] not in run.experiment.models_of(task, method):
+                continue
             explained = _explained(compared, aligned.get((method, *who)))
             scores, n = differences[who]
             measured = decided(scores, explained, margins=load_margins(), n=n)

@@ -63,7 +63,7 @@ def truth_table(compared: Compared, truths: Mapping[str, pd.Series]) -> pd.DataF
 def _sides(compared: Compared) -> dict[tuple[str, int], dict[str, tuple[pd.DataFrame, pd.Series]]]:
     """Return the attributions of each model and control with the labels explained, by method and seed."""
     sides: dict = {}
-    for found in compared.against_large:
+    for found in compared.by_place:
         of_method = sides.setdefault((found.method, found.seed), {found.model_a: (found.a, found.label)})
         if found.model_b not in ("itself", "reseeded"):
             of_method[found.model_b] = (found.b, found.label)
