@@ -14,8 +14,9 @@
 # # Compression that keeps trust
 #
 # Can a student be trained to look at what its teacher looks at? The paper leaves it open. Here the same student, begun
-# from the same layers of its teacher, is distilled under several objectives. Each is a sum of three parts, with weights:
-# the *task* (labels), *calibration* (the teacher's probabilities and confidence), and *attribution*, in one of two forms:
+# from the same layers of its teacher, is distilled under several objectives. Each is a sum of three parts, with
+# weights: the *task* (labels), *calibration* (the teacher's probabilities and confidence), and *attribution*, in one of
+# two forms:
 #
 # - *gradients*: the student's gradients over the words point where the teacher's do;
 # - *deleted words*: the student answers like the teacher when random words are taken away, which is what LIME and SHAP
@@ -72,7 +73,8 @@ axes[0, 0].figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside u
 Markdown(sentences.price_sentence(table, run, baseline=baseline))
 
 # %% [markdown]
-# A longer training is the fair rival: an objective that costs twice the time must beat plain distillation given as much.
+# A longer training is the fair rival: an objective that costs twice the time must beat plain distillation given as
+# much.
 
 # %% [markdown]
 # ## Does it help under explainers that it was not trained on?

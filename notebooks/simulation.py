@@ -78,9 +78,9 @@ tables.show(wide, formats=percent)
 #
 # Calibration errors are harder. An ECE adds up absolute gaps, and noise makes gaps larger: the raw ECE is too high, the
 # more so the fewer examples there are, and resampling adds the same noise once more. This book puts the middle of the
-# interval at the ECE less its bias, and widens it to 0 where a calibrated model could have as large an ECE; a difference
-# is widened by the bias that is then left. No theorem promises 95%, so here is what it is worth; *calibrated model* is
-# the hard case, whose true ECE is 0. Below are also three intervals that nobody should use.
+# interval at the ECE less its bias, and widens it to 0 where a calibrated model could have as large an ECE; a
+# difference is widened by the bias that is then left. No theorem promises 95%, so here is what it is worth;
+# *calibrated model* is the hard case, whose true ECE is 0. Below are also three intervals that nobody should use.
 
 # %%
 figures.coverage_intervals(reported);

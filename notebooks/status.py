@@ -53,8 +53,8 @@ Markdown(sentences.benchmark_sentence(measured))
 # %% [markdown]
 # ## Fine-tuning
 #
-# Not of this run either: what `benchmarks/finetune.py` last measured. The authors' loop pads every row to 512 tokens; ours
-# groups texts of like length. The last columns are the 95% interval of the difference in accuracy.
+# Not of this run either: what `benchmarks/finetune.py` last measured. The authors' loop pads every row to 512 tokens;
+# ours groups texts of like length. The last columns are the 95% interval of the difference in accuracy.
 
 # %%
 trained = speed.benchmark_rows("finetune")

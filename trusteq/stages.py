@@ -5,7 +5,8 @@ import multiprocessing
 import os
 import shutil
 import time
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 
 import pandas as pd
@@ -114,11 +115,16 @@ def complete(run: Results, task: str, *, anew: bool = False, workers: int | None
     context = multiprocessing.get_context("forkserver")
     one_thread = {"initializer": torch.set_num_threads, "initargs": [1]}
     with ProcessPoolExecutor(workers or os.cpu_count(), context, **one_thread) as pool:
-        while waiting:
-            missing = {which.model for which in waiting}
+        running = {}
+        while waiting or running:
+            missing = {which.model for which in [*waiting, *filter(None, running.values())]}
             ready = [which for which in waiting if not missing & set(run.experiment.model(which.model).needs)]
-            list(pool.map(_make, ready))
             waiting = [which for which in waiting if which not in ready]
+            running |= {pool.submit(_quietly, _tune, which): which for which in ready}
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                done.result()
+                if which := running.pop(done):  # models that are made from this one do not wait until it is explained
+                    running[pool.submit(_quietly, _explain, which)] = None
     return names
 
 
@@ -133,17 +139,21 @@ def _is_made(which: Which) -> bool:
     return (run.model(*parts) / "manifest.json").is_file() and all(file.is_file() for file in files)
 
 
-def _make(which: Which) -> None:
+def _quietly(make: Callable[[Which], None], which: Which) -> None:
     # What a trainer prints would come in the order of several processes at once.
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-        _make_one(which)
+        make(which)
 
 
-def _make_one(which: Which) -> None:
+def _tune(which: Which) -> None:
     experiment = which.run.experiment
     task = experiment.task(which.task)
     dev, test = load_examples(task, "dev"), load_examples(task, "test")
     tuned = train(which, load_examples(task, "train", limit=experiment.train_limit), dev)
     keep(which, tuned, test)
     further(which, tuned, dev, test)
-    explain_all(which, tuned.classifier, test)
+
+
+def _explain(which: Which) -> None:
+    classifier = load_classifier(which.run.trained(which.task, which.model, which.seed))
+    explain_all(which, classifier, load_examples(which.run.experiment.task(which.task), "test"))
