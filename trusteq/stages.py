@@ -1,18 +1,19 @@
 """What the notebooks on fine-tuning and attribution do, as functions; and both for many small models in one process."""
 
 import contextlib
-import multiprocessing
+import functools
 import os
 import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 import torch
 
-from trusteq import store
+from trusteq import processes, store
 from trusteq.attribution import explain
 from trusteq.attribution.jobs import RANDOM_HEAD, jobs
 from trusteq.attribution.shards import origin
@@ -111,10 +112,8 @@ def complete(run: Results, task: str, *, anew: bool = False, workers: int | None
     if not waiting:
         return names
     store.write_text(run.experiment.dump(), run.folder / "experiment.yaml")
-    # Not forked from this process: torch's threads do not survive that.
-    context = multiprocessing.get_context("forkserver")
     one_thread = {"initializer": torch.set_num_threads, "initargs": [1]}
-    with ProcessPoolExecutor(workers or os.cpu_count(), context, **one_thread) as pool:
+    with ProcessPoolExecutor(workers or os.cpu_count(), processes.context(), **one_thread) as pool:
         running = {}
         while waiting or running:
             missing = {which.model for which in [*waiting, *filter(None, running.values())]}
@@ -146,14 +145,21 @@ def _quietly(make: Callable[[Which], None], which: Which) -> None:
 
 
 def _tune(which: Which) -> None:
-    experiment = which.run.experiment
-    task = experiment.task(which.task)
-    dev, test = load_examples(task, "dev"), load_examples(task, "test")
-    tuned = train(which, load_examples(task, "train", limit=experiment.train_limit), dev)
+    examples = functools.partial(_examples, which.run.folder, which.task)
+    dev, test = examples("dev"), examples("test")
+    tuned = train(which, examples("train"), dev)
     keep(which, tuned, test)
     further(which, tuned, dev, test)
 
 
 def _explain(which: Which) -> None:
     classifier = load_classifier(which.run.trained(which.task, which.model, which.seed))
-    explain_all(which, classifier, load_examples(which.run.experiment.task(which.task), "test"))
+    explain_all(which, classifier, _examples(which.run.folder, which.task, "test"))
+
+
+@functools.cache
+def _examples(folder: Path, task: str, split: str) -> pd.DataFrame:
+    """Return what a run trains, chooses and tests on; read once by each process."""
+    experiment = Results.open(folder).experiment
+    limit = experiment.train_limit if split == "train" else None
+    return load_examples(experiment.task(task), split, limit=limit)

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import math
-import multiprocessing
 import resource
 import statistics
 import sys
@@ -18,6 +17,7 @@ import pandas as pd
 import torch
 import transformers
 
+from trusteq import processes
 from trusteq.errors import DataError
 from trusteq.experiment import Recipe
 from trusteq.models.build import build
@@ -73,10 +73,7 @@ def peak_memory(folder: str | Path, examples: pd.DataFrame, *, batch: int = 32) 
     Raises ModelError for a folder that holds no model, DataError where there are no examples.
     """
     runs = list(itertools.islice(_batches(examples, batch), max(1, math.ceil(len(examples) / batch))))
-    context = multiprocessing.get_context("forkserver")
-    # Has an effect before the first such process alone: later ones start from the same server, within a second.
-    context.set_forkserver_preload([__name__])
-    with ProcessPoolExecutor(1, context) as pool:
+    with ProcessPoolExecutor(1, processes.context()) as pool:
         return pool.submit(_rise, str(folder), runs, torch.get_num_threads()).result()
 
 
