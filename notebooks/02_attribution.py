@@ -37,7 +37,6 @@ from trusteq import Results, alignment, explain, figures, load_classifier, load_
 from trusteq.attribution import jobs, shards
 from trusteq.attribution.cost import estimate
 from trusteq.models.heads import random_head
-from trusteq.topk import as_released
 
 run = Results.of(experiment, results)
 settings = tables.chosen_methods(run, task, methods)
@@ -82,9 +81,9 @@ for job in jobs.jobs(run.experiment, task=task, model=model, seed=seed, methods=
     facts = {"shard": str(part), "rows": [rows.start, rows.stop], "seconds": taken, "skipped": table.attrs["skipped"]}
     run.write(table, "attribution", task, model, seed, part.name(job.table), **origin, **facts)
     explained[job.table], seconds[job.table] = table, taken
-by_place = [method for method in settings if method in explained and not as_released(explained[method])]
 
 # %%
+by_place = [name for name in settings if name in explained and explained[name].attrs["boundary"] == "safe"]
 tables.show(speed.attribution_cost(explained, seconds))
 
 # %% [markdown]

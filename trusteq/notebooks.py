@@ -7,10 +7,25 @@ from typing import TextIO
 import jupytext
 import papermill
 import yaml
+from jupyter_client import AsyncKernelManager
 from papermill.exceptions import PapermillExecutionError
+from traitlets import default
 
 from trusteq import errors, store
 from trusteq.errors import ExperimentError, nearest
+
+START_SECONDS = 180  # a kernel imports for that long where the machine is busy
+
+
+class KernelManager(AsyncKernelManager):
+    """Reaches its kernel through socket files.
+
+    Ports are chosen before they are taken: of kernels that start side by side, two may choose the same one.
+    """
+
+    @default("transport")
+    def _files(self) -> str:
+        return "ipc"
 
 
 def execute(source: Path, output: Path, parameters: dict, *, log: TextIO | None = None) -> None:
@@ -43,6 +58,8 @@ def execute(source: Path, output: Path, parameters: dict, *, log: TextIO | None 
                 stderr_file=log,
                 cwd=str(source.parent),
                 extra_arguments=["--IPKernelApp.log_level=ERROR"],
+                kernel_manager_class=KernelManager,
+                start_timeout=START_SECONDS,
             )
         except PapermillExecutionError as error:
             mendable = getattr(errors, error.ename, None)
