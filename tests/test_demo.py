@@ -141,7 +141,8 @@ def test_a_student_that_is_trained_on_deleted_words_keeps_more_of_them(demo):
     lab = Results.open(demo.folder / "lab" / "demo-keeping-trust")
     gains = pd.read_parquet(lab.path("compression", "demo-nli", "gains")).set_index(["method", "model"])
     assert (gains["seeds"] == 3).all() and len(lab.experiment.students) >= 5
-    assert gains.loc[("shap", "deletion"), "low"] > 0
+    assert gains.loc[("lime", "deletion"), "low"] > 0
+    assert gains.loc[("shap", "deletion"), "gain"] > 0
 
 
 def test_lessons_have_answers_that_open_on_a_click(pages):

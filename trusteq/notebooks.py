@@ -1,31 +1,20 @@
 """Text notebooks executed with parameters: jupytext reads them, papermill runs them."""
 
 import logging
+import tempfile
 from pathlib import Path
 from typing import TextIO
 
 import jupytext
 import papermill
 import yaml
-from jupyter_client import AsyncKernelManager
 from papermill.exceptions import PapermillExecutionError
-from traitlets import default
+from traitlets.config import Config
 
 from trusteq import errors, store
 from trusteq.errors import ExperimentError, nearest
 
 START_SECONDS = 180  # a kernel imports for that long where the machine is busy
-
-
-class KernelManager(AsyncKernelManager):
-    """Reaches its kernel through socket files.
-
-    Ports are chosen before they are taken: of kernels that start side by side, two may choose the same one.
-    """
-
-    @default("transport")
-    def _files(self) -> str:
-        return "ipc"
 
 
 def execute(source: Path, output: Path, parameters: dict, *, log: TextIO | None = None) -> None:
@@ -45,7 +34,8 @@ def execute(source: Path, output: Path, parameters: dict, *, log: TextIO | None 
             raise ExperimentError(f"{source}: no parameter {name!r}; {nearest(name, known)}")
     # papermill warns about every notebook that has no file name of its own.
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    with store.atomic_path(output) as temporary:
+    # Ports are chosen before they are taken: of kernels that start side by side, two may choose the same one.
+    with store.atomic_path(output) as temporary, tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
         try:
             papermill.execute_notebook(
                 notebook,
@@ -58,7 +48,7 @@ def execute(source: Path, output: Path, parameters: dict, *, log: TextIO | None 
                 stderr_file=log,
                 cwd=str(source.parent),
                 extra_arguments=["--IPKernelApp.log_level=ERROR"],
-                kernel_manager_class=KernelManager,
+                config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),
                 start_timeout=START_SECONDS,
             )
         except PapermillExecutionError as error:
