@@ -5,13 +5,21 @@ CORES ?= $(shell nproc)
 # Where to get a CPU-only torch, say https://download.pytorch.org/whl/cpu; empty: the package index's own build.
 TORCH_INDEX ?=
 
-.PHONY: book test clean
+# A published experiment to run again: make reproduce EXPERIMENT=demo (HUB=DIR: a mirror of the Hub).
+EXPERIMENT ?= demo
+HUB ?=
+
+.PHONY: book test reproduce clean
 book: .venv/installed
 	.venv/bin/trusteq run experiments/demo.yaml --cores $(CORES)
+	.venv/bin/trusteq pages --cores $(CORES)
 	.venv/bin/trusteq book
 
 test: .venv/installed
 	.venv/bin/python -m pytest
+
+reproduce: .venv/installed
+	.venv/bin/trusteq reproduce $(EXPERIMENT) --cores $(CORES) $(if $(HUB),--hub $(HUB))
 
 .venv/installed: requirements.lock
 	rm -rf .venv

@@ -69,9 +69,11 @@ def rows(options: argparse.Namespace) -> dict[str, Callable[[], dict]]:
     """Return each row's name and the function that makes its figures."""
     made = {}
     for method in BUDGETS:
-        made[f"cpu BERT-Tiny shape {method}"] = lambda method=method: speed(
-            options, "BERT-Tiny shape", "cpu", method, 5
-        )
+        for shape in SHAPES:
+            wanted = 5 if shape == "BERT-Tiny shape" else None
+            made[f"cpu {shape} {method}"] = lambda method=method, shape=shape, wanted=wanted: speed(
+                options, shape, "cpu", method, wanted
+            )
         least = {"lime": 2, "shap": 2.5}[method]
         made[f"cpu MiniLM {method}"] = lambda method=method, least=least: speed(options, "MiniLM", "cpu", method, least)
         least = {"lime": 6, "shap": 20}[method]

@@ -287,12 +287,18 @@ run.write(verdicts, "comparison", task, "verdicts", **made_of)
 # %% tags=["remove-stderr"]
 small = list(run.experiment.models)[-1]
 agreed = tables.agreed_examples(run, task, small, seed=seed)
-test = load_examples(run.experiment.task(task), "test")
-shown = test[test["id"].isin(agreed) & test["id"].isin(examples["id"])].head(3)
-print(f"{len(agreed)} of {len(test)} test examples are classified correctly by both models")
+n_test = len(run.predictions(task, small, seed))
+print(f"{len(agreed)} of {n_test} test examples are classified correctly by both models")
+if run.may_show(task):
+    test = load_examples(run.experiment.task(task), "test")
+    shown = test[test["id"].isin(agreed) & test["id"].isin(examples["id"])].head(3)
+else:
+    shown = None
+    print("Texts of this data set are not published again.\nThe demo's pages show generated ones.")
 
 # %%
-for method in run.experiment.task_methods(task):
+both = [found.method for found in compared.by_place if found.model_b == small and shown is not None]
+for method in dict.fromkeys(both):
     for name in (run.experiment.large, small):
         weights = run.attribution(task, name, seed, method)
         title = f"{method}, {models[name]}"

@@ -25,12 +25,10 @@ anew = False  # make all models again; otherwise only those that are missing
 
 # %% tags=["remove-output"]
 import matplotlib.pyplot as plt
-import pandas as pd
 from IPython.display import Markdown
 
-from trusteq import Results, figures, load_examples, sentences, stages, tables
+from trusteq import Results, figures, lab, sentences, tables
 from trusteq.margins import load_margins
-from trusteq.models.footprint import footprint
 
 run = Results.of(experiment, results)
 task, large = next(iter(run.experiment.tasks)), run.experiment.large
@@ -45,7 +43,7 @@ plt.style.use(figures.STYLE)
 # the same fine-tuned model, saved like any other, and explained for the same examples.
 
 # %% tags=["remove-stderr"]
-made = stages.complete(run, task, anew=anew)
+made = lab.complete(run, task, anew=anew)
 table = tables.compression_table(run, task)
 run.write(table, "compression", task, "models", task=task)
 small = table[table["model"] != large]
@@ -59,11 +57,7 @@ print(f"{len(run.experiment.models)} models of {task}, of which {len(made)} were
 # test texts adds to a process.
 
 # %% tags=["remove-stderr"]
-test = load_examples(run.experiment.task(task), "test", limit=256)
-first = [(name, run.experiment.model_seeds(name)[0]) for name in run.experiment.models]
-sizes = pd.DataFrame([{"model": name, **footprint(run.trained(task, name, seed), test)} for name, seed in first])
-run.write(sizes, "compression", task, "footprints", task=task)
-tables.show(tables.saving_view(table, names, sizes), digits=2)
+tables.show(tables.saving_view(table, names, lab.footprints(run, task)), digits=2)
 
 # %% [markdown]
 # ## What they keep

@@ -32,7 +32,7 @@ anew = False  # make all models again; otherwise only those that are missing
 import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
-from trusteq import Results, figures, sentences, stages, tables
+from trusteq import Results, figures, lab, sentences, tables
 
 run = Results.of(experiment, results)
 task, large = next(iter(run.experiment.tasks)), run.experiment.large
@@ -45,7 +45,7 @@ plt.style.use(figures.STYLE)
 # ## The students
 
 # %% tags=["remove-stderr"]
-made = stages.complete(run, task, anew=anew)
+made = lab.complete(run, task, anew=anew)
 table = tables.compression_table(run, task)
 table = table[table["model"].isin([large, *students])].reset_index(drop=True)
 run.write(table, "compression", task, "students", task=task)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from trusteq import store, tables, workflow
+from trusteq import book, store, tables
 from trusteq.experiment import ROOT
 from trusteq.models.compress import WAYS
 from trusteq.store import Results
@@ -28,7 +28,7 @@ def demo() -> Results:
 @pytest.fixture(scope="session")
 def pages(demo, tmp_path_factory) -> dict[str, BeautifulSoup]:
     """Every page of the book of the demo, parsed, by its path."""
-    html = workflow.build_book(demo, output=tmp_path_factory.mktemp("book")).parent
+    html = book.build_book(demo, output=tmp_path_factory.mktemp("book")).parent
     return {
         str(file.relative_to(html)): BeautifulSoup(file.read_text(), "html.parser") for file in html.rglob("*.html")
     }
@@ -74,6 +74,7 @@ def test_the_book_has_a_page_for_every_notebook_and_chapter(demo, pages):
         assert f"runs/02_attribution-{task}-{model}-0.html" in pages
     chapters = {"index", "intro", "method", "deviations", "rerun", "bibliography"}
     reports = {"results", "status", "lesson_calibration", "lesson_attribution", "05_compression", "06_keeping_trust"}
+    reports |= {"findings", "cost"}
     assert {f"{name}.html" for name in chapters} | {f"runs/{name}.html" for name in reports} <= set(pages)
 
 

@@ -229,7 +229,9 @@ def test_a_trained_model_is_verified_before_it_is_used(run):
     folder = run.model("demo-nli", "demo-large", 0)
     refused(lambda: run.trained("demo-nli", "demo-large", 0), folder, "not there", "01_finetune")
     store.write_text("weights", folder / "model.safetensors")
-    store.write_text(store.to_json(store.describe([folder / "model.safetensors"], {})), folder / "manifest.json")
+    store.write_text(
+        store.to_json(store.describe([folder / "model.safetensors"], {}, root=folder)), folder / "manifest.json"
+    )
     assert run.trained("demo-nli", "demo-large", 0) == folder
     store.write_text("other", folder / "model.safetensors")
     refused(lambda: run.trained("demo-nli", "demo-large", 0), "differs from its manifest")

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -14,15 +15,17 @@ import pandas as pd
 import pytest
 import yaml
 
-from trusteq import load_classifier, load_examples, notebooks, store
+from trusteq import load_classifier, load_examples, notebooks, published, store
 from trusteq.attribution.jobs import jobs
 from trusteq.attribution.shards import Shard
+from trusteq.book import _pages, table_of_contents
 from trusteq.errors import ArtefactError, ExperimentError
 from trusteq.experiment import ROOT, Experiment
 from trusteq.models.heads import random_head
 from trusteq.registry import validated
+from trusteq.reproduce import compare_tables
 from trusteq.store import Results
-from trusteq.workflow import _pages, check_inputs, plan, table_of_contents
+from trusteq.workflow import check_inputs, plan
 
 SMALL = {
     "name": "small",
@@ -208,6 +211,49 @@ def test_a_mirror_that_is_not_there_is_refused_before_anything_is_written(tmp_pa
     assert not (tmp_path / "small").exists()
 
 
+# What reads models and data sets, made impossible to import.
+WITHOUT = """
+import sys
+
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "transformers", "datasets", "lime", "shap", "captum"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Without())
+"""
+
+
+def test_pages_of_published_results_are_made_from_them_alone(small, tmp_path):
+    folder = published.publish(small, tmp_path)
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "sitecustomize.py").write_text(WITHOUT)
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path / 'without'}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "trusteq", "pages", str(folder), "--results", str(tmp_path / "pages")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    copy = Results.open(tmp_path / "pages" / "small")
+    assert {page.split("/")[-1] for page in _pages(copy)} == {
+        *("results", "is_half_low", "03_calibration-demo-nli-0", "04_comparison-demo-nli")
+    }
+    tables = [
+        file.relative_to(folder)
+        for stage in ("calibration", "comparison")
+        for file in (folder / stage).rglob("*.parquet")
+    ]
+    before, after = ({str(file): pd.read_parquet(home / file) for file in tables} for home in (folder, copy.folder))
+    found = compare_tables(before, after)
+    assert len(found) == 15 and found["within"].all(), found.to_string()
+
+
+def test_a_published_run_is_reproduced_cell_by_cell(small, tmp_path):
+    folder = published.publish(Results.open(small.folder), tmp_path)  # other tests run it with a limit
+    command = [sys.executable, "-m", "trusteq", "reproduce", str(folder), "--results", str(tmp_path / "again")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert done.stdout.endswith("tolerance 1e-06; outside of it: nothing\n")
+
+
 def test_a_limited_experiment_keeps_everything_else():
     demo = Experiment.load("demo")
     limited = demo.limited(explain=3, train_limit=100)
@@ -273,3 +319,14 @@ def test_stages_of_the_table_of_contents_become_pages():
     assert "runs/03_calibration" not in toc
     assert "runs/results" in toc and "runs/first" not in toc  # the latter is a page that this run has not
     assert (ROOT / "_toc.yml").read_text().count("runs/01_finetune") == 2  # in a comment and as the place-holder
+    assert "Reference runs" not in toc
+
+
+def test_published_results_stand_under_their_first_page(monkeypatch):
+    experiment = Experiment.load("snli-minilm")
+    monkeypatch.setattr(published, "open_published", lambda name: Results(Path(name), experiment))
+    pages = dict.fromkeys(["x/03_calibration-snli-0", "x/04_comparison-snli", "x/is_half_low", "x/results", "results"])
+    (part,) = (part for part in table_of_contents(pages)["parts"] if part["caption"] == "Reference runs")
+    others = ["04_comparison-snli", "03_calibration-snli-0", "is_half_low"]
+    sections = [{"file": f"runs/x/{page}"} for page in others]
+    assert part["chapters"] == [{"file": "runs/x/results", "sections": sections}]

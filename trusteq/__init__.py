@@ -11,6 +11,7 @@ _HOMES = {
     "explain": "trusteq.attribution",
     "load_classifier": "trusteq.models.classifier",
     "load_examples": "trusteq.examples",
+    "load_published": "trusteq.published",
     "read_examples": "trusteq.examples.files",
 }
 _MODULES = (
@@ -21,7 +22,9 @@ _MODULES = (
     "errors",
     "examples",
     "figures",
+    "lab",
     "nullband",
+    "published",
     "ranking",
     "rationales",
     "sentences",

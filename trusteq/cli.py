@@ -47,12 +47,60 @@ def run(
 @app.command()
 def book(
     results: Annotated[Path, typer.Option(help="The results of one run.")] = Path("results/demo"),
+    reference: Annotated[Path, typer.Option(help="Where trusteq pages makes its pages.")] = Path("results/published"),
 ):
-    """Build the book of a run into _build/html."""
-    from trusteq import workflow
+    """Build the book of a run, and perhaps of published results, into _build/html."""
+    from trusteq.book import build_book
     from trusteq.store import Results
 
-    typer.echo(f"Book: {workflow.build_book(Results.open(results))}")
+    typer.echo(f"Book: {build_book(Results.open(results), reference=reference)}")
+
+
+@app.command()
+def publish(
+    results: Annotated[Path, typer.Argument(help="The results of one run, complete.")],
+    out: Annotated[Path | None, typer.Option(help="Default: data/published.")] = None,
+):
+    """Write the results of a run without texts and weights, as the book publishes them."""
+    from trusteq import published
+    from trusteq.store import Results
+
+    typer.echo(f"Published: {published.publish(Results.open(results), out)}")
+
+
+@app.command()
+def pages(
+    names: Annotated[list[str] | None, typer.Argument(help="Published experiments or folders; default: all.")] = None,
+    cores: Annotated[int, typer.Option(min=1, help="Jobs at a time.")] = 2,
+    results: Annotated[Path, typer.Option(help="Folder below which the pages are made.")] = Path("results/published"),
+):
+    """Make the pages of published results from their tables alone, without texts, models or torch."""
+    from trusteq import published, workflow
+
+    for name in names or published.names():
+        typer.echo(f"Pages: {workflow.make_pages(name, results=results, cores=cores).folder / 'notebooks'}")
+
+
+@app.command()
+def reproduce(
+    name: Annotated[str, typer.Argument(help="A published experiment.")],
+    cores: Annotated[int, typer.Option(min=1, help="Jobs at a time.")] = 2,
+    hub: HubOption = None,
+    results: Annotated[Path, typer.Option(help="Folder below which it is run again.")] = Path("results/reproduced"),
+    tolerance: Annotated[float, typer.Option(min=0, help="Largest difference of a cell.")] = 1e-6,
+):
+    """Run a published experiment again and compare it cell by cell. Exit code: 0 within the tolerance, 1 not."""
+    from trusteq import published, workflow
+    from trusteq.reproduce import compare_tables
+
+    before = published.load_published(name)
+    done = workflow.run(published.open_published(name).experiment, results=results, cores=cores, hub=hub)
+    again = published.publish(done, results / "published")
+    found = compare_tables(before, published.tables_of(again), tolerance=tolerance)
+    typer.echo(found.to_string(index=False))
+    differing = found.loc[~found["within"], "table"].tolist()
+    typer.echo(f"tolerance {tolerance:g}; outside of it: {', '.join(differing) or 'nothing'}")
+    raise typer.Exit(1 if differing else 0)
 
 
 @app.command()

@@ -11,7 +11,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def write_table(table: pd.DataFrame, path: Path, **parameters) -> None:
     """Write `table` as Parquet with a manifest that records `parameters` beside it."""
     with atomic_path(path) as temporary:
         table.to_parquet(temporary, index=False)
-        manifest = describe([temporary], parameters)
+        manifest = describe([temporary], parameters, root=temporary.parent)
     write_text(to_json(manifest), manifest_path(path))
 
 
@@ -76,10 +76,15 @@ def manifest_path(path: Path) -> Path:
     return path.with_suffix(".manifest.json")
 
 
-def describe(files: list[Path], parameters: dict) -> dict:
-    """Return a manifest: hash and size of each file, parameters, versions, git state, time."""
+def fingerprints(files: Iterable[Path], root: Path) -> dict[str, dict]:
+    """Return the hash and the size of each file, by its path below `root`."""
+    return {file.relative_to(root).as_posix(): {"sha256": sha256(file), "bytes": file.stat().st_size} for file in files}
+
+
+def describe(files: Iterable[Path], parameters: dict, *, root: Path) -> dict:
+    """Return a manifest of files below `root`: hash and size of each, parameters, versions, git state, time."""
     return {
-        "files": {file.name: {"sha256": sha256(file), "bytes": file.stat().st_size} for file in files},
+        "files": fingerprints(files, root),
         "parameters": parameters,
         "versions": versions(),
         "git": git_state(),
@@ -155,6 +160,11 @@ class Results:
     folder: Path
     experiment: Experiment
 
+    @property
+    def is_published(self) -> bool:
+        """Whether these are results without texts and weights (`trusteq.published`)."""
+        return (self.folder / "manifest.json").is_file()
+
     @classmethod
     def of(cls, experiment: str | Path, results: str | Path | None = None) -> "Results":
         """Return the results of an experiment file below the folder `results`, by default the checkout's own."""
@@ -171,6 +181,10 @@ class Results:
             raise ArtefactError(f"{folder}: expected the results of one run; runs found in it: {found}")
         folder = runs[0] if runs[0].is_dir() else runs[0].parent
         return cls(folder, Experiment.load(folder / "experiment.yaml"))
+
+    def may_show(self, task: str) -> bool:
+        """Return whether a page may show the texts of a task: published results show those that we generate alone."""
+        return not self.is_published or self.experiment.task(task).generated
 
     def model(self, task: str, model: str, seed: int) -> Path:
         """Return the folder of a fine-tuned model with its metrics and training history."""
@@ -209,7 +223,11 @@ class Results:
         of the large model's twin; or "faithfulness": id, method, comprehensiveness, sufficiency.
         """
         made_by = f"notebooks/02_attribution.py with task={task} model={model} seed={seed}"
-        return read_table(self.path("attribution", task, model, seed, table), made_by=made_by)
+        found = read_table(self.path("attribution", task, model, seed, table), made_by=made_by)
+        if "word" not in found and "position" in found:  # published: the place stands for the word
+            places = found["segment"].astype(str) + ":" + found["position"].astype(str)
+            found.insert(found.columns.get_loc("position") + 1, "word", places)
+        return found
 
     def calibration(self, task: str, seed: int, table: str) -> pd.DataFrame:
         """Return a calibration table of all models, such as "scores" or "reliability"."""
@@ -219,6 +237,11 @@ class Results:
     def comparison(self, task: str, table: str) -> pd.DataFrame:
         """Return a comparison table over pairs of models, such as "alignment" or "examples"."""
         return read_table(self.path("comparison", task, table), made_by=f"notebooks/04_comparison.py with task={task}")
+
+    def compression(self, task: str, table: str) -> pd.DataFrame:
+        """Return a table on compressed models: "models", "footprints", "students" or "gains"."""
+        made_by = f"notebooks/{'05_compression' if table in ('models', 'footprints') else '06_keeping_trust'}.py"
+        return read_table(self.path("compression", task, table), made_by=made_by)
 
     def facts(self, task: str, model: str, seed: int, name: str) -> dict:
         """Return a model's "metrics", "timing" or "manifest"."""

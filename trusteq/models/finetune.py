@@ -214,7 +214,7 @@ def save(tuned: FineTuned, folder: Path, *, metrics: dict, timing: dict, **param
         store.write_text(store.to_json(metrics | shape), temporary / "metrics.json")
         timing = timing | {"training_seconds": tuned.seconds, "device": device_name(tuned.classifier)}
         store.write_text(store.to_json(timing), temporary / "timing.json")
-        manifest = store.describe(sorted(temporary.iterdir()), parameters)
+        manifest = store.describe(sorted(temporary.iterdir()), parameters, root=temporary)
         store.write_text(store.to_json(manifest), temporary / "manifest.json")
 
 

@@ -27,6 +27,7 @@ from trusteq.sentences.compression import (
     recovery_sentence,
     seed_sentence,
 )
+from trusteq.sentences.findings import cost_sentence, count_sentence, scale_sentence, why_list
 from trusteq.sentences.first import (
     first_alignment_sentence,
     first_confidence_sentence,
@@ -57,6 +58,8 @@ __all__ = [
     "companion_sentence",
     "compression_sentence",
     "control_sentence",
+    "cost_sentence",
+    "count_sentence",
     "curve_sentence",
     "decomposition_sentence",
     "faithfulness_sentence",
@@ -76,11 +79,13 @@ __all__ = [
     "price_sentence",
     "recovery_sentence",
     "run_sentence",
+    "scale_sentence",
     "seed_sentence",
     "segment_sentence",
     "source_sentence",
     "temperature_sentence",
     "truth_sentence",
     "verdict_sentence",
+    "why_list",
     "yardstick_sentence",
 ]

@@ -7,7 +7,7 @@ from trusteq import calibration
 from trusteq.decision import reliability_with_bars, stacked
 from trusteq.examples import load_examples
 from trusteq.predictions import Predictions
-from trusteq.store import Results
+from trusteq.store import Results, read_table
 from trusteq.tables.base import PAPER_MARK, counterparts, marked, paper_table, titles
 from trusteq.verdict import first_texts
 
@@ -19,11 +19,15 @@ def probabilities(run: Results, task: str, model: str, seed: int) -> tuple[np.nd
 
 
 def clusters(run: Results, task: str) -> pd.Series | None:
-    """Return the first text of every test example by id, None where no two share one.
+    """Return the first text of every test example by id, or its number where texts are not at hand.
 
-    Examples with one first text, such as SNLI's hypotheses about one premise, are resampled together. The texts are
-    for that alone: no artefact holds them.
+    None where no two examples share one. Examples with one first text, such as SNLI's hypotheses about one premise, are
+    resampled together. The texts are for that alone: no artefact holds them.
     """
+    if run.is_published:
+        file = run.path("groups", task)
+        known = file.is_file()
+        return read_table(file, made_by="trusteq publish").set_index("id")["group"].astype(object) if known else None
     examples = load_examples(run.experiment.task(task), "test")
     texts = first_texts(examples)
     return None if texts is None else pd.Series(texts, index=pd.Index(examples["id"], name="id"), dtype=object)

@@ -11,7 +11,7 @@ from trusteq.examples import load_examples
 from trusteq.examples.edits import load_edits
 from trusteq.rationales import evidence_scores
 from trusteq.registry import load_task
-from trusteq.store import Results
+from trusteq.store import Results, read_table
 from trusteq.tables.base import interval_text
 from trusteq.tables.comparisons import Compared, side_titles
 
@@ -25,6 +25,8 @@ def known_truths(run: Results, task: str) -> dict[str, pd.Series]:
     "evidence" and "shortcut" of generated tasks; "edits", the words that people changed to flip a label of SNLI, where
     that data set can be read and the task tests on SNLI's own test split. Empty for other tasks.
     """
+    if run.is_published:
+        return _published_truths(run, task)
     settings = run.experiment.task(task)
     if settings.generated:
         test = load_examples(settings, "test").set_index("id")
@@ -35,6 +37,14 @@ def known_truths(run: Results, task: str) -> dict[str, pd.Series]:
         except DataError:  # a data set of its own, which a mirror may lack
             return {}
     return {}
+
+
+def _published_truths(run: Results, task: str) -> dict[str, pd.Series]:
+    table = read_table(run.path("truth", task), made_by="trusteq publish")
+    places = table.assign(place=list(zip(table["segment"], table["position"], strict=True)))
+    return {
+        name: rows.groupby("id", sort=False)["place"].agg(tuple) for name, rows in places.groupby("truth", sort=False)
+    }
 
 
 def truth_table(compared: Compared, truths: Mapping[str, pd.Series]) -> pd.DataFrame:

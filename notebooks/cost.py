@@ -1,0 +1,78 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What it costs
+#
+# What the published runs took, stage by stage, and what the paper's own experiment would take: five models, both tasks.
+
+# %% tags=["parameters"]
+experiments = None  # names of published experiments; None: all on real data
+
+# %%
+from IPython.display import Markdown
+
+from trusteq import Experiment, published, sentences, speed, tables
+from trusteq.tables import cost
+
+runs = [run for run in published.reference_runs() if experiments is None or run.experiment.name in experiments]
+spent = cost.run_costs(runs)
+
+# %% [markdown]
+# ## The published runs
+#
+# Hours of single jobs, as their artefacts recorded them. Two jobs ran side by side on two shared cores, so the wall
+# time is about half of the sum, and an hour here is not an hour on a quiet machine.
+
+# %%
+tables.show(spent, digits=2)
+
+# %%
+Markdown(sentences.cost_sentence(spent))
+
+# %% [markdown]
+# ## By what they were made
+#
+# From the manifests of all artefacts. More than one value in a row means that the run was made in several goes.
+
+# %% tags=["hide-output"]
+for run in runs:
+    display(tables.show(tables.origin_table(run), caption=run.experiment.name))
+
+# %% [markdown]
+# ## The paper's scale
+#
+# Explaining takes nearly all of the time, and its throughput does not depend on what the weights are. So it was
+# measured with random weights of the exact sizes, by `benchmarks/attribution.py`: seconds for one SNLI pair, our engine
+# and the libraries called as the authors' scripts call them, in one run on one machine. Below, times the number of
+# examples and the budget of `experiments/paper.yaml`: hours on one core, for one table of attributions.
+
+# %%
+scale = cost.paper_scale(speed.benchmark_rows(), Experiment.load("paper"), device="cpu")
+tables.show(scale, digits=1, formats={"passes": "{:,}"})
+
+# %%
+Markdown(sentences.scale_sentence(scale, "cores"))
+
+# %% [markdown]
+# The questions of the second task are taken to be as long as SNLI's pairs, which they need not be.
+
+# %% [markdown]
+# ## On one GPU
+
+# %%
+gpu = cost.paper_scale(speed.benchmark_rows(), Experiment.load("paper"), device="gpu bf16")
+if gpu["ours"].notna().any():
+    display(tables.show(gpu, digits=1, formats={"passes": "{:,}"}))
+    display(Markdown(sentences.scale_sentence(gpu, "GPUs")))
+else:
+    print("Not measured: no GPU was at hand. The rows of the benchmark are open, and the experiment file is ready.")

@@ -1,0 +1,188 @@
+"""What published tables say of the paper's claims: by hand, from tables written for it."""
+
+import made_up
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import LABELS, MODELS, TASK
+
+from trusteq import sentences
+from trusteq.store import Results
+from trusteq.tables import cost, findings
+from trusteq.tables.findings import CONTRADICTS, OPEN, SUPPORTS
+
+LARGE, SMALL, TINY = MODELS
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setattr("trusteq.tables.calibration.load_examples", lambda *_, **__: made_up.EXAMPLES)
+    return made_up.make_run(tmp_path)
+
+
+def write(run, name, rows, stage="comparison"):
+    run.write(pd.DataFrame([{"seed": 0, **row} for row in rows]), stage, TASK, name)
+
+
+def pair(model_b, estimate, low, high, **more):
+    key = {"method": "lime", "model_a": LARGE, "model_b": model_b}
+    return key | {"low": low, "high": high, "examples": 5, "undefined": 1} | estimate | more
+
+
+def verdict(model, measure, difference, outcome, **more):
+    row = {"method": "lime", "model": model, "measure": measure, "difference": difference, "outcome": outcome}
+    return row | {"low": difference - 0.01, "high": difference + 0.01, "n": 4, "verdict": "undecided"} | more
+
+
+def said(found):
+    return found["verdict"].tolist()
+
+
+def test_alignment_is_low_where_the_whole_interval_is_below_the_cut(run):
+    ends = [(0.5, 0.69), (0.6, 0.71), (0.71, 0.8)]
+    rows = [pair(SMALL, {"jaccard": 0.6}, *of) for of in ends]
+    write(run, "alignment", [*rows, {**rows[0], "model_a": SMALL, "model_b": TINY}])
+    found = findings.low_alignment([run])
+    assert said(found) == [SUPPORTS, OPEN, CONTRADICTS]
+    assert found["data"].unique().tolist() == ["small"]
+    assert found["n"].tolist() == [5, 5, 5]
+
+
+def test_a_rule_that_the_model_itself_fails_is_contradicted(run):
+    rows = [pair("reseeded", {"jaccard": mean}, mean - 0.02, mean + 0.02) for mean in (0.6, 0.7, 1.0)]
+    write(run, "controls", [*rows, pair("retrained", {"jaccard": 0.3}, 0.2, 0.4)])
+    assert said(findings.rule_on_itself([run])) == [CONTRADICTS, OPEN, SUPPORTS]
+
+
+def test_outcomes_against_margins_become_what_they_say_of_the_claim(run):
+    outcomes = {SMALL: "equivalent", TINY: "not-equivalent", "retrained": "not-equivalent"}
+    rows = [verdict(model, "normalised_alignment", -0.2, outcome) for model, outcome in outcomes.items()]
+    rows += [verdict(model, "ece", 0.05, outcome) for model, outcome in outcomes.items()]
+    rows += [verdict(model, "overconfidence", 0.0, "undecided") for model in outcomes]
+    write(run, "verdicts", rows)
+    words = findings.different_words([run])
+    assert said(words) == [CONTRADICTS, SUPPORTS]  # controls are no compressed models
+    assert words["estimate"].tolist() == pytest.approx([0.8, 0.8])
+    assert words["low"].tolist() == pytest.approx([0.79, 0.79])
+    assert said(findings.calibration_changes([run])) == [CONTRADICTS, SUPPORTS, OPEN, OPEN]
+    assert said(findings.better_calibrated([run])) == [CONTRADICTS, CONTRADICTS]  # a larger error, by whole intervals
+
+
+def test_only_models_of_the_same_accuracy_can_show_that_trust_is_another_thing(run):
+    rows = [verdict(SMALL, "accuracy", 0.0, "equivalent", verdict="not-equivalent")]
+    rows += [verdict(TINY, "accuracy", -0.3, "not-equivalent", verdict="not-equivalent")]
+    write(run, "verdicts", rows)
+    found = findings.uncoupled([run])
+    assert said(found) == [SUPPORTS]
+    assert found["estimate"].tolist() == [0.0]
+
+
+def confident(share, n=400):
+    """Predictions that are right in 3 of 4 cases and always as sure as `share`: the ECE is |share - 3/4|."""
+    table = pd.DataFrame({"id": [f"test-{row}" for row in range(n)], "label": np.arange(n) % 4 == 0})
+    table["label"] = table["label"].astype(int)
+    table[list(LABELS)] = [share, (1 - share) / 2, (1 - share) / 2]
+    return table
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        (
+            (0.80, 0.95, 0.85),
+            SUPPORTS,
+        ),  # all too sure, the cut model by most
+        ((0.80, 0.85, 0.95), CONTRADICTS),
+        ((0.95, 0.77, 0.90), SUPPORTS),  # below the large model's error, the distilled one is closer
+        ((0.85, 0.80, 0.95), OPEN),  # on both sides of it
+    ],
+)
+def test_distillation_is_closer_by_the_paired_interval(run, monkeypatch, shares, expected):
+    monkeypatch.setattr(
+        "trusteq.tables.calibration.load_examples", lambda *_, **__: confident(0.8).assign(text_a="a b")
+    )
+    for model, share in zip(MODELS, shares, strict=True):
+        run.write(confident(share), "predictions", TASK, model, 0)
+    found = findings.distillation([run], cut=SMALL, distilled=TINY)
+    assert said(found) == [expected]
+    gap = [abs(share - 0.75) - abs(shares[0] - 0.75) for share in shares[1:]]
+    assert found["estimate"].iloc[0] == pytest.approx(abs(gap[1]) - abs(gap[0]), abs=0.01)
+
+
+def test_what_the_boundary_changes_is_paired_by_example(run):
+    released = {"like": "lime", "boundary": "as-released", "n_samples": 10}
+    values = run.experiment.model_dump(mode="json", exclude_unset=True)
+    values["methods"] = {"lime": {"n_samples": 10}, "released": released}
+    both = Results(run.folder, type(run.experiment)(**values))
+    rows = [
+        {"method": method, "model_a": LARGE, "model_b": SMALL, "id": f"test-{row}", "jaccard": 0.1 * row + more}
+        for method, more in (("lime", 0.0), ("released", 0.25))
+        for row in range(4)
+    ]
+    write(both, "examples", rows)
+    found = findings.boundary([both])
+    assert found[["estimate", "low", "high"]].to_numpy().tolist() == [pytest.approx([0.25, 0.25, 0.25])]
+    assert (said(found), found["n"].tolist()) == ([SUPPORTS], [4])
+
+
+def test_something_is_left_for_the_model_where_the_interval_is_above_zero(run):
+    rows = [pair(SMALL, {"disagreement": 0.2}, 0.1, 0.3, source="model", share=0.5)]
+    rows += [pair(TINY, {"disagreement": -0.2}, -0.3, -0.1, source="model", share=0.5)]
+    write(run, "sources", [*rows, pair(SMALL, {"disagreement": 0.2}, 0.1, 0.3, source="explainer seed", share=0.5)])
+    assert said(findings.seeds([run])) == [SUPPORTS, CONTRADICTS]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "together", "told"),
+    [
+        ([SUPPORTS, OPEN], SUPPORTS, "Of 2 rows, 1 supports it and 1 cannot say."),
+        ([CONTRADICTS, CONTRADICTS], CONTRADICTS, "Of 2 rows, 2 contradict it."),
+        ([OPEN], OPEN, "The one row cannot say."),
+        ([], OPEN, "Nothing is published that could say."),
+    ],
+)
+def test_rows_together(verdicts, together, told):
+    rows = [
+        {"data": "x", "what": "y", "estimate": 0.5, "low": 0.4, "high": 0.6, "n": 1, "verdict": of} for of in verdicts
+    ]
+    found = pd.DataFrame(rows, columns=findings.COLUMNS)
+    assert findings.verdict_on(found) == together
+    (row,) = findings.summary({"a claim": found}, {"a claim": "0.4"}).to_dict("records")
+    counted = {SUPPORTS: " (1 of 2)", CONTRADICTS: " (2 of 2)"}.get(together, "")
+    assert row["verdict"] == together + counted
+    assert (row["ours"], row["data"]) == (("0.50", "x") if verdicts else ("none", "none"))
+    assert sentences.count_sentence(found) == told
+
+
+def test_rows_that_stand_against_the_others_are_named():
+    rows = [{"data": "snli", "what": what, "estimate": 0.5, "low": 0.4, "high": 0.6, "n": 1} for what in "abc"]
+    found = pd.DataFrame(rows).assign(verdict=[SUPPORTS, SUPPORTS, CONTRADICTS])
+    text = "Of 3 rows, 2 support it and 1 contradicts it. Against the others, contradicts it: c (snli, 0.50)."
+    assert sentences.count_sentence(found) == text
+    (row,) = findings.summary({"a claim": found}, {"a claim": "0.4"}).to_dict("records")
+    assert (row["verdict"], row["why"]) == ("mixed", "c contradicts")
+
+
+def test_hours_are_summed_by_stage(run):
+    for method, seconds in (("lime", 1800.0), ("lime", 3600.0), ("shap", 360.0)):
+        table = run.attribution(TASK, SMALL, 0, "lime")
+        name = f"{method}.{seconds:.0f}"
+        run.write(table, "attribution", TASK, SMALL, 0, name, method=method, seconds=seconds)
+    found = cost.run_costs([run]).set_index("stage")
+    assert found.loc["training", ["jobs", "hours"]].tolist() == pytest.approx([4, 70 / 3600])
+    assert found.loc["explaining, lime", ["jobs", "hours", "longest"]].tolist() == pytest.approx([2, 1.5, 1.0])
+    assert sentences.cost_sentence(found.reset_index()).startswith("Together 1.6 hours")
+
+
+def test_the_papers_scale_is_seconds_times_examples_and_budget(run):
+    from trusteq.experiment import Experiment
+
+    row = {"row": "cpu BERT-base shape lime", "engine s/example": 2.0, "library s/example": 8.0}
+    found = cost.paper_scale([row], Experiment.load("paper"), device="cpu").set_index(["task", "method", "model"])
+    assert found.loc[("snli", "lime", "BERT-base"), ["ours", "authors"]].tolist() == pytest.approx(
+        [9824 * 2 / 3600, 9824 * 8 / 3600]
+    )
+    assert found.loc[("qqp", "lime", "BERT-base"), "ours"] == pytest.approx(15000 * 2 * 0.1 / 3600)
+    assert found["ours"].notna().sum() == 2
+    text = sentences.scale_sentence(found.reset_index(), "cores")
+    assert "not measured" in text and "BERT-base" not in text.split("not measured")[1].split(",")[0]

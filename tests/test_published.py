@@ -1,0 +1,171 @@
+"""Results published without texts and weights: complete, verified, and enough to make every table again."""
+
+import functools
+import json
+
+import made_up
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import LABELS, MODELS, TASK
+from refusals import one_line
+
+import trusteq
+from trusteq import published, store, tables
+from trusteq.errors import ArtefactError, DataError
+from trusteq.store import Results
+
+refused = functools.partial(one_line, ArtefactError)
+LARGE = MODELS[0]
+
+
+def with_models(run):
+    """Add what else a fine-tuned model's folder holds."""
+    for model, seed in run.experiment.runs:
+        folder = run.model(TASK, model, seed)
+        store.write_text("weights", folder / "model.safetensors")
+        store.write_text("epoch,dev_accuracy\n1,0.5\n", folder / "history.csv")
+        files = [file for file in folder.iterdir() if file.name != "manifest.json"]
+        store.write_text(store.to_json(store.describe(files, {"seed": seed}, root=folder)), folder / "manifest.json")
+    return run
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    examples = made_up.EXAMPLES.assign(evidence=[((0, 1),), (), (), ()], shortcut=[(), (), (), ()])
+    for home in ("trusteq.published", "trusteq.tables.calibration", "trusteq.tables.truth"):
+        monkeypatch.setattr(f"{home}.load_examples", lambda *_, **__: examples)
+    monkeypatch.setattr(published, "PUBLISHED", tmp_path / "published")
+    return with_models(made_up.make_run(tmp_path / "results"))
+
+
+def test_neither_words_nor_weights_are_published_and_everything_verifies(run):
+    folder = published.publish(run)
+    assert folder == published.PUBLISHED / "small"
+    assert not list(folder.rglob("*.safetensors"))
+    columns = {name for file in folder.rglob("*.parquet") for name in pd.read_parquet(file)}
+    assert not columns & {"word", "text_a", "text_b"}
+    assert store.verify(folder)[1] == []
+    named = set(json.loads((folder / "manifest.json").read_text())["files"])
+    there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    assert there - named == {"manifest.json"}
+
+
+def test_a_manifest_keeps_what_it_said_and_the_hash_of_what_is_left_out(run):
+    folder = published.publish(run)
+    manifest = json.loads((folder / "models" / TASK / LARGE / "1" / "manifest.json").read_text())
+    assert manifest["parameters"] == {"seed": 1}
+    assert "model.safetensors" in manifest["unpublished"] and "model.safetensors" not in manifest["files"]
+    assert set(manifest["files"]) == {"metrics.json", "timing.json", "history.csv"}
+
+
+def test_weights_are_kept_to_single_precision(run):
+    published.publish(run)
+    before, after = run.attribution(TASK, LARGE, 0, "lime"), trusteq.load_published("small")["attributions"]
+    after = after[
+        (after["model"] == LARGE) & (after["seed"] == 0) & (after["method"] == "lime") & (after["kind"] == "")
+    ]
+    assert after["weight"].dtype == np.float32
+    assert after["weight"].tolist() == pytest.approx(before["weight"].tolist(), rel=1e-6)
+
+
+def test_the_tables_of_the_pages_come_out_the_same(run):
+    shown = published.open_published(published.publish(run).name)
+    assert shown.is_published and not run.is_published
+    for model, seed in run.experiment.runs:
+        pd.testing.assert_frame_equal(run.predictions(TASK, model, seed), shown.predictions(TASK, model, seed))
+    one, other = tables.compare(run, TASK), tables.compare(shown, TASK)
+    for make in (tables.control_table, tables.companion_table, tables.source_table, tables.verdicts):
+        pd.testing.assert_frame_equal(make(one), make(other))
+    pd.testing.assert_frame_equal(tables.compression_table(run, TASK), tables.compression_table(shown, TASK))
+    truths = [tables.known_truths(which, TASK)["evidence"] for which in (run, shown)]
+    pd.testing.assert_frame_equal(*(tables.truth_table(one, {"evidence": truth}) for truth in truths))
+
+
+def test_examples_with_one_first_text_stay_together_in_the_order_of_the_texts(run, monkeypatch):
+    pairs = made_up.EXAMPLES.assign(text_a=["b", "a", "b", "c"])
+    monkeypatch.setattr("trusteq.tables.calibration.load_examples", lambda *_, **__: pairs)
+    monkeypatch.setattr(
+        "trusteq.tables.truth.load_examples", lambda *_, **__: pairs.assign(evidence=[()] * 4, shortcut=[()] * 4)
+    )
+    folder = published.publish(run)
+    assert tables.clusters(Results.open(folder), TASK).tolist() == [1, 0, 1, 2]
+
+
+def test_tables_are_loaded_by_name_with_what_they_are_of(run):
+    run.write(pd.DataFrame({"method": ["lime"], "jaccard": [0.5]}), "comparison", TASK, "alignment")
+    run.write(pd.DataFrame({"model": [LARGE], "ece": [0.1]}), "calibration", TASK, 0, "scores")
+    published.publish(run)
+    found = trusteq.load_published("small")
+    assert set(found) == {
+        *("predictions", "attributions", "faithfulness", "models", "alignment", "scores", "known_words")
+    }
+    assert set(found["predictions"]["part"]) == {"test", "dev", "random-head"}
+    assert set(found["attributions"]["kind"]) == {"", "again", "random-head"}
+    assert list(found["predictions"])[:6] == ["task", "model", "seed", "part", "id", "label"]
+    assert list(found["predictions"])[6:] == list(LABELS)
+    assert found["scores"].to_dict("records") == [{"task": TASK, "seed": 0, "model": LARGE, "ece": 0.1}]
+    assert found["models"]["training_seconds"].tolist() == [10.0, 10.0, 20.0, 30.0]
+
+
+def test_words_are_joined_back_where_the_data_is_at_hand(run):
+    published.publish(run)
+    words = trusteq.load_published("small", with_words=True)["attributions"]
+    first = words[(words["model"] == LARGE) & (words["method"] == "shap") & (words["kind"] == "")].head(4)
+    assert first["word"].tolist() == ["a", "b", "c", "d"]
+
+
+def test_words_of_another_data_set_are_refused(run, monkeypatch):
+    published.publish(run)
+    other = made_up.EXAMPLES.assign(text_a="one")
+    monkeypatch.setattr("trusteq.published.load_examples", lambda *_, **__: other)
+    one_line(DataError, lambda: trusteq.load_published("small", with_words=True), "small", "'test-0'", "other words")
+
+
+def test_a_damaged_table_is_refused(run):
+    file = next(published.publish(run).rglob("lime.parquet"))
+    file.write_bytes(file.read_bytes() + b"x")
+    refused(lambda: trusteq.load_published("small"), str(file), "differs from its manifest")
+
+
+def test_an_unknown_name_is_refused(run):
+    published.publish(run)
+    refused(lambda: trusteq.load_published("smal"), "'smal'", "did you mean 'small'?")
+
+
+def test_an_incomplete_run_is_refused_and_what_was_published_stays(run):
+    folder = published.publish(run)
+    before = (folder / "manifest.json").read_bytes()
+    (run.model(TASK, LARGE, 0) / "model.safetensors").unlink()
+    refused(lambda: published.publish(run), "model.safetensors", "not there")
+    assert (folder / "manifest.json").read_bytes() == before
+
+
+def test_rows_that_only_words_tell_apart_are_refused(run):
+    table = run.attribution(TASK, LARGE, 0, "shap")
+    twice = pd.concat([table, table.head(1)], ignore_index=True)
+    run.write(twice, "attribution", TASK, LARGE, 0, "shap")
+    refused(lambda: published.publish(run), "shap.parquet", "a place occurs twice")
+
+
+def test_a_working_copy_holds_what_pages_are_made_from_and_is_not_written_twice(run, tmp_path):
+    run.write(pd.DataFrame({"jaccard": [0.5]}), "comparison", TASK, "alignment")
+    run.write(pd.DataFrame({"model": [LARGE]}), "compression", TASK, "footprints")
+    shown = published.open_published(published.publish(run))
+    copy = published.working_copy(shown, tmp_path / "pages")
+    assert copy.is_published and not copy.path("comparison", TASK, "alignment").exists()
+    assert copy.compression(TASK, "footprints")["model"].tolist() == [LARGE]
+    times = {file: file.stat().st_mtime_ns for file in copy.folder.rglob("*")}
+    published.working_copy(shown, tmp_path / "pages")
+    assert times == {file: file.stat().st_mtime_ns for file in copy.folder.rglob("*")}
+
+
+def test_what_is_published_with_the_book_is_whole_small_and_without_texts():
+    files = [file for file in published.PUBLISHED.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) < 20e6
+    assert {file.suffix for file in files} <= {".parquet", ".json", ".csv", ".yaml", ".md"}
+    columns = {name for file in files if file.suffix == ".parquet" for name in pd.read_parquet(file)}
+    assert not columns & {"word", "text_a", "text_b"}
+    for name in published.names():
+        assert store.verify(published.PUBLISHED / name)[1] == []
+        assert set(trusteq.load_published(name)) >= {"predictions", "attributions", "models", "verdicts"}

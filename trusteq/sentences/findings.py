@@ -1,0 +1,49 @@
+"""Sentences on what published results say of the paper's claims. Tables: of `tables.findings`."""
+
+import pandas as pd
+
+from trusteq.sentences.base import listed
+from trusteq.tables.findings import CONTRADICTS, OPEN, SUPPORTS
+
+
+def count_sentence(found: pd.DataFrame) -> str:
+    """Return how many rows say what of a claim, and which are against the others."""
+    if found.empty:
+        return "Nothing is published that could say."
+    counts = found["verdict"].value_counts()
+    said = {SUPPORTS: "supports it", CONTRADICTS: "contradicts it", OPEN: "cannot say"}
+    many = {SUPPORTS: "support it", CONTRADICTS: "contradict it", OPEN: "cannot say"}
+    parts = [f"{n} {(said if n == 1 else many)[verdict]}" for verdict in said if (n := counts.get(verdict, 0))]
+    text = f"Of {len(found)} rows, {listed(parts)}." if len(found) > 1 else f"The one row {said[counts.index[0]]}."
+    decided = found[found["verdict"] != OPEN]
+    if decided["verdict"].nunique() > 1:
+        few = decided["verdict"].value_counts().index[-1]
+        rows = decided[decided["verdict"] == few]
+        named = [f"{row.what} ({row.data}, {row.estimate:.2f})" for row in rows.itertuples()]
+        text += f" Against the others, {said[few] if len(rows) == 1 else many[few]}: {'; '.join(named)}."
+    return text
+
+
+def why_list(summary: pd.DataFrame) -> str:
+    """Return each claim's verdict and its reason as a list. summary: of `tables.findings.summary`."""
+    return "\n".join(f"- **{row.claim}**: {row.verdict}; {row.why}." for row in summary.itertuples())
+
+
+def cost_sentence(spent: pd.DataFrame) -> str:
+    """Return the hours of all published runs and what part of them went into explaining. spent: of `run_costs`."""
+    if spent.empty:
+        return "Nothing is published."
+    total = spent["hours"].sum()
+    explaining = spent.loc[spent["stage"].str.startswith("explaining"), "hours"].sum()
+    return f"Together {total:.1f} hours, of which {explaining / total:.0%} went into explaining."
+
+
+def scale_sentence(scale: pd.DataFrame, what: str) -> str:
+    """Return the hours of the whole experiment, ours and the authors', as far as measured. scale: of `paper_scale`."""
+    known = scale.dropna(subset=["ours", "authors"])
+    if known.empty:
+        return "No model of the paper was measured."
+    ours, authors = known["ours"].sum(), known["authors"].sum()
+    left = scale.loc[~scale.index.isin(known.index), "model"].unique()
+    text = f"Together {ours:,.0f} hours of one of these {what}, and {authors:,.0f} in the authors' way"
+    return f"{text}; not measured: {listed(left)}." if len(left) else f"{text}."
