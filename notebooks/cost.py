@@ -51,10 +51,10 @@ for run in runs:
 # %% [markdown]
 # ## The paper's scale
 #
-# Explaining takes nearly all of the time, and its throughput does not depend on what the weights are. So it was
-# measured with random weights of the exact sizes, by `benchmarks/attribution.py`: seconds for one SNLI pair, our engine
-# and the libraries called as the authors' scripts call them, in one run on one machine. Below, times the number of
-# examples and the budget of `experiments/paper.yaml`: hours on one core, for one table of attributions.
+# How fast a model explains does not depend on what its weights are. So it is measured with random weights of the exact
+# sizes, by `benchmarks/attribution.py`: seconds for one SNLI pair, our engine and the libraries called as the authors'
+# scripts call them, in one run on one machine. Below, times the number of examples and the budget of
+# `experiments/paper.yaml`: hours on one core, for one table of attributions. Training is not in it.
 
 # %%
 scale = cost.paper_scale(speed.benchmark_rows(), Experiment.load("paper"), device="cpu")

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from trusteq import store
-from trusteq.attribution.jobs import AGAIN, RANDOM_HEAD
 from trusteq.errors import ArtefactError, DataError, nearest
 from trusteq.examples import load_examples
 from trusteq.experiment import ROOT
@@ -22,7 +21,6 @@ SOURCES = ("experiment.yaml", "manifest.json", "predictions", "attribution", "mo
 SOURCES += ("compression/*/footprints.*",)
 _FACTS = ("metrics.json", "timing.json", "history.csv")
 _TEXTS = ("word", "text_a", "text_b")
-_KINDS = (AGAIN, RANDOM_HEAD)
 
 
 def publish(run: Results, folder: Path | None = None) -> Path:
@@ -43,8 +41,8 @@ def publish(run: Results, folder: Path | None = None) -> Path:
                     _publish_table(file, temporary / file.relative_to(run.folder))
         for task in run.experiment.tasks:
             for model, seed in run.experiment.runs:
-                folder = run.trained(task, model, seed)
-                _publish_model(folder, temporary / folder.relative_to(run.folder))
+                trained = run.trained(task, model, seed)
+                _publish_model(trained, temporary / trained.relative_to(run.folder))
             _publish_examples(run, task, temporary)
         files = sorted(file for file in temporary.rglob("*") if file.is_file())
         manifest = store.describe(files, {"experiment": run.experiment.name}, root=temporary)
@@ -171,7 +169,7 @@ def _place(path: Path) -> tuple[str, dict]:
     """Return the name of the table that a file is a part of, and what its rows are of, from where it is."""
     stage, task, *rest = path.parts
     if stage in ("groups", "truth"):
-        return {"groups": "groups", "truth": "known_words"}[stage], {"task": task}
+        return "groups" if stage == "groups" else "known_words", {"task": task}
     if stage == "predictions":
         seed, _, part = rest[1].partition("-")
         return stage, {"task": task, "model": rest[0], "seed": int(seed), "part": part or PARTS[0]}

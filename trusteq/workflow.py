@@ -59,8 +59,8 @@ def make_pages(name: str | Path, *, results: Path, cores: int) -> Results:
     """Make the pages of published results from a copy of them below `results`, and return that copy.
 
     name: of an experiment, or a folder of published results. Neither texts nor models are needed, nor the packages that
-    read them. Raises ArtefactError for another name, the error of a page
-    if the user can mend it, RuntimeError if a page failed otherwise.
+    read them. Raises ArtefactError for another name, the error of a page if the user can mend it, RuntimeError if a
+    page failed otherwise.
     """
     run = published.open_published(name)
     folder = results.resolve() / run.experiment.name

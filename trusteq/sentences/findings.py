@@ -3,7 +3,7 @@
 import pandas as pd
 
 from trusteq.sentences.base import listed
-from trusteq.tables.findings import CONTRADICTS, OPEN, SUPPORTS
+from trusteq.tables.findings import CONTRADICTS, OPEN, SUPPORTS, minority
 
 
 def count_sentence(found: pd.DataFrame) -> str:
@@ -15,12 +15,11 @@ def count_sentence(found: pd.DataFrame) -> str:
     many = {SUPPORTS: "support it", CONTRADICTS: "contradict it", OPEN: "cannot say"}
     parts = [f"{n} {(said if n == 1 else many)[verdict]}" for verdict in said if (n := counts.get(verdict, 0))]
     text = f"Of {len(found)} rows, {listed(parts)}." if len(found) > 1 else f"The one row {said[counts.index[0]]}."
-    decided = found[found["verdict"] != OPEN]
-    if decided["verdict"].nunique() > 1:
-        few = decided["verdict"].value_counts().index[-1]
-        rows = decided[decided["verdict"] == few]
-        named = [f"{row.what} ({row.data}, {row.estimate:.2f})" for row in rows.itertuples()]
-        text += f" Against the others, {said[few] if len(rows) == 1 else many[few]}: {'; '.join(named)}."
+    few = minority(found)
+    if len(few):
+        verdict = (said if len(few) == 1 else many)[few["verdict"].iloc[0]]
+        named = [f"{row.what} ({row.data}, {row.estimate:.2f})" for row in few.itertuples()]
+        text += f" Against the others, {verdict}: {'; '.join(named)}."
     return text
 
 

@@ -102,9 +102,8 @@ def uncoupled(runs: Runs) -> pd.DataFrame:
     rows = []
     for run, task in _tasks(runs):
         found = of_seed(run, task, "verdicts", seed=run.experiment.seeds[0])
-        for (model, method), measures in found[found["model"].isin(run.experiment.models)].groupby(
-            ["model", "method"], sort=False
-        ):
+        small = found[found["model"].isin(run.experiment.models)]
+        for (model, method), measures in small.groupby(["model", "method"], sort=False):
             accuracy = measures.set_index("measure").loc["accuracy"]
             if accuracy["outcome"] == EQUIVALENT:
                 verdict = SUPPORTS if measures["verdict"].iloc[0] == DIFFERENT else OPEN
@@ -229,11 +228,10 @@ def _why(found: pd.DataFrame, said: str) -> str:
     if said != "mixed":
         left = int((found["verdict"] == OPEN).sum())
         return f"{left} of {len(found)} rows cannot say" if left else "every row says so"
-    counts = found.loc[found["verdict"] != OPEN, "verdict"].value_counts()
-    few = counts.index[-1]
-    names = found.loc[found["verdict"] == few, "what"].str.rpartition(", ")[0].replace("", pd.NA)
-    who = names.fillna(found.loc[names.index, "what"]).unique()
-    return f"{', '.join(who)} {few if len(who) == 1 else few.removesuffix('s')}"
+    few = minority(found)
+    names = few["what"].str.rpartition(", ")[0].replace("", pd.NA)
+    who, verdict = names.fillna(few["what"]).unique(), few["verdict"].iloc[0]
+    return f"{', '.join(who)} {verdict if len(who) == 1 else verdict.removesuffix('s')}"
 
 
 def _span(found: pd.DataFrame) -> str:
@@ -252,13 +250,16 @@ def verdict_on(found: pd.DataFrame) -> str:
     return said.pop() if len(said) == 1 else ("mixed" if said else OPEN)
 
 
+def minority(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that stand against most of the others; none where all that decide say the same."""
+    counts = found.loc[found["verdict"] != OPEN, "verdict"].value_counts()
+    return found[found["verdict"].isin(counts.index[1:])]
+
+
 def finding_view(found: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
     """Return rows of a claim as a table for a page."""
     columns = {"data": found["data"], "what": found["what"], "estimate": found["estimate"]}
-    columns |= {
-        "95%": interval_text(found["low"], found["high"], digits=digits),
-        "examples": found["n"].astype("Int64"),
-    }
+    columns |= {"95%": interval_text(found["low"], found["high"], digits=digits), "n": found["n"].astype("Int64")}
     return pd.DataFrame(columns | {"verdict": found["verdict"]})
 
 
