@@ -30,53 +30,48 @@ experiments = None  # names of published experiments; None: all on real data
 from IPython.display import Markdown
 
 from trusteq import published, sentences, tables
-from trusteq.tables import findings
+from trusteq.sentences import reasons as why
+from trusteq.tables import claims, findings
+from trusteq.tables.findings import Claim
 
 runs = [run for run in published.reference_runs() if experiments is None or run.experiment.name in experiments]
 pairs = [run for run in runs if not run.experiment.name.startswith("first-")]  # the top ten words, as in the paper
 paper = tables.paper_table("jaccard_range").iloc[0]
+accuracy = tables.paper_table("models").set_index("model")["nli_accuracy"]
+accurate = f"{accuracy['Distil-BERT']} against {accuracy['BERT-base']} %"
 
 # %%
-found = {
-    "alignment is low": findings.low_alignment(pairs),
-    "a model below 0.7 is no drop-in replacement": findings.rule_on_itself(pairs),
-    "compressed models look at other words": findings.different_words(pairs),
-    "compression changes calibration": findings.calibration_changes(pairs),
-    "the small model is better calibrated": findings.better_calibrated(pairs),
-    "distillation keeps calibration better": findings.distillation(pairs),
-    "accuracy and trust are uncoupled": findings.uncoupled(pairs),
-    "the boundary changes the number": findings.boundary(pairs),
-    "the number belongs to the models": findings.seeds(pairs),
-    "training can keep more of the words": findings.keeping_trust(pairs),
+# A claim: what the paper has of it, which rows say something of it, and why.
+asked = {
+    "alignment is low": (f"{paper['low']} to {paper['high']}", claims.low_alignment, why.low_alignment),
+    "a model below 0.7 is no drop-in replacement": ("0.7, without a reason", claims.rule_on_itself, why.rule_on_itself),
+    "compressed models look at other words": ("no anchors", claims.different_words, why.different_words),
+    "compression changes calibration": ("not held", claims.calibration_changes, why.calibration_changes),
+    "the small model is better calibrated": ("BERT-Tiny; not held", claims.better_calibrated, why.better_calibrated),
+    "distillation keeps calibration better": ("Distil-BERT; not held", claims.distillation, why.distillation),
+    "accuracy and trust are uncoupled": (accurate, claims.uncoupled, why.uncoupled),
+    "the boundary changes the number": ("not asked", claims.boundary, why.boundary),
+    "the number belongs to the models": ("one training seed", claims.seeds, why.seeds),
+    "training can keep more of the words": ("left open", claims.keeping_trust, why.keeping_trust),
 }
 
 # %%
-accuracy = tables.paper_table("models").set_index("model")["nli_accuracy"]
-held = {
-    "alignment is low": f"{paper['low']} to {paper['high']}",
-    "a model below 0.7 is no drop-in replacement": "0.7, without a reason",
-    "compressed models look at other words": "no anchors",
-    "compression changes calibration": "not held",
-    "the small model is better calibrated": "BERT-Tiny; not held",
-    "distillation keeps calibration better": "Distil-BERT; not held",
-    "accuracy and trust are uncoupled": f"{accuracy['Distil-BERT']} against {accuracy['BERT-base']} %",
-    "the boundary changes the number": "not asked",
-    "the number belongs to the models": "one training seed",
-    "training can keep more of the words": "left open",
+found = {
+    statement: Claim(held, rows_of(pairs), why_of(pairs))
+    for statement, (held, rows_of, why_of) in asked.items()
 }
 
 # %% [markdown]
 # ## All in one table
 
 # %%
-summary = findings.summary(found, held)
-tables.show(summary.drop(columns="why"))
+tables.show(findings.summary(found))
 
 # %% [markdown]
 # Why, in short; the sections below have the rows.
 
 # %%
-Markdown(sentences.why_list(summary))
+Markdown(sentences.why_list(found))
 
 # %% [markdown]
 # ## Alignment is low
@@ -85,8 +80,9 @@ Markdown(sentences.why_list(summary))
 # for every pair, task and explainer. Below, the same of the models here.
 
 # %%
-display(tables.show(findings.finding_view(found["alignment is low"])))
-Markdown(sentences.count_sentence(found["alignment is low"]))
+rows = found["alignment is low"].rows
+display(tables.show(findings.finding_view(rows)))
+Markdown(sentences.count_sentence(rows))
 
 # %% [markdown]
 # What such a number means is another question.
@@ -98,8 +94,9 @@ Markdown(sentences.count_sentence(found["alignment is low"]))
 # seed of the explainer.
 
 # %%
-display(tables.show(findings.finding_view(found["a model below 0.7 is no drop-in replacement"])))
-Markdown(sentences.count_sentence(found["a model below 0.7 is no drop-in replacement"]))
+rows = found["a model below 0.7 is no drop-in replacement"].rows
+display(tables.show(findings.finding_view(rows)))
+Markdown(sentences.count_sentence(rows))
 
 # %% [markdown]
 # ## Compressed models look at other words
@@ -108,8 +105,9 @@ Markdown(sentences.count_sentence(found["a model below 0.7 is no drop-in replace
 # quarters of that way count as the same words.
 
 # %%
-display(tables.show(findings.finding_view(found["compressed models look at other words"])))
-Markdown(sentences.count_sentence(found["compressed models look at other words"]))
+rows = found["compressed models look at other words"].rows
+display(tables.show(findings.finding_view(rows)))
+Markdown(sentences.count_sentence(rows))
 
 # %% [markdown]
 # ## Compression changes calibration
@@ -118,8 +116,9 @@ Markdown(sentences.count_sentence(found["compressed models look at other words"]
 # margin is 0.02.
 
 # %%
-display(tables.show(findings.finding_view(found["compression changes calibration"])))
-Markdown(sentences.count_sentence(found["compression changes calibration"]))
+rows = found["compression changes calibration"].rows
+display(tables.show(findings.finding_view(rows)))
+Markdown(sentences.count_sentence(rows))
 
 # %% [markdown]
 # ## The small model is better calibrated
@@ -127,8 +126,9 @@ Markdown(sentences.count_sentence(found["compression changes calibration"]))
 # The paper reports a lower ECE of BERT-Tiny than of BERT-base. Below 0, the smaller model's is lower.
 
 # %%
-display(tables.show(findings.finding_view(found["the small model is better calibrated"])))
-Markdown(sentences.count_sentence(found["the small model is better calibrated"]))
+rows = found["the small model is better calibrated"].rows
+display(tables.show(findings.finding_view(rows)))
+Markdown(sentences.count_sentence(rows))
 
 # %% [markdown]
 # ## Distillation keeps calibration better
@@ -137,8 +137,9 @@ Markdown(sentences.count_sentence(found["the small model is better calibrated"])
 # without: below 0, the distilled one's calibration error is closer to the large model's.
 
 # %%
-display(tables.show(findings.finding_view(found["distillation keeps calibration better"])))
-Markdown(sentences.count_sentence(found["distillation keeps calibration better"]))
+rows = found["distillation keeps calibration better"].rows
+display(tables.show(findings.finding_view(rows)))
+Markdown(sentences.count_sentence(rows))
 
 # %% [markdown]
 # ## Accuracy and trust are uncoupled
@@ -147,8 +148,9 @@ Markdown(sentences.count_sentence(found["distillation keeps calibration better"]
 # accuracy; a row supports the claim where the model is then not equivalent in words or in calibration.
 
 # %%
-display(tables.show(findings.finding_view(found["accuracy and trust are uncoupled"])))
-Markdown(sentences.count_sentence(found["accuracy and trust are uncoupled"]))
+rows = found["accuracy and trust are uncoupled"].rows
+display(tables.show(findings.finding_view(rows)))
+Markdown(sentences.count_sentence(rows))
 
 # %% [markdown]
 # ## The boundary changes the number
@@ -158,8 +160,9 @@ Markdown(sentences.count_sentence(found["accuracy and trust are uncoupled"]))
 # different chance levels.
 
 # %%
-display(tables.show(findings.finding_view(found["the boundary changes the number"])))
-Markdown(sentences.count_sentence(found["the boundary changes the number"]))
+rows = found["the boundary changes the number"].rows
+display(tables.show(findings.finding_view(rows)))
+Markdown(sentences.count_sentence(rows))
 
 # %% [markdown]
 # ## The number belongs to the models
@@ -168,8 +171,9 @@ Markdown(sentences.count_sentence(found["the boundary changes the number"]))
 # again. The estimate is what is left for the difference between the models.
 
 # %%
-display(tables.show(findings.finding_view(found["the number belongs to the models"])))
-Markdown(sentences.count_sentence(found["the number belongs to the models"]))
+rows = found["the number belongs to the models"].rows
+display(tables.show(findings.finding_view(rows)))
+Markdown(sentences.count_sentence(rows))
 
 # %% [markdown]
 # ## Training can keep more of the words
@@ -179,8 +183,9 @@ Markdown(sentences.count_sentence(found["the number belongs to the models"]))
 # same student without that part.
 
 # %%
-display(tables.show(findings.finding_view(found["training can keep more of the words"])))
-Markdown(sentences.count_sentence(found["training can keep more of the words"]))
+rows = found["training can keep more of the words"].rows
+display(tables.show(findings.finding_view(rows)))
+Markdown(sentences.count_sentence(rows))
 
 # %% [markdown]
 # ## What fidelity costs

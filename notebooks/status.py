@@ -30,7 +30,8 @@ Markdown(sentences.run_sentence(run))
 # %% [markdown]
 # ## Time of each stage
 #
-# In seconds of notebook time, start-up included; jobs run side by side, so the wall time is shorter.
+# In seconds of notebook time, start-up included; jobs run side by side, so the wall time is shorter. Of published
+# results only the pages are made anew; what the run itself took is on the page [What it costs](cost.ipynb).
 
 # %%
 tables.show(tables.time_table(run), digits=1)

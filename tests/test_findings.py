@@ -7,9 +7,11 @@ import pytest
 from made_up import LABELS, MODELS, TASK
 
 from trusteq import sentences
+from trusteq.sentences import reasons
 from trusteq.store import Results
-from trusteq.tables import cost, findings
-from trusteq.tables.findings import CONTRADICTS, OPEN, SUPPORTS
+from trusteq.tables import claims, cost, findings
+from trusteq.tables.claims import CONTRADICTS, OPEN, SUPPORTS
+from trusteq.tables.findings import Claim
 
 LARGE, SMALL, TINY = MODELS
 
@@ -42,7 +44,7 @@ def test_alignment_is_low_where_the_whole_interval_is_below_the_cut(run):
     ends = [(0.5, 0.69), (0.6, 0.71), (0.71, 0.8)]
     rows = [pair(SMALL, {"jaccard": 0.6}, *of) for of in ends]
     write(run, "alignment", [*rows, {**rows[0], "model_a": SMALL, "model_b": TINY}])
-    found = findings.low_alignment([run])
+    found = claims.low_alignment([run])
     assert said(found) == [SUPPORTS, OPEN, CONTRADICTS]
     assert found["data"].unique().tolist() == ["small"]
     assert found["n"].tolist() == [5, 5, 5]
@@ -51,7 +53,7 @@ def test_alignment_is_low_where_the_whole_interval_is_below_the_cut(run):
 def test_a_rule_that_the_model_itself_fails_is_contradicted(run):
     rows = [pair("reseeded", {"jaccard": mean}, mean - 0.02, mean + 0.02) for mean in (0.6, 0.7, 1.0)]
     write(run, "controls", [*rows, pair("retrained", {"jaccard": 0.3}, 0.2, 0.4)])
-    assert said(findings.rule_on_itself([run])) == [CONTRADICTS, OPEN, SUPPORTS]
+    assert said(claims.rule_on_itself([run])) == [CONTRADICTS, OPEN, SUPPORTS]
 
 
 def test_outcomes_against_margins_become_what_they_say_of_the_claim(run):
@@ -60,19 +62,19 @@ def test_outcomes_against_margins_become_what_they_say_of_the_claim(run):
     rows += [verdict(model, "ece", 0.05, outcome) for model, outcome in outcomes.items()]
     rows += [verdict(model, "overconfidence", 0.0, "undecided") for model in outcomes]
     write(run, "verdicts", rows)
-    words = findings.different_words([run])
+    words = claims.different_words([run])
     assert said(words) == [CONTRADICTS, SUPPORTS]  # controls are no compressed models
     assert words["estimate"].tolist() == pytest.approx([0.8, 0.8])
     assert words["low"].tolist() == pytest.approx([0.79, 0.79])
-    assert said(findings.calibration_changes([run])) == [CONTRADICTS, SUPPORTS, OPEN, OPEN]
-    assert said(findings.better_calibrated([run])) == [CONTRADICTS, CONTRADICTS]  # a larger error, by whole intervals
+    assert said(claims.calibration_changes([run])) == [CONTRADICTS, SUPPORTS, OPEN, OPEN]
+    assert said(claims.better_calibrated([run])) == [CONTRADICTS, CONTRADICTS]  # a larger error, by whole intervals
 
 
 def test_only_models_of_the_same_accuracy_can_show_that_trust_is_another_thing(run):
     rows = [verdict(SMALL, "accuracy", 0.0, "equivalent", verdict="not-equivalent")]
     rows += [verdict(TINY, "accuracy", -0.3, "not-equivalent", verdict="not-equivalent")]
     write(run, "verdicts", rows)
-    found = findings.uncoupled([run])
+    found = claims.uncoupled([run])
     assert said(found) == [SUPPORTS]
     assert found["estimate"].tolist() == [0.0]
 
@@ -103,7 +105,7 @@ def test_distillation_is_closer_by_the_paired_interval(run, monkeypatch, shares,
     )
     for model, share in zip(MODELS, shares, strict=True):
         run.write(confident(share), "predictions", TASK, model, 0)
-    found = findings.distillation([run], cut=SMALL, distilled=TINY)
+    found = claims.distillation([run], cut=SMALL, distilled=TINY)
     assert said(found) == [expected]
     gap = [abs(share - 0.75) - abs(shares[0] - 0.75) for share in shares[1:]]
     assert found["estimate"].iloc[0] == pytest.approx(abs(gap[1]) - abs(gap[0]), abs=0.01)
@@ -120,7 +122,7 @@ def test_what_the_boundary_changes_is_paired_by_example(run):
         for row in range(4)
     ]
     write(both, "examples", rows)
-    found = findings.boundary([both])
+    found = claims.boundary([both])
     assert found[["estimate", "low", "high"]].to_numpy().tolist() == [pytest.approx([0.25, 0.25, 0.25])]
     assert (said(found), found["n"].tolist()) == ([SUPPORTS], [4])
 
@@ -129,7 +131,7 @@ def test_something_is_left_for_the_model_where_the_interval_is_above_zero(run):
     rows = [pair(SMALL, {"disagreement": 0.2}, 0.1, 0.3, source="model", share=0.5)]
     rows += [pair(TINY, {"disagreement": -0.2}, -0.3, -0.1, source="model", share=0.5)]
     write(run, "sources", [*rows, pair(SMALL, {"disagreement": 0.2}, 0.1, 0.3, source="explainer seed", share=0.5)])
-    assert said(findings.seeds([run])) == [SUPPORTS, CONTRADICTS]
+    assert said(claims.seeds([run])) == [SUPPORTS, CONTRADICTS]
 
 
 @pytest.mark.parametrize(
@@ -145,9 +147,9 @@ def test_rows_together(verdicts, together, told):
     rows = [
         {"data": "x", "what": "y", "estimate": 0.5, "low": 0.4, "high": 0.6, "n": 1, "verdict": of} for of in verdicts
     ]
-    found = pd.DataFrame(rows, columns=findings.COLUMNS)
+    found = pd.DataFrame(rows, columns=claims.COLUMNS)
     assert findings.verdict_on(found) == together
-    (row,) = findings.summary({"a claim": found}, {"a claim": "0.4"}).to_dict("records")
+    (row,) = findings.summary({"a claim": Claim("0.4", found)}).to_dict("records")
     counted = {SUPPORTS: " (1 of 2)", CONTRADICTS: " (2 of 2)"}.get(together, "")
     assert row["verdict"] == together + counted
     assert (row["ours"], row["data"]) == (("0.50", "x") if verdicts else ("none", "none"))
@@ -159,8 +161,9 @@ def test_rows_that_stand_against_the_others_are_named():
     found = pd.DataFrame(rows).assign(verdict=[SUPPORTS, SUPPORTS, CONTRADICTS])
     text = "Of 3 rows, 2 support it and 1 contradicts it. Against the others, contradicts it: c (snli, 0.50)."
     assert sentences.count_sentence(found) == text
-    (row,) = findings.summary({"a claim": found}, {"a claim": "0.4"}).to_dict("records")
-    assert (row["verdict"], row["why"]) == ("mixed", "c contradicts")
+    claim = {"a claim": Claim("0.4", found, "So it is.")}
+    assert findings.summary(claim)["verdict"].tolist() == ["mixed"]
+    assert sentences.why_list(claim) == "- **a claim**: mixed. So it is."
 
 
 def test_hours_are_summed_by_stage(run):
@@ -186,3 +189,74 @@ def test_the_papers_scale_is_seconds_times_examples_and_budget(run):
     assert found["ours"].notna().sum() == 2
     text = sentences.scale_sentence(found.reset_index(), "cores")
     assert "not measured" in text and "BERT-base" not in text.split("not measured")[1].split(",")[0]
+
+
+def test_reasons_are_read_off_the_tables(run):
+    rows = [pair(SMALL, {"jaccard": 0.5, "normalised": 0.25}, 0.4, 0.6, chance=0.4)]
+    rows += [pair(TINY, {"jaccard": 0.6, "normalised": 0.75}, 0.5, 0.7, chance=0.4)]
+    write(run, "alignment", rows)
+    write(run, "controls", [pair("reseeded", {"jaccard": 0.66}, 0.6, 0.7)])
+    parts = {"explainer seed": (0.25, 0.5), "model": (0.75, 0.5)}
+    sources = [(model, source, parts[source][at]) for at, model in enumerate((SMALL, TINY)) for source in parts]
+    write(run, "sources", [pair(model, {}, 0, 1, source=source, share=share) for model, source, share in sources])
+    large = dict.fromkeys(("accuracy", "ece", "overconfidence"), 0.03)
+    verdicts = [verdict(SMALL, "accuracy", 0.0, "equivalent", verdict="not-equivalent")]
+    verdicts += [verdict(TINY, "accuracy", -0.3, "not-equivalent", verdict="not-equivalent")]
+    for model, change in ((SMALL, -0.17), (TINY, 0.04)):
+        verdicts += [verdict(model, measure, change, "undecided") for measure in ("ece", "overconfidence")]
+    write(run, "verdicts", [row | {"large": large[row["measure"]]} for row in verdicts])
+    small, tiny = (run.experiment.model(name).title for name in (SMALL, TINY))
+    assert [getattr(reasons, name)([run]) for name in TOLD] == [
+        "Chance alone gives 0.40, and the large model shares 0.66 with itself where the explainer draws.",
+        "Of the disagreement with the smaller models the explainer's seed alone makes 25% to 50% with lime.",
+        f"From 0.25 ({small}, lime) to 0.75 ({tiny}, lime) of the way.",
+        f"Some are less sure than the large model ({small} by 0.17), some surer ({tiny} by 0.04).",
+        "The large model's own error is 0.030: a smaller model's can be lower by no more than that.",
+        "Shown to be as accurate: 1 of 2 smaller models; not equivalent, of these: 1.",
+        "Of the disagreement, the explainer seed makes 25% to 50% with lime; the model makes 50% to 75% with lime.",
+    ]
+    changes = reasons.distillation([run], cut=SMALL, distilled=TINY)
+    assert changes == f"Their errors less the large model's: small: {small} -0.170 and {tiny} +0.040."
+
+
+TOLD = ("low_alignment", "rule_on_itself", "different_words", "calibration_changes", "better_calibrated")
+TOLD += ("uncoupled", "seeds")
+
+
+@pytest.mark.parametrize("name", [*TOLD, "distillation", "boundary", "keeping_trust"])
+def test_nothing_published_gives_no_reason(name):
+    assert getattr(reasons, name)([]) == ""
+
+
+def test_what_the_boundary_does_to_chance(run):
+    methods = {"lime": {"n_samples": 10}, "released": {"like": "lime", "boundary": "as-released", "n_samples": 10}}
+    values = run.experiment.model_dump(mode="json", exclude_unset=True)
+    both = Results(run.folder, type(run.experiment)(**{**values, "methods": methods}))
+    chance = {"lime": 0.25, "released": 0.5}
+    rows = [pair(SMALL, {}, 0, 1, chance=level) | {"method": method} for method, level in chance.items()]
+    write(both, "alignment", rows)
+    assert reasons.boundary([both]) == "The level of chance is 0.50 as released and 0.25 with the boundary kept."
+
+
+def test_what_keeping_trust_costs_beside_the_plain_student(run):
+    kept = {"like": SMALL, "title": "keeping", "recipe": {"attribution_weight": 1.0}}
+    values = run.experiment.model_dump(mode="json", exclude_unset=True)
+    values["models"] = {LARGE: {}, SMALL: {}, "kept": kept}
+    lab = Results(run.folder, type(run.experiment)(**values))
+    accuracy = {LARGE: [0.9], SMALL: [0.7, 0.72], "kept": [0.69, 0.7]}
+    seconds = {LARGE: 90.0, SMALL: 10.0, "kept": 15.0}
+    rows = [
+        {
+            "method": method,
+            "model": model,
+            "seed": seed,
+            "accuracy": share,
+            "training_seconds": seconds[model],
+        }
+        for method in ("lime", "shap")
+        for model, shares in accuracy.items()
+        for seed, share in enumerate(shares)
+    ]
+    write(lab, "students", rows, "compression")
+    expected = "In the mean over training seeds, accuracy changes by -0.015 and training takes 1.5 times as long."
+    assert reasons.keeping_trust([lab]) == expected

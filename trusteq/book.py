@@ -19,14 +19,15 @@ from trusteq.store import Results
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"  # the package cannot be run with -m
 # Notebooks of which a run has many executed copies, each a page of the book.
 STAGES = ("01_finetune", "02_attribution", "03_calibration", "04_comparison")
+CHAPTER = ("results", "04", "03", "05", "06", "is_half_low", "first")  # of the pages of published results, in order
 OVERVIEWS = ("findings", "cost")  # pages over all published results
 
 
 def build_book(results: Results, *, reference: Path | None = None, output: Path = ROOT) -> Path:
     """Build the book of a run into `output`/_build/html and return the path of its first page.
 
-    reference: where `make_pages` makes the pages of published results, by default beside the run: those that are there
-    are part of the book, and the pages over all of them always are.
+    results: of a run, or what `make_pages` made of published results. reference: where it makes the pages of these, by
+    default beside the run: those that are there are part of the book, and the pages over all of them always are.
     Raises ArtefactError when the run is not complete; warnings of the build are errors.
     """
     reference = results.folder.parent / "published" if reference is None else reference.resolve()
@@ -34,7 +35,7 @@ def build_book(results: Results, *, reference: Path | None = None, output: Path 
     pages = _pages(results) | {page: (reference / "notebooks" / f"{page}.ipynb", None) for page in OVERVIEWS}
     for name in published.names():
         if name != results.experiment.name and (reference / name / "notebooks").is_dir():
-            pages |= {f"{name}/{page}": entry for page, entry in _pages(Results.open(reference / name)).items()}
+            pages |= _reference_pages(Results.open(reference / name))
     source = ROOT / "book"  # not ROOT itself: Sphinx would read .venv and the results
     runs = source / "runs"
     with store.atomic_path(runs) as temporary:
@@ -58,9 +59,7 @@ def build_book(results: Results, *, reference: Path | None = None, output: Path 
 def _pages(results: Results) -> dict[str, tuple[Path, str | None]]:
     """Return the executed notebooks of a run: page name -> (file, title; None keeps the notebook's own)."""
     experiment, notebooks = results.experiment, results.folder / "notebooks"
-    front = _front(experiment) if results.is_published else None
-    files = sorted(notebooks.glob("*.ipynb"))
-    pages = {file.stem: (file, experiment.title if file.stem == front else None) for file in files}
+    pages = {file.stem: (file, None) for file in sorted(notebooks.glob("*.ipynb"))}
     for task in experiment.tasks:
         title = experiment.task(task).title
         for seed in experiment.seeds:
@@ -79,6 +78,14 @@ def _pages(results: Results) -> dict[str, tuple[Path, str | None]]:
         if not file.is_file():
             raise ArtefactError(f"{file}: not there; {how}")
     return pages
+
+
+def _reference_pages(results: Results) -> dict[str, tuple[Path, str | None]]:
+    """Return the pages of published results as a chapter: in a folder, the front page titled after the experiment."""
+    experiment, pages = results.experiment, _pages(results)
+    front = _front(experiment)
+    pages[front] = (pages[front][0], experiment.title)
+    return {f"{experiment.name}/{page}": entry for page, entry in pages.items() if page.startswith(CHAPTER)}
 
 
 def _front(experiment: Experiment) -> str:
@@ -103,8 +110,7 @@ def _folders(pages: Collection[str]) -> list[str]:
 def _reference(name: str, pages: Collection[str]) -> dict:
     """Return the entry of published results: their first page, and the others under it."""
     front = _front(published.open_published(name).experiment)
-    order = [front, "results", "04", "03", "05", "06", "is_half_low"]
-    own = [page for part in order for page in pages if page.startswith(f"{name}/{part}")]
+    own = [page for part in (front, *CHAPTER) for page in pages if page.startswith(f"{name}/{part}")]
     first, *others = dict.fromkeys(own)
     return {"file": f"runs/{first}", "sections": [{"file": f"runs/{page}"} for page in others]}
 
@@ -160,7 +166,8 @@ def _entries(entries: list[dict], pages: dict) -> list[dict]:
         elif stage in STAGES:
             filled += [{"file": f"runs/{name}"} for name in pages if name.startswith(f"{stage}-")]
         elif "sections" in entry:
-            filled.append(entry | {"sections": _entries(entry["sections"], pages)})
+            sections = _entries(entry["sections"], pages)
+            filled.append({"file": entry["file"]} | ({"sections": sections} if sections else {}))
         else:
             filled.append(entry)
     return filled

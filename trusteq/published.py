@@ -12,7 +12,7 @@ from trusteq.errors import ArtefactError, DataError, nearest
 from trusteq.examples import load_examples
 from trusteq.experiment import ROOT
 from trusteq.store import PARTS, Results
-from trusteq.words import words
+from trusteq.words import by_place
 
 PUBLISHED = ROOT / "data" / "published"
 STAGES = ("predictions", "attribution", "calibration", "comparison", "compression")
@@ -197,10 +197,8 @@ def _with_words(run: Results, attributions: pd.DataFrame, hub: str | Path | None
     """Return attributions with a column of words, from the data sets; the joint of the authors' scripts is "SEP"."""
     known = {}
     for task in run.experiment.tasks:
-        for row in load_examples(run.experiment.task(task), "test", hub=hub).itertuples():
-            for segment, text in enumerate((row.text_a, row.text_b)):
-                for position, word in enumerate(words(text) if isinstance(text, str) else ()):
-                    known[task, row.id, segment, position] = word
+        places = by_place(load_examples(run.experiment.task(task), "test", hub=hub))
+        known |= {(task, *place): word for place, word in places.items()}
     keys = zip(*(attributions[name] for name in ("task", "id", "segment", "position")), strict=True)
     found = [known.get(key, "SEP" if key[2] < 0 else None) for key in keys]
     if None in found:

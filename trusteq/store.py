@@ -19,6 +19,8 @@ import pandas as pd
 
 from trusteq.errors import ArtefactError, nearest
 from trusteq.experiment import ROOT, Experiment
+from trusteq.registry import Task
+from trusteq.words import by_place
 
 PARTS = ("test", "dev", "random-head")  # what a model's predictions are of; the last: test, under its twin
 PACKAGES = ("torch", "transformers", "datasets", "lime", "shap", "captum", "numpy", "pandas", "scikit-learn")
@@ -148,6 +150,14 @@ def _problems(manifest: Path) -> list[str]:
     return problems
 
 
+@functools.cache
+def _generated_words(task: str) -> dict[tuple[str, int, int], str]:
+    """Return the words of a generated task's test examples by where they stand. task: as JSON, which can be hashed."""
+    from trusteq.examples import load_examples
+
+    return by_place(load_examples(Task.model_validate_json(task), "test"))
+
+
 def part_name(seed: int, part: str) -> str:
     """Return the name of the table of a model's predictions: the training seed alone for the test split."""
     return str(seed) if part == "test" else f"{seed}-{part}"
@@ -220,13 +230,16 @@ class Results:
         """Return id, segment, position, word, label (class name), weight of the explained test examples.
 
         table: a method; "<method>.again", under another explainer seed, of a method that draws; "<method>.random-head",
-        of the large model's twin; or "faithfulness": id, method, comprehensiveness, sufficiency.
+        of the large model's twin; or "faithfulness": id, method, comprehensiveness, sufficiency. Published results hold
+        no words: those of generated texts are put back, elsewhere the place stands for the word.
         """
         made_by = f"notebooks/02_attribution.py with task={task} model={model} seed={seed}"
         found = read_table(self.path("attribution", task, model, seed, table), made_by=made_by)
-        if "word" not in found and "position" in found:  # published: the place stands for the word
-            places = found["segment"].astype(str) + ":" + found["position"].astype(str)
-            found.insert(found.columns.get_loc("position") + 1, "word", places)
+        if "word" not in found and "position" in found:  # published
+            places = list(zip(found["id"], found["segment"], found["position"], strict=True))
+            known = _generated_words(self.experiment.task(task).model_dump_json()) if self.may_show(task) else {}
+            shown = [known.get(place, f"{place[1]}:{place[2]}") for place in places]
+            found.insert(found.columns.get_loc("position") + 1, "word", shown)
         return found
 
     def calibration(self, task: str, seed: int, table: str) -> pd.DataFrame:

@@ -6,6 +6,8 @@ A word is a maximal run of word characters (`\\w`). Punctuation and white space 
 import re
 from collections.abc import Sequence
 
+import pandas as pd
+
 WORD = re.compile(r"\w+")
 
 
@@ -17,6 +19,16 @@ def spans(text: str | None) -> list[tuple[int, int]]:
 def words(text: str | None) -> list[str]:
     """Return the words of `text`, in order; none for None."""
     return WORD.findall(text or "")
+
+
+def by_place(examples: pd.DataFrame) -> dict[tuple[str, int, int], str]:
+    """Return the words of examples by where they stand: (id, segment, position), each position within its text."""
+    return {
+        (row.id, segment, position): word
+        for row in examples.itertuples()
+        for segment, text in enumerate((row.text_a, row.text_b))
+        for position, word in enumerate(words(text) if isinstance(text, str) else ())
+    }
 
 
 def of_tokens(

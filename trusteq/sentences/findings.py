@@ -1,9 +1,12 @@
-"""Sentences on what published results say of the paper's claims. Tables: of `tables.findings`."""
+"""Sentences on what published results say of the paper's claims. Rows: of `tables.claims`."""
+
+from collections.abc import Mapping
 
 import pandas as pd
 
 from trusteq.sentences.base import listed
-from trusteq.tables.findings import CONTRADICTS, OPEN, SUPPORTS, minority
+from trusteq.tables.claims import CONTRADICTS, OPEN, SUPPORTS
+from trusteq.tables.findings import Claim, minority, verdict_on
 
 
 def count_sentence(found: pd.DataFrame) -> str:
@@ -23,9 +26,12 @@ def count_sentence(found: pd.DataFrame) -> str:
     return text
 
 
-def why_list(summary: pd.DataFrame) -> str:
-    """Return each claim's verdict and its reason as a list. summary: of `tables.findings.summary`."""
-    return "\n".join(f"- **{row.claim}**: {row.verdict}; {row.why}." for row in summary.itertuples())
+def why_list(claims: Mapping[str, Claim]) -> str:
+    """Return each claim's verdict and why, as a list. claims: by their statements."""
+    return "\n".join(
+        f"- **{statement}**: {verdict_on(claim.rows)}. {claim.why or 'Nothing is published that could say.'}"
+        for statement, claim in claims.items()
+    )
 
 
 def cost_sentence(spent: pd.DataFrame) -> str:

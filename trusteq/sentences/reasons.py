@@ -1,0 +1,166 @@
+"""Why the published results say what they say of the paper's claims: one sentence a claim, from the tables behind it.
+
+Each function takes what its claim does in `tables.claims` and returns "" where nothing is published that could say.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from trusteq.sentences.base import listed
+from trusteq.tables import claims
+from trusteq.tables.base import titles
+from trusteq.tables.claims import Runs, each, runs_and_tasks
+from trusteq.tables.comparisons import of_seed
+
+
+def low_alignment(runs: Runs) -> str:
+    """Say where chance and the explainers' agreement with themselves lie."""
+    chance = [row["chance"] for run, _, row in each(runs, "alignment") if row["model_a"] == run.experiment.large]
+    if not chance:
+        return ""
+    text = f"Chance alone gives {_span(chance)}"
+    own = claims.rule_on_itself(runs)
+    if own.empty:
+        return f"{text}."
+    return f"{text}, and the large model shares {_span(own['estimate'])} with itself where the explainer draws."
+
+
+def rule_on_itself(runs: Runs) -> str:
+    """Say how much of the disagreement with other models the explainer's seed makes."""
+    shares = _shares(runs, "explainer seed")
+    if shares.empty:
+        return ""
+    parts = [f"{_span(values, 'z.0%')} with {method}" for method, values in shares.groupby("method")["share"]]
+    return f"Of the disagreement with the smaller models the explainer's seed alone makes {listed(parts)}."
+
+
+def different_words(runs: Runs) -> str:
+    """Name the models that keep most and least of the words."""
+    rows = [
+        (row["normalised"], titles(run)[row["model_b"]], row["method"])
+        for run, _, row in each(runs, "alignment")
+        if row["model_a"] == run.experiment.large
+    ]
+    if not rows:
+        return ""
+    (most, best, by), (least, worst, by_worst) = max(rows), min(rows)
+    return f"From {least:z.2f} ({worst}, {by_worst}) to {most:z.2f} ({best}, {by}) of the way."
+
+
+def calibration_changes(runs: Runs) -> str:
+    """Say in which direction confidence moves, and how far at most."""
+    rows = _changes(runs, "overconfidence")
+    if not rows:
+        return ""
+    (down, less), (up, more) = min(rows), max(rows)
+    if down < 0 < up:
+        return f"Some are less sure than the large model ({less} by {-down:.2f}), some surer ({more} by {up:.2f})."
+    end, name = (down, less) if up <= 0 else (up, more)
+    return f"All move one way, {name} farthest: {end:+.2f}."
+
+
+def better_calibrated(runs: Runs) -> str:
+    """Say how far the large model's error could fall, and what the smaller ones' is."""
+    large = [row["large"] for _, _, row in each(runs, "verdicts") if row["measure"] == "ece"]
+    if not large:
+        return ""
+    return f"The large model's own error is {_span(large, '.3f')}: a smaller model's can be lower by no more than that."
+
+
+def distillation(runs: Runs, *, cut: str = "minilm-3-layers", distilled: str = "minilm-distilled") -> str:
+    """Say by how much either model's calibration error differs from the large one's."""
+    found = []
+    for run in runs:
+        changes = {name: change for change, name in _changes([run], "ece")}
+        names = [titles(run).get(model) for model in (cut, distilled)]
+        if set(names) <= changes.keys():
+            parts = [f"{name} {changes[name]:+z.3f}" for name in names]
+            found.append(f"{run.experiment.name}: {listed(parts)}")
+    return f"Their errors less the large model's: {'; '.join(found)}." if found else ""
+
+
+def uncoupled(runs: Runs) -> str:
+    """Count the models as accurate as the large one, and those of them that are not equivalent."""
+    known = [
+        ((run.experiment.name, task, row["model"]), row["outcome"], row["verdict"])
+        for run, task, row in each(runs, "verdicts")
+        if row["measure"] == "accuracy" and row["model"] in run.experiment.models
+    ]
+    if not known:
+        return ""
+    found = pd.DataFrame(known, columns=["model", "accuracy", "verdict"])
+    models = found.groupby("model").agg(accuracy=("accuracy", "first"), verdicts=("verdict", set))
+    same = models[models["accuracy"] == "equivalent"]
+    differ = sum("not-equivalent" in verdicts for verdicts in same["verdicts"])
+    return f"Shown to be as accurate: {len(same)} of {len(models)} smaller models; not equivalent, of these: {differ}."
+
+
+def boundary(runs: Runs) -> str:
+    """Say what chance is with and without the boundary."""
+    found: dict[bool, list[float]] = {True: [], False: []}
+    for run, task in runs_and_tasks(runs):
+        methods = run.experiment.task_methods(task)
+        released = {name: method for name, method in methods.items() if method.boundary == "as-released"}
+        table = of_seed(run, task, "alignment", seed=run.experiment.seeds[0])
+        for name, method in released.items():
+            found[True] += table.loc[table["method"] == name, "chance"].tolist()
+            found[False] += table.loc[table["method"] == method.like, "chance"].tolist()
+    if not found[True]:
+        return ""
+    return f"The level of chance is {_span(found[True])} as released and {_span(found[False])} with the boundary kept."
+
+
+def seeds(runs: Runs) -> str:
+    """Say what part of the disagreement each source makes, by method."""
+    parts = []
+    for source in ("explainer seed", "training seed", "model"):
+        shares = _shares(runs, source)
+        by = [f"{_span(values, 'z.0%')} with {method}" for method, values in shares.groupby("method")["share"]]
+        parts += [f"the {source} makes {listed(by)}"] if by else []
+    return f"Of the disagreement, {'; '.join(parts)}." if parts else ""
+
+
+def keeping_trust(runs: Runs) -> str:
+    """Say what keeping trust costs in accuracy and training time."""
+    changes, times = [], []
+    for run, task in runs_and_tasks(runs):
+        if not run.path("compression", task, "students").is_file():
+            continue
+        students = run.compression(task, "students").drop_duplicates(["model", "seed"])
+        means = students.groupby("model")[["accuracy", "training_seconds"]].mean()
+        names = run.experiment.students
+        keeping = [name for name in names if run.experiment.recipe_for(task, name).attribution_weight]
+        plain = means.loc[[name for name in names if name not in keeping]].iloc[0]
+        for _, row in means.loc[keeping].iterrows():
+            changes.append(row["accuracy"] - plain["accuracy"])
+            times.append(row["training_seconds"] / plain["training_seconds"])
+    if not changes:
+        return ""
+    took = f"training takes {_span(times, '.1f')} times as long"
+    return f"In the mean over training seeds, accuracy changes by {_span(changes, '+z.3f')} and {took}."
+
+
+def _changes(runs: Runs, measure: str) -> list[tuple[float, str]]:
+    return [
+        (row["difference"], titles(run)[row["model"]])
+        for run, _, row in each(runs, "verdicts")
+        if row["measure"] == measure and row["model"] in run.experiment.models
+    ]
+
+
+def _shares(runs: Runs, source: str) -> pd.DataFrame:
+    """Return the share that a source has in the disagreement of each smaller model, by method; none that is 0."""
+    rows = [
+        {"method": row["method"], "share": row["share"]}
+        for run, _, row in each(runs, "sources")
+        if row["source"] == source and row["model_b"] in run.experiment.models and row["share"]
+    ]
+    return pd.DataFrame(rows, columns=["method", "share"])
+
+
+def _span(values: Iterable[float], template: str = "z.2f") -> str:
+    """Return the lowest and the highest value as text; one where they read the same."""
+    values = np.asarray(list(values), dtype=float)
+    return " to ".join(dict.fromkeys(format(end, template) for end in (np.nanmin(values), np.nanmax(values))))
