@@ -27,6 +27,7 @@ from trusteq.attribution import as_released, explain
 from trusteq.attribution.cost import peak_memory
 from trusteq.models import forward
 from trusteq.models.classifier import Classifier, as_classifier, load_classifier, load_tokenizer, locate
+from trusteq.speed import BUDGETS
 from trusteq.store import to_json, versions, write_text
 
 FILE = Path(__file__).with_suffix(".json")
@@ -41,7 +42,6 @@ SHAPES = {
     "DistilBERT shape": (6, 768, 12),
     "BERT-base shape": (12, 768, 12),
 }
-BUDGETS = {"lime": 1000, "shap": 500}
 
 
 def main() -> None:

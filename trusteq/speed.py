@@ -9,6 +9,7 @@ import pandas as pd
 from trusteq.experiment import ROOT
 
 BENCHMARKS = ROOT / "benchmarks"
+BUDGETS = {"lime": 1000, "shap": 500}  # n_samples under which the speed rows are measured
 TRAINING_COLUMNS = ["row", "value", "at least", "what", "ours s/epoch", "authors s/epoch"]
 TRAINING_COLUMNS += ["ours accuracy", "authors accuracy", "difference low", "difference high"]
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from trusteq.experiment import Experiment
+from trusteq.speed import BUDGETS
 from trusteq.store import Results
+from trusteq.tables.anchors import word_counts
 
 HOUR = 3600
 # The rows of benchmarks/attribution.json that stand for the paper's models: random weights of the same shapes.
@@ -17,7 +19,6 @@ SHAPES = {
     "bert-mini": "BERT-Mini shape",
     "bert-tiny": "BERT-Tiny shape",
 }
-SNLI_TEST = 9824  # labelled pairs
 
 
 def run_costs(runs: Sequence[Results]) -> pd.DataFrame:
@@ -52,15 +53,16 @@ def paper_scale(benchmark: Iterable[Mapping], experiment: Experiment, *, device:
     passes, ours, authors: hours, missing where the row is open.
     """
     known = {row["row"]: row for row in benchmark}
-    budgets = {"lime": 1000, "shap": 500}
+    counts = word_counts()
+    labelled = counts.loc[counts["counted"] == "positions", "pairs"].sum()  # of SNLI test
     prefix, _, suffix = device.partition(" ")
     rows = []
     for task in experiment.tasks:
-        examples = experiment.explained(task) or SNLI_TEST
+        examples = experiment.explained(task) or labelled
         for method, settings in experiment.task_methods(task).items():
             for model in experiment.models:
                 measured = known.get(" ".join(filter(None, (prefix, SHAPES[model], suffix, method))), {})
-                scale = examples * settings.n_samples / budgets[method] / HOUR
+                scale = examples * settings.n_samples / BUDGETS[method] / HOUR
                 row = {"task": task, "method": method, "model": experiment.model(model).title, "examples": examples}
                 row |= {"passes": examples * settings.n_samples}
                 hours = {"ours": "engine s/example", "authors": "library s/example"}
