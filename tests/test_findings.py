@@ -209,7 +209,7 @@ def test_reasons_are_read_off_the_tables(run):
     assert [getattr(reasons, name)([run]) for name in TOLD] == [
         "Chance alone gives 0.40, and the large model shares 0.66 with itself where the explainer draws.",
         "Of the disagreement with the smaller models the explainer's seed alone makes 25% to 50% with lime.",
-        f"From 0.25 ({small}, lime) to 0.75 ({tiny}, lime) of the way.",
+        f"From chance, 0, to ceiling, 1, they come 0.25 ({small}, lime) to 0.75 ({tiny}, lime).",
         f"Some are less sure than the large model ({small} by 0.17), some surer ({tiny} by 0.04).",
         "The large model's own error is 0.030: a smaller model's can be lower by no more than that.",
         "Shown to be as accurate: 1 of 2 smaller models; not equivalent, of these: 1.",

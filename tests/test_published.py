@@ -115,6 +115,16 @@ def test_words_are_joined_back_where_the_data_is_at_hand(run):
     assert first["word"].tolist() == ["a", "b", "c", "d"]
 
 
+def test_words_of_generated_texts_are_put_back_and_of_no_others(run, monkeypatch):
+    copy = Results.open(published.publish(run))
+    monkeypatch.setattr("trusteq.examples.load_examples", lambda *_, **__: made_up.EXAMPLES)
+    monkeypatch.setattr(store, "_generated_words", store._generated_words.__wrapped__)
+    words = run.attribution(TASK, LARGE, 0, "lime")["word"]
+    assert copy.attribution(TASK, LARGE, 0, "lime")["word"].tolist() == words.tolist()
+    monkeypatch.setattr(Results, "may_show", lambda *_: False)
+    assert copy.attribution(TASK, LARGE, 0, "lime")["word"].head(4).tolist() == ["0:0", "0:1", "0:2", "1:0"]
+
+
 def test_words_of_another_data_set_are_refused(run, monkeypatch):
     published.publish(run)
     other = made_up.EXAMPLES.assign(text_a="one")

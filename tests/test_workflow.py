@@ -18,7 +18,7 @@ import yaml
 from trusteq import load_classifier, load_examples, notebooks, published, store
 from trusteq.attribution.jobs import jobs
 from trusteq.attribution.shards import Shard
-from trusteq.book import _pages, table_of_contents
+from trusteq.book import _pages, _reference_pages, table_of_contents
 from trusteq.errors import ArtefactError, ExperimentError
 from trusteq.experiment import ROOT, Experiment
 from trusteq.models.heads import random_head
@@ -224,6 +224,13 @@ sys.meta_path.insert(0, Without())
 """
 
 
+def word_runs(run):
+    """Return the first texts of the explained examples as the lesson shows them: words alone."""
+    words = run.attribution("demo-nli", run.experiment.large, 0, "lime")
+    first = words[(words["label"] == words["label"].iloc[0]) & (words["segment"] == 0)]
+    return first.groupby("id")["word"].agg(" ".join).tolist()
+
+
 def test_pages_of_published_results_are_made_from_them_alone(small, tmp_path):
     folder = published.publish(small, tmp_path)
     (tmp_path / "without").mkdir()
@@ -234,8 +241,16 @@ def test_pages_of_published_results_are_made_from_them_alone(small, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     copy = Results.open(tmp_path / "pages" / "small")
     assert {page.split("/")[-1] for page in _pages(copy)} == {
-        *("results", "is_half_low", "03_calibration-demo-nli-0", "04_comparison-demo-nli")
+        *("results", "is_half_low", "03_calibration-demo-nli-0", "04_comparison-demo-nli"),
+        *("simulation", "lesson_calibration", "lesson_attribution", "status"),
     }
+    lesson = (copy.folder / "notebooks" / "lesson_attribution.ipynb").read_text()
+    assert any(text in lesson for text in word_runs(copy)), "the words of a generated example"
+    chapter = _reference_pages(copy)
+    assert {page.rpartition("-")[0] or page for page in chapter} == {
+        *("small/results", "small/is_half_low", "small/03_calibration-demo-nli", "small/04_comparison-demo")
+    }
+    assert chapter["small/results"][1] == copy.experiment.title
     tables = [
         file.relative_to(folder)
         for stage in ("calibration", "comparison")

@@ -21,7 +21,7 @@ def count_sentence(found: pd.DataFrame) -> str:
     few = minority(found)
     if len(few):
         verdict = (said if len(few) == 1 else many)[few["verdict"].iloc[0]]
-        named = [f"{row.what} ({row.data}, {row.estimate:.2f})" for row in few.itertuples()]
+        named = [f"{row.what} ({row.data}, {row.estimate:z.2f})" for row in few.itertuples()]
         text += f" Against the others, {verdict}: {'; '.join(named)}."
     return text
 

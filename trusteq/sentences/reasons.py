@@ -46,7 +46,7 @@ def different_words(runs: Runs) -> str:
     if not rows:
         return ""
     (most, best, by), (least, worst, by_worst) = max(rows), min(rows)
-    return f"From {least:z.2f} ({worst}, {by_worst}) to {most:z.2f} ({best}, {by}) of the way."
+    return f"From chance, 0, to ceiling, 1, they come {least:z.2f} ({worst}, {by_worst}) to {most:z.2f} ({best}, {by})."
 
 
 def calibration_changes(runs: Runs) -> str:

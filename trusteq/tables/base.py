@@ -23,9 +23,11 @@ def show(table: pd.DataFrame, *, digits: int = 3, formats: Mapping[str, str] | N
     styled = table.rename(columns=titled).style.hide(axis="index")
     for column, title in titled.items():
         is_number = pd.api.types.is_float_dtype(table[column])
-        template = (formats or {}).get(column, f"{{:.{digits}f}}" if is_number else None)
+        template = (formats or {}).get(column, f"{{:z.{digits}f}}" if is_number else None)
         missing = NOT_HELD if str(column).startswith(PAPER_MARK) else "–"
         styled = styled.format(template, subset=[title], na_rep=missing, escape="html")
+    intervals = [title for title in titled.values() if title.endswith("95%")]
+    styled = styled.set_properties(subset=intervals, **{"white-space": "nowrap"})
     papers = [title for column, title in titled.items() if str(column).startswith(PAPER_MARK)]
     without = table.index[table.attrs.get("no_counterpart", [False] * len(table))]
     styled = styled.format(lambda value: "–", subset=pd.IndexSlice[without, papers])
@@ -45,7 +47,7 @@ def facts_table(facts: Mapping[str, object]) -> pd.DataFrame:
 
 def interval_text(low: pd.Series, high: pd.Series, *, digits: int = 2) -> pd.Series:
     """Return intervals as one column of text, such as "0.51 to 0.58"; missing where an end is."""
-    texts = [f"{a:.{digits}f} to {b:.{digits}f}" for a, b in zip(low, high, strict=True)]
+    texts = [f"{a:z.{digits}f} to {b:z.{digits}f}" for a, b in zip(low, high, strict=True)]
     return pd.Series(texts, index=low.index, dtype=object).where(low.notna() & high.notna())
 
 

@@ -79,7 +79,7 @@ def distillation(runs: Runs, *, cut: str = "minilm-3-layers", distilled: str = "
             continue
         sides = predicted_sides(run, task, run.experiment.seeds[0])
         gap = {name: _ece_difference(sides[run.experiment.large], sides[name])[0] for name in (cut, distilled)}
-        difference, low, high, n = *_ece_difference(sides[cut], sides[distilled]), len(sides[cut].gold)
+        difference, low, high, n = _ece_difference(sides[cut], sides[distilled])
         if min(gap.values()) < 0 < max(gap.values()):
             difference, low, high = abs(gap[distilled]) - abs(gap[cut]), np.nan, np.nan
         elif gap[cut] < 0:  # both below the large model: further down is further off
@@ -206,6 +206,8 @@ def _beyond(low: float, high: float, value: float) -> str:
     return SUPPORTS if high < value else CONTRADICTS if low > value else OPEN
 
 
-def _ece_difference(one, other) -> tuple[float, float, float]:
-    row = differences_from(*matched(one, other))[0].set_index("score").loc["debiased_ece"]
-    return row["difference"], row["low"], row["high"]
+def _ece_difference(one, other) -> tuple[float, float, float, int]:
+    """Return other's debiased ECE less one's, its interval, and of how many examples or clusters."""
+    table, n = differences_from(*matched(one, other))
+    row = table.set_index("score").loc["debiased_ece"]
+    return row["difference"], row["low"], row["high"], n

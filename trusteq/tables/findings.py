@@ -63,7 +63,7 @@ def cost_view(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(claims: Mapping[str, Claim]) -> pd.DataFrame:
-    """Return one row a claim: what the paper has, our estimates in short, on which data, the verdict, by how many rows.
+    """Return one row a claim: the verdict, by how many rows; our estimates in short; what the paper has; the data.
 
     claims: by their statements.
     """
@@ -71,8 +71,8 @@ def summary(claims: Mapping[str, Claim]) -> pd.DataFrame:
     for statement, claim in claims.items():
         found, said = claim.rows, verdict_on(claim.rows)
         counted = f" ({(found['verdict'] == said).sum()} of {len(found)})" if said in (SUPPORTS, CONTRADICTS) else ""
-        row = {"claim": statement, "paper": claim.paper, "ours": _span(found), "widest": _widest(found)}
-        rows.append(row | {"data": ", ".join(found["data"].unique()) or "none", "verdict": said + counted})
+        row = {"claim": statement, "verdict": said + counted, "ours": _span(found), "widest 95%": _widest(found)}
+        rows.append(row | {"paper": claim.paper, "data": ", ".join(found["data"].unique()) or "none"})
     return pd.DataFrame(rows)
 
 
