@@ -244,19 +244,11 @@ def test_what_keeping_trust_costs_beside_the_plain_student(run):
     values["models"] = {LARGE: {}, SMALL: {}, "kept": kept}
     lab = Results(run.folder, type(run.experiment)(**values))
     accuracy = {LARGE: [0.9], SMALL: [0.7, 0.72], "kept": [0.69, 0.7]}
-    seconds = {LARGE: 90.0, SMALL: 10.0, "kept": 15.0}
     rows = [
-        {
-            "method": method,
-            "model": model,
-            "seed": seed,
-            "accuracy": share,
-            "training_seconds": seconds[model],
-        }
+        {"method": method, "model": model, "seed": seed, "accuracy": share}
         for method in ("lime", "shap")
         for model, shares in accuracy.items()
         for seed, share in enumerate(shares)
     ]
     write(lab, "students", rows, "compression")
-    expected = "In the mean over training seeds, accuracy changes by -0.015 and training takes 1.5 times as long."
-    assert reasons.keeping_trust([lab]) == expected
+    assert reasons.keeping_trust([lab]) == "Accuracy changes by -0.015, in the mean over training seeds."

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 
 import made_up
 import numpy as np
@@ -9,9 +10,10 @@ import pandas as pd
 import pytest
 from made_up import LABELS, MODELS, TASK
 from refusals import one_line
+from typer.testing import CliRunner
 
 import trusteq
-from trusteq import published, store, tables
+from trusteq import cli, published, store, tables
 from trusteq.errors import ArtefactError, DataError
 from trusteq.store import Results
 
@@ -123,6 +125,20 @@ def test_words_of_generated_texts_are_put_back_and_of_no_others(run, monkeypatch
     assert copy.attribution(TASK, LARGE, 0, "lime")["word"].tolist() == words.tolist()
     monkeypatch.setattr(Results, "may_show", lambda *_: False)
     assert copy.attribution(TASK, LARGE, 0, "lime")["word"].head(4).tolist() == ["0:0", "0:1", "0:2", "1:0"]
+
+
+@pytest.mark.parametrize("command", ["publish", "reproduce"])
+def test_data_sets_are_read_from_the_mirror_that_is_named(run, tmp_path, monkeypatch, command):
+    published.publish(run)
+    store.write_text(run.experiment.dump(), run.folder / "experiment.yaml")
+    monkeypatch.setenv("TRUSTEQ_HUB", "elsewhere")
+    monkeypatch.setattr("trusteq.workflow.run", lambda *_, **__: run)
+    read_from = []
+    publish = published.publish
+    monkeypatch.setattr(published, "publish", lambda *of: read_from.append(os.environ["TRUSTEQ_HUB"]) or publish(*of))
+    of = run.folder if command == "publish" else "small"
+    done = CliRunner().invoke(cli.app, [command, str(of), "--hub", str(tmp_path)])
+    assert (done.exit_code, read_from) == (0, [str(tmp_path)]), done.output
 
 
 def test_words_of_another_data_set_are_refused(run, monkeypatch):

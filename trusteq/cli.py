@@ -1,5 +1,6 @@
 """The command line: thin, and light until a command needs more."""
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -21,6 +22,12 @@ app = typer.Typer(
 )
 EXIT_CODES = {"equivalent": 0, "not-equivalent": 1, "undecided": 3}
 HubOption = Annotated[Path | None, typer.Option(help="A mirror of the Hub: DIR/models/<id>, DIR/datasets/<id>.")]
+
+
+def _read_from(hub: Path | None) -> None:
+    """Have everything in this process read from a mirror of the Hub, if one is named."""
+    if hub is not None:
+        os.environ["TRUSTEQ_HUB"] = str(hub.resolve())
 
 
 @app.command()
@@ -60,11 +67,13 @@ def book(
 def publish(
     results: Annotated[Path, typer.Argument(help="The results of one run, complete.")],
     out: Annotated[Path | None, typer.Option(help="Default: data/published.")] = None,
+    hub: HubOption = None,
 ):
     """Write the results of a run without texts and weights, as the book publishes them."""
     from trusteq import published
     from trusteq.store import Results
 
+    _read_from(hub)
     typer.echo(f"Published: {published.publish(Results.open(results), out)}")
 
 
@@ -93,6 +102,7 @@ def reproduce(
     from trusteq import published, workflow
     from trusteq.reproduce import compare_tables
 
+    _read_from(hub)
     before = published.load_published(name)
     done = workflow.run(published.open_published(name).experiment, results=results, cores=cores, hub=hub)
     again = published.publish(done, results / "published")
@@ -111,16 +121,13 @@ def execute(
     hub: HubOption = None,
 ):
     """Execute one notebook with other parameters."""
-    import os
-
     from trusteq import notebooks, workflow
 
     log = None  # a user sees the errors alone
     if os.environ.get("TRUSTEQ_CHILD"):
         workflow.die_with_parent()
         log = sys.stderr
-    if hub is not None:
-        os.environ["TRUSTEQ_HUB"] = str(hub.resolve())
+    _read_from(hub)
     notebooks.execute(notebook.resolve(), output.resolve(), notebooks.parse_parameters(parameter or []), log=log)
 
 
