@@ -27,17 +27,23 @@
 experiments = None  # names of published experiments; None: all on real data
 
 # %%
+import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
-from trusteq import published, sentences, tables
+from trusteq import figures, published, sentences, tables
+from trusteq.margins import load_margins
 from trusteq.sentences import reasons as why
 from trusteq.tables import claims, findings
 from trusteq.tables.findings import Claim
 
+plt.style.use(figures.STYLE)
 runs = [run for run in published.reference_runs() if experiments is None or run.experiment.name in experiments]
+
+# %%
 pairs = [run for run in runs if not run.experiment.name.startswith("first-")]  # the top ten words, as in the paper
 paper = tables.paper_table("jaccard_range").iloc[0]
 accuracy = tables.paper_table("models").set_index("model")["nli_accuracy"]
+margins = load_margins()
 accurate = f"{accuracy['Distil-BERT']} against {accuracy['BERT-base']} %"
 
 # %%
@@ -84,6 +90,9 @@ rows = found["alignment is low"].rows
 display(tables.show(findings.finding_view(rows)))
 Markdown(sentences.count_sentence(rows))
 
+# %%
+figures.claim_intervals(rows, lines={"the paper's cut, 0.7": 0.7}, xlabel="mean Jaccard with the large model");
+
 # %% [markdown]
 # What such a number means is another question.
 
@@ -109,6 +118,10 @@ rows = found["compressed models look at other words"].rows
 display(tables.show(findings.finding_view(rows)))
 Markdown(sentences.count_sentence(rows))
 
+# %%
+anchors = {"chance and ceiling": 0, "": 1, "the same words, by our margin": 1 - margins["normalised_alignment"].margin}
+figures.claim_intervals(rows, lines=anchors, xlabel="0: chance, 1: the explainer with itself");
+
 # %% [markdown]
 # ## Compression changes calibration
 #
@@ -119,6 +132,10 @@ Markdown(sentences.count_sentence(rows))
 rows = found["compression changes calibration"].rows
 display(tables.show(findings.finding_view(rows)))
 Markdown(sentences.count_sentence(rows))
+
+# %%
+margin = margins["ece"].margin  # overconfidence has the same
+figures.claim_intervals(rows, lines={"the margin": -margin, "": margin}, xlabel="difference from the large model");
 
 # %% [markdown]
 # ## The small model is better calibrated
@@ -186,6 +203,9 @@ Markdown(sentences.count_sentence(rows))
 rows = found["training can keep more of the words"].rows
 display(tables.show(findings.finding_view(rows)))
 Markdown(sentences.count_sentence(rows))
+
+# %%
+figures.claim_intervals(rows, lines={"no gain": 0}, xlabel="gain in mean Jaccard with the teacher");
 
 # %% [markdown]
 # ## What fidelity costs

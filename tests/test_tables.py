@@ -176,6 +176,15 @@ def test_shown_numbers_are_rounded_and_gaps_named():
     assert list(table) == ["model_name", "score", "gap", "paper_score"]  # the table itself is as it was
 
 
+def test_rows_that_share_a_name_are_each_shown_by_their_own_place():
+    table = pd.DataFrame({"with_95%": ["a to b", "c to d"], "paper": [np.nan, np.nan]}, index=[0, 0])
+    table.attrs["no_counterpart"] = [True, False]
+    markup = tables.show(table).to_html()
+    assert markup.index("–") < markup.index("not held")
+    assert markup.count("not held") == markup.count("–") == 1
+    assert "nowrap" in markup
+
+
 def test_numbers_of_the_paper_are_rounded_too():
     markup = tables.show(pd.DataFrame({"paper_ece": [0.123456, np.nan]}), digits=3).to_html()
     assert "0.123<" in markup

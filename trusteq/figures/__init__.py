@@ -6,6 +6,7 @@ from trusteq.figures.base import GREY, STYLE, colours
 from trusteq.figures.breakdown import alignment_curves, disagreement_sources, truth_intervals
 from trusteq.figures.calibration import confidence_histogram, error_intervals, per_model, reliability_diagram
 from trusteq.figures.compression import frontier, gain_intervals, kept_panels
+from trusteq.figures.findings import claim_intervals
 from trusteq.figures.simulation import coverage_intervals
 from trusteq.figures.training import training_history
 from trusteq.figures.verdict import OUTCOME_COLOURS, alignment_curve, margin_intervals, trust_plane, verdict_panels
@@ -20,6 +21,7 @@ __all__ = [
     "alignment_intervals",
     "alignment_matrix",
     "chance_curve",
+    "claim_intervals",
     "colours",
     "confidence_histogram",
     "coverage_intervals",

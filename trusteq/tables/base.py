@@ -20,7 +20,8 @@ def show(table: pd.DataFrame, *, digits: int = 3, formats: Mapping[str, str] | N
     says for each row whether the paper has nothing that could be held; it then shows a dash.
     """
     titled = {column: str(column).replace("_", " ") for column in table}
-    styled = table.rename(columns=titled).style.hide(axis="index")
+    # A style is set by row, so rows need names of their own; the tables' own index, which may repeat, is never shown.
+    styled = table.reset_index(drop=True).rename(columns=titled).style.hide(axis="index")
     for column, title in titled.items():
         is_number = pd.api.types.is_float_dtype(table[column])
         template = (formats or {}).get(column, f"{{:z.{digits}f}}" if is_number else None)
@@ -29,7 +30,7 @@ def show(table: pd.DataFrame, *, digits: int = 3, formats: Mapping[str, str] | N
     intervals = [title for title in titled.values() if title.endswith("95%")]
     styled = styled.set_properties(subset=intervals, **{"white-space": "nowrap"})
     papers = [title for column, title in titled.items() if str(column).startswith(PAPER_MARK)]
-    without = table.index[table.attrs.get("no_counterpart", [False] * len(table))]
+    without = [row for row, marked in enumerate(table.attrs.get("no_counterpart", [])) if marked]
     styled = styled.format(lambda value: "–", subset=pd.IndexSlice[without, papers])
     return styled.set_caption(caption) if caption else styled
 
