@@ -91,7 +91,7 @@ display(tables.show(findings.finding_view(rows)))
 Markdown(sentences.count_sentence(rows))
 
 # %%
-figures.claim_intervals(rows, lines={"the paper's cut, 0.7": 0.7}, xlabel="mean Jaccard with the large model");
+figures.claim_intervals(rows, lines={"the paper's cut, 0.7": (0.7,)}, xlabel="mean Jaccard with the large model");
 
 # %% [markdown]
 # What such a number means is another question.
@@ -119,7 +119,8 @@ display(tables.show(findings.finding_view(rows)))
 Markdown(sentences.count_sentence(rows))
 
 # %%
-anchors = {"chance and ceiling": 0, "": 1, "the same words, by our margin": 1 - margins["normalised_alignment"].margin}
+same = 1 - margins["normalised_alignment"].margin
+anchors = {"the same words, by our margin": (same,), "chance and ceiling": (0, 1)}
 figures.claim_intervals(rows, lines=anchors, xlabel="0: chance, 1: the explainer with itself");
 
 # %% [markdown]
@@ -135,7 +136,7 @@ Markdown(sentences.count_sentence(rows))
 
 # %%
 margin = margins["ece"].margin  # overconfidence has the same
-figures.claim_intervals(rows, lines={"the margin": -margin, "": margin}, xlabel="difference from the large model");
+figures.claim_intervals(rows, lines={"the margin": (-margin, margin)}, xlabel="difference from the large model");
 
 # %% [markdown]
 # ## The small model is better calibrated
@@ -205,7 +206,7 @@ display(tables.show(findings.finding_view(rows)))
 Markdown(sentences.count_sentence(rows))
 
 # %%
-figures.claim_intervals(rows, lines={"no gain": 0}, xlabel="gain in mean Jaccard with the teacher");
+figures.claim_intervals(rows, lines={"no gain": (0,)}, xlabel="gain in mean Jaccard with the teacher");
 
 # %% [markdown]
 # ## What fidelity costs

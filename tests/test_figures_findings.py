@@ -22,14 +22,14 @@ pytestmark = pytest.mark.usefixtures("drawing")
 
 
 def test_every_row_has_its_estimate_interval_and_verdict():
-    ax = figures.claim_intervals(ROWS, lines={"the cut": 0.6, "": 0.2}, xlabel="share")
+    ax = figures.claim_intervals(ROWS, lines={"the cut": (0.6, 0.2)}, xlabel="share")
     drawn = {line.get_label(): line for line in ax.get_lines()}
     for verdict, rows in ROWS.groupby("verdict"):
         assert drawn[verdict].get_xdata().tolist() == rows["estimate"].tolist()
         assert drawn[verdict].get_ydata().tolist() == rows.index.tolist()
         assert to_hex(drawn[verdict].get_color()) == to_hex(VERDICT_COLOURS[verdict])
     segments = [segment for found in ax.collections for segment in found.get_segments()]
-    ends = sorted(tuple(segment[:, 0]) for segment in segments if segment.ndim == 2)  # an end that is missing leaves less
+    ends = sorted(tuple(segment[:, 0]) for segment in segments if segment.ndim == 2)  # no end, no segment
     assert ends == [(0.2, 0.4), (0.4, 0.6), (0.6, 0.8)]
     assert drawn["the cut"].get_xdata() == [0.6, 0.6]
     assert [text.get_text() for text in ax.figure.legends[0].get_texts()] == [SUPPORTS, CONTRADICTS, OPEN, "the cut"]
