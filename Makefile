@@ -9,10 +9,13 @@ TORCH_INDEX ?=
 EXPERIMENT ?= demo
 HUB ?=
 
+# Published experiments that have pages in the book; the demo's come from the run itself.
+REFERENCE = $(filter-out demo,$(notdir $(patsubst %/,%,$(wildcard data/published/*/))))
+
 .PHONY: book test reproduce clean
 book: .venv/installed
 	.venv/bin/trusteq run experiments/demo.yaml --cores $(CORES)
-	.venv/bin/trusteq pages --cores $(CORES)
+	.venv/bin/trusteq pages $(REFERENCE) --cores $(CORES)
 	.venv/bin/trusteq book
 
 test: .venv/installed

@@ -27,15 +27,13 @@ shard = None  # "1/4": explain the first quarter of the examples alone; None: al
 reference = 5  # examples that the libraries explain as well, for the experiment's first model
 
 # %% tags=["remove-output"]
-import time
-
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown
 
-from trusteq import Results, alignment, explain, figures, load_classifier, load_examples, rationales, speed, tables
+from trusteq import Results, alignment, figures, load_classifier, load_examples, rationales, speed, tables
 from trusteq.attribution import jobs, shards
-from trusteq.attribution.cost import estimate
+from trusteq.attribution.stored import attributions
 from trusteq.models.heads import random_head
 
 run = Results.of(experiment, results)
@@ -62,25 +60,14 @@ print(f"{len(chosen)} examples explained on {classifier.model.device.type}")
 #
 # Each example has its own random stream, from the explainer's seed and its id: neither order nor company changes a
 # weight. A method that draws is run *again* under another seed: how far it agrees with itself is the most that two
-# models can be asked for. What a table costs is estimated first, from a few of the examples. A table whose shards are
-# all there is joined from them instead.
+# models can be asked for. What a table costs is estimated first, from a few of the examples. A table that is there
+# already and was made of the same is kept; one whose shards are all there is joined from them.
 
 # %% tags=["remove-stderr"]
 explained, seconds = {}, {}
 for job in jobs.jobs(run.experiment, task=task, model=model, seed=seed, methods=settings):
     subject = twin if job.kind == jobs.RANDOM_HEAD else classifier
-    origin = shards.origin(run, test, job)
-    table, taken, note = shards.joined(run, origin, test) if part.is_whole else shards.NOTHING
-    if note:
-        print(note)
-    if table is None:
-        print(f"{job.table}: {estimate(subject, chosen, **job.options)}")
-        started = time.perf_counter()
-        table = explain(subject, chosen, **job.options, progress=True)
-        taken = time.perf_counter() - started
-    facts = {"shard": str(part), "rows": [rows.start, rows.stop], "seconds": taken, "skipped": table.attrs["skipped"]}
-    run.write(table, "attribution", task, model, seed, part.name(job.table), **origin, **facts)
-    explained[job.table], seconds[job.table] = table, taken
+    explained[job.table], seconds[job.table] = attributions(run, job, subject, test, part=part, progress=True)
 
 # %%
 by_place = [name for name in settings if name in explained and explained[name].attrs["boundary"] == "safe"]

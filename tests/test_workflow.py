@@ -1,6 +1,7 @@
 """The workflow on a small experiment: complete, repeatable, sparing, and whole after a kill."""
 
 import fcntl
+import functools
 import json
 import os
 import shutil
@@ -43,8 +44,8 @@ def trusteq(folder: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "trusteq", "run", str(folder / "small.yaml"), "--results", str(folder), *arguments]
 
 
-def run(folder: Path, *arguments: str) -> Results:
-    (folder / "small.yaml").write_text(yaml.safe_dump(SMALL))
+def run(folder: Path, *arguments: str, **changes) -> Results:
+    (folder / "small.yaml").write_text(yaml.safe_dump(SMALL | changes))
     done = subprocess.run(trusteq(folder, *arguments), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return Results.open(folder / "small")
@@ -54,6 +55,14 @@ def explained_tables(run: Results) -> list[tuple[str, str]]:
     """Every table of attributions, as (model, name)."""
     runs = [jobs(run.experiment, task="demo-nli", model=model, seed=seed) for model, seed in run.experiment.runs]
     return [(job.model, job.table) for of_one in runs for job in of_one]
+
+
+def attribution_manifests(run: Results) -> dict[tuple[str, str], bytes]:
+    """The manifest of every table of attributions, which says when it was made."""
+    path = functools.partial(run.path, "attribution", "demo-nli")
+    return {
+        (model, name): store.manifest_path(path(model, 0, name)).read_bytes() for model, name in explained_tables(run)
+    }
 
 
 def times(run: Results) -> dict[str, int]:
@@ -174,6 +183,23 @@ def test_a_lost_table_is_made_again_alone(small):
     assert lost.read_bytes() == content
     unchanged = small.path("attribution", "demo-nli", "demo-distilled", 0, "occlusion").relative_to(small.folder)
     assert times(small)[str(unchanged)] == before[str(unchanged)]
+
+
+def test_a_further_method_leaves_the_tables_of_the_others_as_they_are(small, tmp_path):
+    copy = Results(tmp_path / "small", small.experiment)
+    shutil.copytree(small.folder, copy.folder)
+    before = attribution_manifests(copy)
+    more = run(tmp_path, "--limit", "3", methods=SMALL["methods"] | {"gradient-x-input": {}})
+    after = attribution_manifests(more)
+    assert {name: manifest for name, manifest in after.items() if name in before} == before
+    assert {table for _, table in after} - {table for _, table in before} == {
+        "gradient-x-input",
+        "gradient-x-input.random-head",
+    }
+    assert store.verify(more.folder)[1] == []
+    before = times(more)
+    run(tmp_path, "--limit", "3", methods=SMALL["methods"] | {"gradient-x-input": {}})
+    assert times(more) == before
 
 
 def test_a_killed_run_leaves_nothing_half_written_and_goes_on(small, tmp_path):

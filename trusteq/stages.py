@@ -4,7 +4,6 @@ import contextlib
 import functools
 import os
 import shutil
-import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -14,9 +13,8 @@ import pandas as pd
 import torch
 
 from trusteq import processes, store
-from trusteq.attribution import explain
 from trusteq.attribution.jobs import RANDOM_HEAD, jobs
-from trusteq.attribution.shards import origin
+from trusteq.attribution.stored import attributions
 from trusteq.calibration import scores
 from trusteq.examples import load_examples, sample
 from trusteq.models.classifier import Classifier, load_classifier
@@ -93,10 +91,7 @@ def explain_all(which: Which, classifier: Classifier, test: pd.DataFrame) -> Non
     twin = random_head(classifier, seed=seed) if run.experiment.has_twin(model, seed) else None
     chosen = sample(test, run.experiment.explained(task))
     for job in jobs(run.experiment, task=task, model=model, seed=seed):
-        started = time.perf_counter()
-        table = explain(twin if job.kind == RANDOM_HEAD else classifier, chosen, **job.options)
-        facts = {"seconds": time.perf_counter() - started, "skipped": table.attrs["skipped"]}
-        run.write(table, "attribution", task, model, seed, job.table, **origin(run, chosen, job), **facts)
+        attributions(run, job, twin if job.kind == RANDOM_HEAD else classifier, chosen)
 
 
 def complete(run: Results, task: str, *, anew: bool = False, workers: int | None = None) -> list[str]:

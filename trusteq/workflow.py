@@ -129,7 +129,8 @@ def _make(folder: Path, cores: int, *, hub: Path | None = None, part: Shard = WH
 def _snakemake(folder: Path, *options: str, environment: dict, quiet: bool = False, part: Shard = WHOLE) -> int:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory", str(folder)]
     command += ["--config", f"folder={folder}", f"shard={part}"]
-    command += ["--rerun-incomplete", "--keep-going", "--quiet", "host", "reason"]
+    # A job that fails leaves whole files only, and the tables among them are of use to the next run.
+    command += ["--rerun-incomplete", "--keep-incomplete", "--keep-going", "--quiet", "host", "reason"]
     sink = subprocess.DEVNULL if quiet else None
     return subprocess.run(
         [*command, *options], env=environment, preexec_fn=die_with_parent, stdout=sink, stderr=sink

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import json
+import os
 import shutil
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 from refusals import one_line
 
 from trusteq import store
-from trusteq.attribution import explain, shards
+from trusteq.attribution import explain, shards, stored
 from trusteq.attribution.jobs import jobs
 from trusteq.attribution.shards import NOTHING, WHOLE, Shard
 from trusteq.errors import ExperimentError
@@ -212,4 +213,93 @@ def test_damaged_shards_are_not_joined(make, classifier):
     assert joined(run).table is not None
     for broken in ("", "[]", json.dumps({"parameters": None}), json.dumps({"parameters": {"task": "demo-nli"}})):
         store.manifest_path(second).write_text(broken)
-        assert joined(run).note.endswith("the manifest of lime.shard-2-of-2.parquet is not that of a shard")
+        assert joined(run).note.endswith("the manifest of lime.shard-2-of-2.parquet does not say what it was made of")
+
+
+# --- kept ---
+
+
+def attributions(run, classifier, part=WHOLE, *, table="lime"):
+    return stored.attributions(run, origin(run, table=table)[0], classifier, EXAMPLES, part=part, progress=True)
+
+
+@pytest.fixture
+def explanations(monkeypatch):
+    """Count the tables that are made."""
+    made = []
+    monkeypatch.setattr(stored, "explain", lambda *args, **kwargs: made.append(1) or explain(*args, **kwargs))
+    return made
+
+
+@pytest.mark.parametrize("part", [WHOLE, Shard(2, 3)])
+def test_a_table_made_of_the_same_is_kept_with_its_manifest(make, classifier, explanations, capsys, part):
+    run = make()
+    first, seconds = attributions(run, classifier, part)
+    path = run.path("attribution", *KEY.values(), part.name("lime"))
+    manifest = store.manifest_path(path).read_bytes()
+    os.utime(path, (0, 0))
+    again, taken = attributions(run, classifier, part)
+    pd.testing.assert_frame_equal(again, first)
+    assert again.attrs == first.attrs
+    assert (taken, len(explanations)) == (seconds, 1)
+    assert store.manifest_path(path).read_bytes() == manifest
+    assert path.stat().st_mtime > 0  # for the workflow, which goes by times
+    assert capsys.readouterr().out.endswith(f"{part.name('lime')}: kept as it is\n")
+
+
+def test_a_further_method_leaves_the_tables_of_the_others(make, classifier, explanations):
+    attributions(make(), classifier)
+    more = make(methods=METHODS | {"shap": {"n_samples": 30}})
+    attributions(more, classifier)
+    assert len(explanations) == 1
+    attributions(more, classifier, table="shap")
+    assert len(explanations) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"methods": {"lime": {"n_samples": 40}, "occlusion": {}}}, "another value of n_samples"),
+        ({"weights": "other"}, "another value of weights"),
+        ({"common_masks": True}, "another value of explainer_seed, common_masks"),
+    ],
+)
+def test_a_table_made_of_something_else_is_made_anew(make, classifier, explanations, capsys, changes, named):
+    attributions(make(), classifier)
+    run = make(**changes)
+    changed, _ = attributions(run, classifier)
+    assert f"lime: made anew: lime.parquet was made with {named}" in capsys.readouterr().out
+    assert len(explanations) == 2
+    pd.testing.assert_frame_equal(run.attribution(*KEY.values(), "lime"), changed)
+
+
+def test_a_damaged_table_is_made_anew(make, classifier, explanations, capsys):
+    attributions(make(), classifier)
+    path = make().path("attribution", *KEY.values(), "lime")
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    attributions(make(), classifier)
+    assert "lime: made anew: " in capsys.readouterr().out
+    assert path.read_bytes() == content
+    store.manifest_path(path).unlink()
+    attributions(make(), classifier)
+    assert len(explanations) == 3
+
+
+def test_a_shard_of_other_rows_is_made_anew(make, classifier, explanations, capsys, monkeypatch):
+    attributions(make(), classifier, Shard(2, 2))
+    monkeypatch.setattr(shards, "window", lambda classifier: 4)
+    attributions(make(), classifier, Shard(2, 2))
+    assert "lime.shard-2-of-2.parquet is of other examples" in capsys.readouterr().out
+    assert len(explanations) == 2
+
+
+def test_a_whole_is_joined_from_its_shards_and_then_kept(make, classifier, explanations, capsys):
+    run = make()
+    for number in (1, 2):
+        attributions(run, classifier, Shard(number, 2))
+    joined_table, _ = attributions(run, classifier)
+    kept_table, _ = attributions(run, classifier)
+    assert capsys.readouterr().out.endswith("lime: joined from 2 shards\nlime: kept as it is\n")
+    pd.testing.assert_frame_equal(kept_table, joined_table)
+    assert len(explanations) == 2

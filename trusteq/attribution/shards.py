@@ -65,15 +65,15 @@ class Shard:
 WHOLE = Shard()
 
 
-class Joined(NamedTuple):
-    """A whole table and the seconds that its parts took together, or None; and what there is to say about it."""
+class Found(NamedTuple):
+    """A table that need not be made and the seconds that it took, or None; and what there is to say about it."""
 
     table: pd.DataFrame | None
     seconds: float
     note: str
 
 
-NOTHING = Joined(None, 0.0, "")
+NOTHING = Found(None, 0.0, "")
 
 
 def window(classifier: "Classifier") -> int:
@@ -105,7 +105,23 @@ def _code() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
-def joined(run: Results, origin: dict, examples: pd.DataFrame) -> Joined:
+def kept(run: Results, origin: dict, part: Shard, rows: range) -> Found:
+    """Return the table of this origin and these rows where it is there already, marked as up to date."""
+    path = run.path("attribution", *(origin[name] for name in ("task", "model", "seed")), part.name(origin["artefact"]))
+    if not path.exists():
+        return NOTHING
+    try:
+        facts = _facts(path, origin)
+        if facts["rows"] != [rows.start, rows.stop]:
+            raise ArtefactError(f"{path.name} is of other examples")
+        table = store.read_table(path, made_by="trusteq run")
+    except ArtefactError as error:
+        return NOTHING._replace(note=f"{path.stem}: made anew: {error}")
+    path.touch()  # the workflow goes by times
+    return Found(table, facts["seconds"], f"{path.stem}: kept as it is")
+
+
+def joined(run: Results, origin: dict, examples: pd.DataFrame) -> Found:
     """Return the table of this origin put together from a complete set of its parts, if there is one.
 
     examples: all that the run explains. Parts that are missing or damaged, have another origin, or were cut on
@@ -123,7 +139,7 @@ def joined(run: Results, origin: dict, examples: pd.DataFrame) -> Joined:
             notes.append(f"{path.stem}: {n} shards are not joined: {error}")
             continue
         seconds = sum(fact["seconds"] for fact in facts)
-        return Joined(together(tables), seconds, f"{path.stem}: joined from {n} shards")
+        return Found(together(tables), seconds, f"{path.stem}: joined from {n} shards")
     return NOTHING._replace(note="\n".join(notes))
 
 
@@ -142,7 +158,7 @@ def _facts(part: Path, origin: dict) -> dict:
     except FileNotFoundError:
         raise ArtefactError(f"{part.name} or its manifest is not there") from None
     except (ValueError, KeyError, TypeError):
-        raise ArtefactError(f"the manifest of {part.name} is not that of a shard") from None
+        raise ArtefactError(f"the manifest of {part.name} does not say what it was made of") from None
     if other:
         raise ArtefactError(f"{part.name} was made with another value of {', '.join(other)}")
     return facts
