@@ -186,7 +186,8 @@ Markdown(sentences.count_sentence(rows))
 # ## The number belongs to the models
 #
 # A part of 1 − Jaccard comes from the explainer's own luck, and a part would be there after training the same model
-# again. The estimate is what is left for the difference between the models.
+# again. The estimate is what is left for the difference between the models. Where the large model was trained once, the
+# part of training is not known and stays in the estimate: such a row may contradict the claim and cannot support it.
 
 # %%
 rows = found["the number belongs to the models"].rows

@@ -40,6 +40,12 @@ def said(found):
     return found["verdict"].tolist()
 
 
+def trained_once(run):
+    """Return the run as if its large model had one training seed."""
+    values = run.experiment.model_dump(mode="json", exclude_unset=True)
+    return Results(run.folder, type(run.experiment)(**{**values, "models": values["models"] | {LARGE: {}}}))
+
+
 def test_alignment_is_low_where_the_whole_interval_is_below_the_cut(run):
     ends = [(0.5, 0.69), (0.6, 0.71), (0.71, 0.8)]
     rows = [pair(SMALL, {"jaccard": 0.6}, *of) for of in ends]
@@ -132,6 +138,7 @@ def test_something_is_left_for_the_model_where_the_interval_is_above_zero(run):
     rows += [pair(TINY, {"disagreement": -0.2}, -0.3, -0.1, source="model", share=0.5)]
     write(run, "sources", [*rows, pair(SMALL, {"disagreement": 0.2}, 0.1, 0.3, source="explainer seed", share=0.5)])
     assert said(claims.seeds([run])) == [SUPPORTS, CONTRADICTS]
+    assert said(claims.seeds([trained_once(run)])) == [OPEN, CONTRADICTS]
 
 
 @pytest.mark.parametrize(
@@ -215,6 +222,8 @@ def test_reasons_are_read_off_the_tables(run):
         "Shown to be as accurate: 1 of 2 smaller models; not equivalent, of these: 1.",
         "Of the disagreement, the explainer seed makes 25% to 50% with lime; the model makes 50% to 75% with lime.",
     ]
+    told = "the explainer seed makes 25% to 50% with lime; the model with its training makes 50% to 75% with lime"
+    assert reasons.seeds([trained_once(run)]) == f"Of the disagreement, {told}."
     changes = reasons.distillation([run], cut=SMALL, distilled=TINY)
     assert changes == f"Their errors less the large model's: small: {small} -0.170 and {tiny} +0.040."
 

@@ -113,10 +113,12 @@ def boundary(runs: Runs) -> str:
 
 
 def seeds(runs: Runs) -> str:
-    """Say what part of the disagreement each source makes, by method."""
+    """Say what part of the disagreement each source makes, by method; the model's and training's where it is one."""
+    again, once = ([run for run in runs if claims.trained_again(run) == known] for known in (True, False))
+    sources = {"explainer seed": _shares(runs, "explainer seed"), "training seed": _shares(again, "training seed")}
+    sources |= {"model": _shares(again, "model"), "model with its training": _shares(once, "model")}
     parts = []
-    for source in ("explainer seed", "training seed", "model"):
-        shares = _shares(runs, source)
+    for source, shares in sources.items():
         by = [f"{_span(values, 'z.0%')} with {method}" for method, values in shares.groupby("method")["share"]]
         parts += [f"the {source} makes {listed(by)}"] if by else []
     return f"Of the disagreement, {'; '.join(parts)}." if parts else ""

@@ -131,13 +131,22 @@ def boundary(runs: Runs) -> pd.DataFrame:
 def seeds(runs: Runs) -> pd.DataFrame:
     """Of the disagreement with the large model something is left when explainer and training seed have had their part.
 
-    estimate: what the model adds to 1 - Jaccard.
+    estimate: what the model adds to 1 - Jaccard. Where the large model was trained once, the model's part holds that of
+    training as well: its row may contradict the claim and cannot support it.
     """
-    return _table(
-        _row(run, task, row, "disagreement", verdict=_beyond(-row["high"], -row["low"], 0))
-        for run, task, row in each(runs, "sources")
-        if row["source"] == "model" and row["model_b"] in run.experiment.models
-    )
+    rows = []
+    for run, task, row in each(runs, "sources"):
+        if row["source"] == "model" and row["model_b"] in run.experiment.models:
+            verdict = _beyond(-row["high"], -row["low"], 0)
+            if verdict == SUPPORTS and not trained_again(run):
+                verdict = OPEN
+            rows.append(_row(run, task, row, "disagreement", verdict=verdict))
+    return _table(rows)
+
+
+def trained_again(run: Results) -> bool:
+    """Return whether the large model was trained under more seeds than one, so that training's part is known."""
+    return len(run.experiment.model_seeds(run.experiment.large)) > 1
 
 
 def keeping_trust(runs: Runs) -> pd.DataFrame:
