@@ -195,6 +195,17 @@ def test_models_about_other_classes_are_refused(examples):
     one_line(DataError, lambda: quick(LARGE, other, examples), "different labels", "bad")
 
 
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [({"method": "lyme"}, "unknown method 'lyme'; did you mean 'lime'?"), ({"n_samples": 1}, "at least 2")],
+)
+def test_options_are_checked_before_a_model_is_asked(examples, options, problem):
+    def unasked(*_):
+        raise AssertionError("the model was asked")
+
+    one_line(ExperimentError, lambda: quick(unasked, unasked, examples, labels=LABELS, **options), problem)
+
+
 def test_probabilities_that_are_none_name_the_model(examples):
     broken = Linear(WEIGHTS)
     call = lambda *texts: np.full((len(texts[0]), 2), np.nan)  # noqa: E731

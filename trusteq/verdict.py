@@ -43,6 +43,7 @@ def audit(
     Raises DataError for examples or probabilities that cannot be used or models with different labels, ExperimentError
     for unknown options.
     """
+    from trusteq import attribution
     from trusteq.examples import sample
 
     wanted = load_margins(margins)
@@ -56,6 +57,7 @@ def audit(
             )
     if examples.empty or examples["id"].duplicated().any():
         raise DataError("audit: no examples, or an id occurs twice; give each example a unique id")
+    attribution.check(examples, method=method, n_samples=n_samples)
     predictions = [
         predicted(model, examples, labels, where=name) for model, name in zip((large, compressed), names, strict=True)
     ]

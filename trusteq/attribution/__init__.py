@@ -79,7 +79,7 @@ def explain(
     Raises ExperimentError for unknown options or a budget below 2, DataError for repeated ids, ModelError for
     probabilities that are none.
     """
-    _check(examples, method, n_samples, boundary, mask)
+    check(examples, method=method, n_samples=n_samples, boundary=boundary, mask=mask)
     predictor = _predictor(classifier, labels)
     prepare = functools.partial(_prepare, predictor, method=method, boundary=boundary, joint=joint, mask=mask)
     finished, skipped, cut = [], {}, {}
@@ -104,7 +104,8 @@ def explain(
     return table
 
 
-def _check(examples: pd.DataFrame, method: str, n_samples: int, boundary: str, mask: str) -> None:
+def check(examples: pd.DataFrame, *, method: str, n_samples: int, boundary: str = "safe", mask: str = "delete") -> None:
+    """Raise what `explain` would raise for these options and examples, before any model is run."""
     for what, value, known in (
         ("method", method, METHODS),
         ("boundary", boundary, BOUNDARIES),
