@@ -193,6 +193,7 @@ def check_predictions(probabilities: ArrayLike, labels: ArrayLike) -> tuple[np.n
 
 
 def check_probabilities(probabilities: ArrayLike) -> np.ndarray:
+    """Return probabilities as float64 (n, C) in [0, 1]; raise DataError unless C is at least 2 and rows sum to 1."""
     try:
         values = np.asarray(probabilities, dtype=np.float64)
     except (TypeError, ValueError) as error:
