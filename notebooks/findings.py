@@ -20,7 +20,8 @@
 #
 # These are not the paper's models: MiniLM, six layers and 22 million parameters, stands where BERT-base stood, and what
 # is made of it where the smaller BERTs stood. A claim about compression as such should survive that; a number need not.
-# *n* is the number of examples, or of first texts where several examples share one. No interval is widened for the
+# *n* is the number of examples, or of first texts where several examples share one. An interval is over examples: what
+# other trainings of the same models would change is not in it, and trainings are few. No interval is widened for the
 # number of rows: of forty, one may err.
 
 # %% tags=["parameters"]
@@ -188,11 +189,15 @@ Markdown(sentences.count_sentence(rows))
 # A part of 1 − Jaccard comes from the explainer's own luck, and a part would be there after training the same model
 # again. The estimate is what is left for the difference between the models. Where the large model was trained once, the
 # part of training is not known and stays in the estimate: such a row may contradict the claim and cannot support it.
+# Elsewhere it comes from one further training of the large model.
 
 # %%
 rows = found["the number belongs to the models"].rows
 display(tables.show(findings.finding_view(rows)))
 Markdown(sentences.count_sentence(rows))
+
+# %%
+figures.claim_intervals(rows, lines={"nothing": (0,)}, xlabel="disagreement left for the models");
 
 # %% [markdown]
 # ## Training can keep more of the words
