@@ -241,10 +241,18 @@ def test_what_the_boundary_does_to_chance(run):
     methods = {"lime": {"n_samples": 10}, "released": {"like": "lime", "boundary": "as-released", "n_samples": 10}}
     values = run.experiment.model_dump(mode="json", exclude_unset=True)
     both = Results(run.folder, type(run.experiment)(**{**values, "methods": methods}))
+    anchored = {"lime": [(SMALL, 0.6), (TINY, 0.7)], "released": [(SMALL, 0.4), (TINY, 0.4)]}
     chance = {"lime": 0.25, "released": 0.5}
-    rows = [pair(SMALL, {}, 0, 1, chance=level) | {"method": method} for method, level in chance.items()]
-    write(both, "alignment", rows)
-    assert reasons.boundary([both]) == "The level of chance is 0.50 as released and 0.25 with the boundary kept."
+    rows = [
+        pair(model, {}, 0, 1, chance=chance[method], normalised=place) | {"method": method}
+        for method, places in anchored.items()
+        for model, place in places
+    ]
+    write(both, "alignment", [*rows, rows[0] | {"model_a": SMALL, "model_b": TINY, "normalised": 0.9}])
+    assert reasons.boundary([both]) == (
+        "The level of chance is 0.50 as released and 0.25 with the boundary kept; from there, 0, to the ceiling, 1, "
+        "the smaller models come 0.40 and 0.60 to 0.70."
+    )
 
 
 def test_what_keeping_trust_costs_beside_the_plain_student(run):

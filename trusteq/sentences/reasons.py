@@ -98,18 +98,22 @@ def uncoupled(runs: Runs) -> str:
 
 
 def boundary(runs: Runs) -> str:
-    """Say what chance is with and without the boundary."""
-    found: dict[bool, list[float]] = {True: [], False: []}
+    """Say what chance is with and without the boundary, and how far the models come from there to the ceiling."""
+    found: dict[bool, list[pd.DataFrame]] = {True: [], False: []}
     for run, task in runs_and_tasks(runs):
         methods = run.experiment.task_methods(task)
         released = {name: method for name, method in methods.items() if method.boundary == "as-released"}
         table = of_seed(run, task, "alignment", seed=run.experiment.seeds[0])
+        table = table[table["model_a"] == run.experiment.large]
         for name, method in released.items():
-            found[True] += table.loc[table["method"] == name, "chance"].tolist()
-            found[False] += table.loc[table["method"] == method.like, "chance"].tolist()
+            found[True].append(table[table["method"] == name])
+            found[False].append(table[table["method"] == method.like])
     if not found[True]:
         return ""
-    return f"The level of chance is {_span(found[True])} as released and {_span(found[False])} with the boundary kept."
+    lost, kept = (pd.concat(tables) for tables in (found[True], found[False]))
+    chance = f"{_span(lost['chance'])} as released and {_span(kept['chance'])} with the boundary kept"
+    place = f"{_span(lost['normalised'])} and {_span(kept['normalised'])}"
+    return f"The level of chance is {chance}; from there, 0, to the ceiling, 1, the smaller models come {place}."
 
 
 def seeds(runs: Runs) -> str:
