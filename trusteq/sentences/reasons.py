@@ -16,15 +16,19 @@ from trusteq.tables.comparisons import of_seed
 
 
 def low_alignment(runs: Runs) -> str:
-    """Say where chance and the explainers' agreement with themselves lie."""
+    """Say what chance gives, and what the large model shares with itself."""
     chance = [row["chance"] for run, _, row in each(runs, "alignment") if row["model_a"] == run.experiment.large]
     if not chance:
         return ""
+    own = {"under another explainer seed": [], "trained again": []}
+    for run, task, row in each(runs, "controls"):
+        if row["model_b"] == "retrained":
+            own["trained again"].append(row["jaccard"])
+        elif row["model_b"] == "reseeded" and run.experiment.draws(task, row["method"]):
+            own["under another explainer seed"].append(row["jaccard"])
+    parts = [f"{_span(values)} {how}" for how, values in own.items() if values]
     text = f"Chance alone gives {_span(chance)}"
-    own = claims.rule_on_itself(runs)
-    if own.empty:
-        return f"{text}."
-    return f"{text}, and the large model shares {_span(own['estimate'])} with itself where the explainer draws."
+    return f"{text}; with itself the large model shares {listed(parts)}." if parts else f"{text}."
 
 
 def rule_on_itself(runs: Runs) -> str:
@@ -46,7 +50,10 @@ def different_words(runs: Runs) -> str:
     if not rows:
         return ""
     (most, best, by), (least, worst, by_worst) = max(rows), min(rows)
-    return f"From chance, 0, to ceiling, 1, they come {least:z.2f} ({worst}, {by_worst}) to {most:z.2f} ({best}, {by})."
+    text = f"From chance, 0, to ceiling, 1, they come {least:z.2f} ({worst}, {by_worst}) to {most:z.2f} ({best}, {by})."
+    again = [row for _, _, row in each(runs, "controls") if row["model_b"] == "retrained"]
+    parts = [f"{row['normalised']:z.2f} with {row['method']}" for row in again]
+    return f"{text} The large model itself, trained again, comes {listed(parts)}." if parts else text
 
 
 def calibration_changes(runs: Runs) -> str:
@@ -56,9 +63,16 @@ def calibration_changes(runs: Runs) -> str:
         return ""
     (down, less), (up, more) = min(rows), max(rows)
     if down < 0 < up:
-        return f"Some are less sure than the large model ({less} by {-down:.2f}), some surer ({more} by {up:.2f})."
-    end, name = (down, less) if up <= 0 else (up, more)
-    return f"All move one way, {name} farthest: {end:+.2f}."
+        text = f"Some are less sure than the large model ({less} by {-down:.2f}), some surer ({more} by {up:.2f})."
+    else:
+        end, name = (down, less) if up <= 0 else (up, more)
+        text = f"All move one way, {name} farthest: {end:+.2f}."
+    again = [
+        row["difference"]
+        for _, _, row in each(runs, "verdicts")
+        if (row["model"], row["measure"]) == ("retrained", "overconfidence")
+    ]
+    return f"{text} The large model itself, trained again, moves by {_span(again, '+z.2f')}." if again else text
 
 
 def better_calibrated(runs: Runs) -> str:
@@ -84,17 +98,19 @@ def distillation(runs: Runs, *, cut: str = "minilm-3-layers", distilled: str = "
 def uncoupled(runs: Runs) -> str:
     """Count the models as accurate as the large one, and those of them that are not equivalent."""
     known = [
-        ((run.experiment.name, task, row["model"]), row["outcome"], row["verdict"])
+        (row["model"] == "retrained", (run.experiment.name, task, row["model"]), row["outcome"], row["verdict"])
         for run, task, row in each(runs, "verdicts")
-        if row["measure"] == "accuracy" and row["model"] in run.experiment.models
+        if row["measure"] == "accuracy" and row["model"] in {*run.experiment.models, "retrained"}
     ]
-    if not known:
-        return ""
-    found = pd.DataFrame(known, columns=["model", "accuracy", "verdict"])
-    models = found.groupby("model").agg(accuracy=("accuracy", "first"), verdicts=("verdict", set))
-    same = models[models["accuracy"] == "equivalent"]
-    differ = sum("not-equivalent" in verdicts for verdicts in same["verdicts"])
-    return f"Shown to be as accurate: {len(same)} of {len(models)} smaller models; not equivalent, of these: {differ}."
+    found = pd.DataFrame(known, columns=["again", "model", "accuracy", "verdict"])
+    models = found.groupby(["again", "model"]).agg(accuracy=("accuracy", "first"), verdicts=("verdict", set))
+    parts = []
+    for again, all_of in models.groupby("again"):
+        same = all_of[all_of["accuracy"] == "equivalent"]
+        differ = sum("not-equivalent" in verdicts for verdicts in same["verdicts"])
+        who = f"{len(same)} of {len(all_of)} {'large models trained again' if again else 'smaller models'}"
+        parts.append(f"{who}; not equivalent, of these: {differ}")
+    return f"Shown to be as accurate: {'. And '.join(parts)}." if parts else ""
 
 
 def boundary(runs: Runs) -> str:
@@ -116,16 +132,24 @@ def boundary(runs: Runs) -> str:
     return f"The level of chance is {chance}; from there, 0, to the ceiling, 1, the smaller models come {place}."
 
 
-def seeds(runs: Runs) -> str:
-    """Say what part of the disagreement each source makes, by method; the model's and training's where it is one."""
+def mostly_compression(runs: Runs) -> str:
+    """Say what part of the disagreement each source makes, by method, and where more than nothing is compression's."""
     again, once = ([run for run in runs if claims.trained_again(run) == known] for known in (True, False))
-    sources = {"explainer seed": _shares(runs, "explainer seed"), "training seed": _shares(again, "training seed")}
-    sources |= {"model": _shares(again, "model"), "model with its training": _shares(once, "model")}
+    sources = {"the explainer's seed": _shares(runs, "explainer seed"), "training": _shares(again, "training seed")}
+    sources |= {"compression": _shares(again, "model"), "compression with training": _shares(once, "model")}
     parts = []
     for source, shares in sources.items():
         by = [f"{_span(values, 'z.0%')} with {method}" for method, values in shares.groupby("method")["share"]]
-        parts += [f"the {source} makes {listed(by)}"] if by else []
-    return f"Of the disagreement, {'; '.join(parts)}." if parts else ""
+        parts += [f"{source} makes {listed(by)}"] if by else []
+    if not parts:
+        return ""
+    left = claims.mostly_compression(again)["low"] > 0
+    some = (
+        f" More than nothing is compression's in {left.sum()} of {len(left)} rows that leave training out."
+        if len(left)
+        else ""
+    )
+    return f"Of the disagreement, {'; '.join(parts)}.{some}"
 
 
 def keeping_trust(runs: Runs) -> str:
@@ -143,6 +167,7 @@ def keeping_trust(runs: Runs) -> str:
 
 
 def _changes(runs: Runs, measure: str) -> list[tuple[float, str]]:
+    """Return by how much each smaller model differs from the large one, with the model's title."""
     return [
         (row["difference"], titles(run)[row["model"]])
         for run, _, row in each(runs, "verdicts")
