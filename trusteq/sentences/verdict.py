@@ -16,7 +16,7 @@ def verdict_sentence(found: pd.DataFrame, run: Results) -> str:
     models = found.drop_duplicates(["task", "model"])
     small = models[models["model"].isin(run.experiment.models)]
     counts = [f"{(small['verdict'] == outcome).sum()} {outcome}" for outcome in OUTCOMES]
-    text = f"Of {len(small)} replacements, by the margins: {listed(counts)}."
+    text = f"Of {len(small)} replacement{'s' * (len(small) != 1)}, by the margins: {listed(counts)}."
     for control, outcome in (("reseeded", "equivalent"), ("random-head", "not-equivalent")):
         rows = models[models["model"] == control]
         right = int((rows["verdict"] == outcome).sum())
