@@ -191,7 +191,10 @@ def test_hours_are_summed_by_stage(run):
         table = run.attribution(TASK, SMALL, 0, "lime")
         name = f"{method}.{seconds:.0f}"
         run.write(table, "attribution", TASK, SMALL, 0, name, method=method, seconds=seconds)
-    found = cost.run_costs([run]).set_index("stage")
+    again = Results(run.folder, run.experiment.model_copy(update={"name": "again"}))
+    found = cost.run_costs([run, again])
+    assert (found["data"] == "small").all()  # what both share counts once
+    found = found.set_index("stage")
     assert found.loc["training", ["jobs", "hours"]].tolist() == pytest.approx([4, 70 / 3600])
     assert found.loc["explaining, lime", ["jobs", "hours", "longest"]].tolist() == pytest.approx([2, 1.5, 1.0])
     assert sentences.cost_sentence(found.reset_index()).startswith("Together 1.6 hours")

@@ -25,19 +25,26 @@ def run_costs(runs: Sequence[Results]) -> pd.DataFrame:
     """Return the hours of each stage of each published run: data, stage, jobs, hours, longest (of a job, in hours).
 
     Training and predicting from the models' own times, explaining from the manifests of the tables, by method; wall
-    time of single jobs, on one thread each where the experiment says nothing else.
+    time of single jobs, on one thread each where the experiment says nothing else. What several runs share counts for
+    the first of them.
     """
-    rows = []
+    rows, seen = [], set()
     for run in runs:
         stages: dict[str, list[float]] = {}
         for task in run.experiment.tasks:
             for model, seed in run.experiment.runs:
                 timing = run.facts(task, model, seed, "timing")
+                made = json.dumps([task, model, seed, timing])
+                if made in seen:
+                    continue
+                seen.add(made)
                 for stage in ("training", "inference"):
                     stages.setdefault(stage, []).append(timing[f"{stage}_seconds"])
         for file in sorted((run.folder / "attribution").rglob("*.manifest.json")):
-            facts = json.loads(file.read_text(encoding="utf-8"))["parameters"]
-            if "seconds" in facts:
+            made = file.read_text(encoding="utf-8")
+            facts = json.loads(made)["parameters"]
+            if "seconds" in facts and made not in seen:
+                seen.add(made)
                 stages.setdefault(f"explaining, {facts['method']}", []).append(facts["seconds"])
         for stage, seconds in stages.items():
             row = {"data": run.experiment.name, "stage": stage, "jobs": len(seconds)}
