@@ -29,7 +29,7 @@ from trusteq.models.compress import (
     steps,
 )
 from trusteq.models.heads import HEADS
-from trusteq.models.layers import Int8Linear, factorised
+from trusteq.models.layers import Int8Linear, factorised, whole_products
 from trusteq.registry import Compression, ModelSpec, validated
 
 LABELS = ("no", "yes", "maybe")
@@ -332,17 +332,29 @@ def test_weights_in_8_bits_are_within_half_a_step(linear):
     assert (np.abs(small.weight.numpy()).max(axis=1) == [127, 127, 127, 127, 127, 0, 127]).all()
 
 
-def test_the_product_is_that_of_the_integers(linear, monkeypatch):
-    small, given, seen = Int8Linear.of(linear), states(5, 24), []
-    real = torch._int_mm
-    monkeypatch.setattr(torch, "_int_mm", lambda a, b: seen.append((a, real(a, b))) or seen[-1][1])
+@pytest.mark.parametrize("instructions", [True, False])
+@pytest.mark.parametrize("shape", [(5, 24, 7), (1, 1024, 3), (2, 1025, 3), (3, 4096, 9)])
+def test_products_of_whole_numbers_are_exact_with_and_without_instructions_for_8_bits(monkeypatch, shape, instructions):
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: instructions)
+    n, n_in, n_out = shape
+    generator = torch.Generator().manual_seed(3)
+    rows, weight = (torch.randint(-127, 128, (size, n_in), generator=generator).to(torch.int8) for size in (n, n_out))
+    rows[0], weight[0] = 127, 127  # the largest sum
+    weight[1] = torch.tensor([-127, 126] * n_in)[:n_in]  # and a small one of large products
+    found = whole_products(rows, weight)
+    assert found.dtype == torch.int32
+    np.testing.assert_array_equal(found.numpy(), rows.numpy().astype(np.int64) @ weight.numpy().astype(np.int64).T)
+
+
+@pytest.mark.parametrize("instructions", [True, False])
+def test_the_product_is_that_of_the_integers(linear, monkeypatch, instructions):
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: instructions)
+    small, given = Int8Linear.of(linear), states(5, 24)
     with torch.inference_mode():
         found = small(given).numpy()
-    ((rounded, products),) = seen
     scale = np.abs(given.numpy()).max(axis=1, keepdims=True) / np.float32(127)
-    np.testing.assert_array_equal(rounded.numpy(), np.rint(given.numpy() / scale))
-    whole_numbers = rounded.numpy().astype(np.int64) @ small.weight.numpy().astype(np.int64).T
-    np.testing.assert_array_equal(products.numpy(), whole_numbers)
+    rounded = np.rint(given.numpy() / scale)
+    whole_numbers = rounded.astype(np.int64) @ small.weight.numpy().astype(np.int64).T
     by_hand = whole_numbers.astype(np.float32) * scale * small.scale.numpy() + small.bias.numpy()
     np.testing.assert_array_equal(found, by_hand)
     with torch.inference_mode():
@@ -397,19 +409,6 @@ def test_int8_is_explained_by_gradients_as_its_rounded_weights_are(method):
     found, expected = (trusteq.explain(of, EXAMPLES.head(3), method=method) for of in (small, rounded))
     assert found["weight"].abs().max() > 1e-3
     pd.testing.assert_frame_equal(found, expected, check_exact=False, atol=1e-6)
-
-
-def test_a_torch_without_8_bit_kernels(monkeypatch, tmp_path):
-    small = compressed(classifier(), "int8")
-    for part in (small.model, small.tokenizer):
-        part.save_pretrained(tmp_path)
-
-    def missing(*operands):
-        raise RuntimeError("_int_mm is not implemented\nfor 'CPU'")
-
-    monkeypatch.setattr(torch, "_int_mm", missing)
-    for call in (lambda: compressed(classifier(), "int8"), lambda: load_classifier(tmp_path, device="cpu")):
-        one_line(ModelError, call, "int8", "no 8-bit kernels", "_int_mm is not implemented", "use torch 2.13")
 
 
 # --- on disk ---
