@@ -21,8 +21,8 @@
 # These are not the paper's models: MiniLM, six layers and 22 million parameters, stands where BERT-base stood, and what
 # is made of it where the smaller BERTs stood. A claim about compression as such should survive that; a number need not.
 # *n* is the number of examples, or of first texts where several examples share one. An interval is over examples: what
-# other trainings of the same models would change is not in it, and trainings are few. No interval is widened for the
-# number of rows: of forty, one may err.
+# other trainings of the same models would change is not in it, and trainings are few; `snli-again` has models of
+# `snli-minilm` trained once more. No interval is widened for the number of rows: of forty, one may err.
 
 # %% tags=["parameters"]
 experiments = None  # names of published experiments; None: all on real data
@@ -218,7 +218,8 @@ figures.claim_intervals(rows, lines={"no gain": (0,)}, xlabel="gain in mean Jacc
 # ## What fidelity costs
 #
 # No claim, and so no verdict: what is saved, and what is kept. *Bytes* and *time* are shares of the large model's, the
-# time for one text on the CPU; the words are on the scale from chance, 0, to ceiling, 1, by the first method.
+# time for one text on the CPU of that run, where 8 bits save time only if it has instructions for them; the words are
+# on the scale from chance, 0, to ceiling, 1, by the first method.
 
 # %%
 costs = findings.fidelity_cost(pairs)

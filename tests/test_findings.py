@@ -268,10 +268,11 @@ def test_nothing_published_gives_no_reason(name):
 
 
 def test_what_the_boundary_does_to_chance(run):
-    methods = {"lime": {"n_samples": 10}, "released": {"like": "lime", "boundary": "as-released", "n_samples": 10}}
+    released = {"like": "lime", "boundary": "as-released", "n_samples": 10, "models": [LARGE, SMALL]}
+    methods = {"lime": {"n_samples": 10}, "released": released}
     values = run.experiment.model_dump(mode="json", exclude_unset=True)
     both = Results(run.folder, type(run.experiment)(**{**values, "methods": methods}))
-    anchored = {"lime": [(SMALL, 0.6), (TINY, 0.7)], "released": [(SMALL, 0.4), (TINY, 0.4)]}
+    anchored = {"lime": [(SMALL, 0.6), (TINY, 0.7)], "released": [(SMALL, 0.4)]}
     chance = {"lime": 0.25, "released": 0.5}
     rows = [
         pair(model, {}, 0, 1, chance=chance[method], normalised=place) | {"method": method}
@@ -281,7 +282,7 @@ def test_what_the_boundary_does_to_chance(run):
     write(both, "alignment", [*rows, rows[0] | {"model_a": SMALL, "model_b": TINY, "normalised": 0.9}])
     assert reasons.boundary([both]) == (
         "The level of chance is 0.50 as released and 0.25 with the boundary kept; from there, 0, to the ceiling, 1, "
-        "the smaller models come 0.40 and 0.60 to 0.70."
+        "the smaller models come 0.40 and 0.60."
     )
 
 

@@ -43,7 +43,7 @@ def keep_layers(model: "transformers.PreTrainedModel", *, layers: Layers) -> Non
 
 
 def int8(model: "transformers.PreTrainedModel") -> None:
-    """Store the weights of linear layers in 8 bits, and multiply in 8 bits on the CPU (see `Int8Linear`)."""
+    """Store the weights of linear layers in 8 bits, and multiply whole numbers on the CPU (see `Int8Linear`)."""
     from trusteq.models.layers import Int8Linear
 
     _replace_linear(model, Int8Linear.of)

@@ -122,8 +122,9 @@ def boundary(runs: Runs) -> str:
         table = of_seed(run, task, "alignment", seed=run.experiment.seeds[0])
         table = table[table["model_a"] == run.experiment.large]
         for name, method in released.items():
+            models = run.experiment.models_of(task, name)
             found[True].append(table[table["method"] == name])
-            found[False].append(table[table["method"] == method.like])
+            found[False].append(table[(table["method"] == method.like) & table["model_b"].isin(models)])
     if not found[True]:
         return ""
     lost, kept = (pd.concat(tables) for tables in (found[True], found[False]))
