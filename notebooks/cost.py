@@ -64,7 +64,9 @@ tables.show(scale, digits=1, formats={"passes": "{:,}"})
 Markdown(sentences.scale_sentence(scale, "cores"))
 
 # %% [markdown]
-# The questions of the second task are taken to be as long as SNLI's pairs, which they need not be.
+# The questions of the second task are taken to be as long as SNLI's pairs, which they need not be. On a CPU, all models
+# but BERT-Tiny were timed on two pairs, with other jobs beside them, so their hours are rough: by its size Distil-BERT
+# should take half of BERT-base's.
 
 # %% [markdown]
 # ## On one GPU
