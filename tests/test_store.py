@@ -166,6 +166,16 @@ def test_verify_counts_manifests_and_lists_every_problem(tmp_path, table):
     )
 
 
+def test_what_a_killed_process_left_behind_is_not_found(tmp_path):
+    folder = tmp_path / ".hidden" / "run"  # what is above the folder does not matter
+    store.write_table(TABLE, folder / "a" / "whole.parquet")
+    left = folder / "a" / ".half.parquet.x" / "half.manifest.json"
+    left.parent.mkdir()
+    left.write_text("{", encoding="utf-8")
+    assert store.find(folder, "*manifest.json") == [folder / "a" / "whole.manifest.json"]
+    assert store.verify(folder) == (1, [])
+
+
 def test_verify_refuses_a_folder_without_artefacts(tmp_path):
     refused(lambda: store.verify(tmp_path), tmp_path, "no manifest")
     refused(lambda: store.verify(tmp_path / "nowhere"), "no manifest")

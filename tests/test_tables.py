@@ -141,6 +141,9 @@ def test_time_by_stage(tmp_path, run):
     for name, seconds in {"01_finetune/t/m/0": 2.0, "01_finetune/t/n/0": 3.0, "results": 1.5}.items():
         notebook = json.dumps({"metadata": {"papermill": {"duration": seconds}}})
         store.write_text(notebook, tmp_path / "notebooks" / f"{name}.ipynb")
+    killed = tmp_path / "notebooks" / "01_finetune" / "t" / "n" / ".1.ipynb.x" / "1.ipynb"
+    killed.parent.mkdir()
+    killed.write_text(notebook[:20], encoding="utf-8")
     assert tables.time_table(other).to_dict("list") == {
         "stage": ["01_finetune", "results"],
         "notebooks": [2, 1],

@@ -36,7 +36,7 @@ def publish(run: Results, folder: Path | None = None) -> Path:
         temporary.mkdir()
         store.write_text(run.experiment.dump(), temporary / "experiment.yaml")
         for stage in STAGES:
-            for file in sorted((run.folder / stage).rglob("*.parquet")):
+            for file in store.find(run.folder / stage, "*.parquet"):
                 if ".shard-" not in file.name:
                     _publish_table(file, temporary / file.relative_to(run.folder))
         for task in run.experiment.tasks:
@@ -157,7 +157,7 @@ def tables_of(folder: Path) -> dict[str, pd.DataFrame]:
     """Return the tables of published results in a folder: see `load_published`."""
     run = Results.open(folder)
     parts: dict[str, list[pd.DataFrame]] = {}
-    for file in sorted(run.folder.rglob("*.parquet")):
+    for file in store.find(run.folder, "*.parquet"):
         key, facts = _place(file.relative_to(run.folder).with_suffix(""))
         table = store.read_table(file, made_by="trusteq publish")
         parts.setdefault(key, []).append(table.assign(**facts)[[*facts, *table]])

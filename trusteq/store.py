@@ -42,6 +42,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
         shutil.rmtree(holder, ignore_errors=True)
 
 
+def find(folder: Path, pattern: str) -> list[Path]:
+    """Return the files below `folder` whose names match, sorted; not those a process left behind when it was killed."""
+    return sorted(file for file in folder.rglob(pattern) if not _is_hidden(file.relative_to(folder)))
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
 def write_text(text: str, path: Path) -> None:
     """Write `text` to `path` in one step."""
     with atomic_path(path) as temporary:
@@ -126,7 +135,7 @@ def git_state() -> dict[str, str | bool | None]:
 
 def verify(folder: Path) -> tuple[int, list[str]]:
     """Check every artefact below `folder` against its manifest; return the number of manifests and all problems."""
-    manifests = sorted(Path(folder).rglob("*manifest.json"))
+    manifests = find(Path(folder), "*manifest.json")
     if not manifests:
         raise ArtefactError(f"{folder}: no manifest below this folder; name the results of a run, such as results/demo")
     return len(manifests), [problem for manifest in manifests for problem in _problems(manifest)]

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from trusteq import store
 from trusteq.experiment import Experiment
 from trusteq.speed import BUDGETS
 from trusteq.store import Results
@@ -40,7 +41,7 @@ def run_costs(runs: Sequence[Results]) -> pd.DataFrame:
                 seen.add(made)
                 for stage in ("training", "inference"):
                     stages.setdefault(stage, []).append(timing[f"{stage}_seconds"])
-        for file in sorted((run.folder / "attribution").rglob("*.manifest.json")):
+        for file in store.find(run.folder / "attribution", "*.manifest.json"):
             made = file.read_text(encoding="utf-8")
             facts = json.loads(made)["parameters"]
             if "seconds" in facts and made not in seen:

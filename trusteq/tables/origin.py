@@ -2,10 +2,10 @@
 
 import itertools
 import json
-from pathlib import Path
 
 import pandas as pd
 
+from trusteq import store
 from trusteq.store import Results
 from trusteq.tables.base import facts_table
 
@@ -13,10 +13,8 @@ from trusteq.tables.base import facts_table
 def time_table(run: Results) -> pd.DataFrame:
     """Return the seconds of each stage from the executed notebooks: stage, notebooks, seconds in all, longest."""
     rows = []
-    for file in sorted((run.folder / "notebooks").rglob("*.ipynb")):
+    for file in store.find(run.folder / "notebooks", "*.ipynb"):
         relative = file.relative_to(run.folder / "notebooks")
-        if relative.parts[0].startswith("."):  # the status page itself, still being written
-            continue
         seconds = json.loads(file.read_text(encoding="utf-8"))["metadata"]["papermill"]["duration"]
         rows.append({"stage": relative.parts[0].removesuffix(".ipynb"), "seconds": seconds})
     stages = pd.DataFrame(rows).groupby("stage", as_index=False)["seconds"].agg(["count", "sum", "max"])
@@ -25,7 +23,7 @@ def time_table(run: Results) -> pd.DataFrame:
 
 def origin_table(run: Results) -> pd.DataFrame:
     """Return what the results were made with: versions, git state, machine and devices, from the manifests."""
-    manifests = [json.loads(file.read_text(encoding="utf-8")) for file in _manifests(run.folder)]
+    manifests = [json.loads(file.read_text(encoding="utf-8")) for file in store.find(run.folder, "*manifest.json")]
     devices = {
         run.facts(task, model, seed, "timing")["device"]
         for task, model, seed in itertools.product(run.experiment.tasks, run.experiment.models, run.experiment.seeds)
@@ -38,10 +36,6 @@ def origin_table(run: Results) -> pd.DataFrame:
     return facts_table(
         facts | {name: _each([m["versions"] for m in manifests], name) for name in manifests[0]["versions"]}
     )
-
-
-def _manifests(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("*manifest.json"))
 
 
 def _each(manifests: list[dict], key: str) -> str:
