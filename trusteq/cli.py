@@ -65,16 +65,27 @@ def book(
 
 @app.command()
 def publish(
-    results: Annotated[Path, typer.Argument(help="The results of one run, complete.")],
+    results: Annotated[list[Path], typer.Argument(help="The results of a run; with --experiment, of its parts.")],
+    experiment: Annotated[str | None, typer.Option(help="Publish this one, from runs of parts of it.")] = None,
     out: Annotated[Path | None, typer.Option(help="Default: data/published.")] = None,
     hub: HubOption = None,
+    cores: Annotated[int, typer.Option(min=1, help="Jobs at a time, where there are parts.")] = 2,
 ):
     """Write the results of a run without texts and weights, as the book publishes them."""
-    from trusteq import published
+    from trusteq import published, workflow
+    from trusteq.errors import ExperimentError
+    from trusteq.experiment import Experiment
     from trusteq.store import Results
 
     _read_from(hub)
-    typer.echo(f"Published: {published.publish(Results.open(results), out)}")
+    runs = [Results.open(folder) for folder in results]
+    if experiment is not None:
+        done = workflow.publish_parts(Experiment.load(experiment), runs, out, cores=cores)
+    elif len(runs) == 1:
+        done = published.publish(runs[0], out)
+    else:
+        raise ExperimentError("publish: several folders of results; say with --experiment what they are parts of")
+    typer.echo(f"Published: {done}")
 
 
 @app.command()

@@ -10,7 +10,7 @@ import pandas as pd
 from trusteq import store
 from trusteq.errors import ArtefactError, DataError, nearest
 from trusteq.examples import load_examples
-from trusteq.experiment import ROOT
+from trusteq.experiment import ROOT, Experiment
 from trusteq.store import PARTS, Results
 from trusteq.words import by_place
 
@@ -38,19 +38,25 @@ def publish(run: Results, folder: Path | None = None) -> Path:
         for stage in STAGES:
             for file in store.find(run.folder / stage, "*.parquet"):
                 if ".shard-" not in file.name:
-                    _publish_table(file, temporary / file.relative_to(run.folder))
+                    publish_table(file, temporary / file.relative_to(run.folder))
         for task in run.experiment.tasks:
             for model, seed in run.experiment.runs:
                 trained = run.trained(task, model, seed)
-                _publish_model(trained, temporary / trained.relative_to(run.folder))
-            _publish_examples(run, task, temporary)
-        files = sorted(file for file in temporary.rglob("*") if file.is_file())
-        manifest = store.describe(files, {"experiment": run.experiment.name}, root=temporary)
-        store.write_text(store.to_json(manifest), temporary / "manifest.json")
+                publish_model(trained, temporary / trained.relative_to(run.folder))
+            publish_examples(run, task, temporary)
+        write_manifest(run.experiment, temporary)
     return target
 
 
-def _publish_table(source: Path, target: Path) -> None:
+def write_manifest(experiment: Experiment, folder: Path) -> None:
+    """Write the manifest that names every file of published results."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    manifest = store.describe(files, {"experiment": experiment.name}, root=folder)
+    store.write_text(store.to_json(manifest), folder / "manifest.json")
+
+
+def publish_table(source: Path, target: Path) -> None:
+    """Write a table of a run, or of published results, as it is published: without words, in little room."""
     table = store.read_table(source, made_by="trusteq run")
     table = table.drop(columns=[name for name in _TEXTS if name in table])
     if "weight" in table:
@@ -66,7 +72,8 @@ def _publish_table(source: Path, target: Path) -> None:
     _rewrite_manifest(store.manifest_path(source), store.manifest_path(target), [target])
 
 
-def _publish_model(source: Path, target: Path) -> None:
+def publish_model(source: Path, target: Path) -> None:
+    """Copy what is published of a trained model's folder: metrics, times and training history."""
     target.mkdir(parents=True)
     kept = [Path(shutil.copy(source / name, target / name)) for name in _FACTS]
     _rewrite_manifest(source / "manifest.json", target / "manifest.json", kept)
@@ -75,12 +82,13 @@ def _publish_model(source: Path, target: Path) -> None:
 def _rewrite_manifest(source: Path, target: Path, files: list[Path]) -> None:
     """Write a manifest that keeps all facts of `source`, for other files; what is not published leaves its hash."""
     manifest = json.loads(source.read_text(encoding="utf-8"))
-    manifest["unpublished"] = manifest["files"]
+    manifest.setdefault("unpublished", manifest["files"])
     manifest["files"] = store.fingerprints(files, target.parent)
     store.write_text(store.to_json(manifest), target)
 
 
-def _publish_examples(run: Results, task: str, folder: Path) -> None:
+def publish_examples(run: Results, task: str, folder: Path) -> None:
+    """Write which test examples share a first text, and the places of the words that are known to matter."""
     from trusteq import tables
 
     facts = {"experiment": run.experiment.name, "task": task}

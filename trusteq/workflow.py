@@ -7,9 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from trusteq import published, store
@@ -18,6 +19,7 @@ from trusteq.attribution.shards import WHOLE, Shard
 from trusteq.errors import ExperimentError, parse_error_line
 from trusteq.examples import SPLITS, load_examples
 from trusteq.experiment import ROOT, Experiment
+from trusteq.parts import gather
 from trusteq.store import Results
 
 SNAKEFILE = ROOT / "workflow" / "Snakefile"
@@ -69,6 +71,17 @@ def make_pages(name: str | Path, *, results: Path, cores: int) -> Results:
         copy = published.working_copy(run, results.resolve())
         _make(folder, cores)
     return copy
+
+
+def publish_parts(experiment: Experiment, parts: Sequence[Results], folder: Path | None = None, *, cores: int) -> Path:
+    """Publish an experiment from results of its parts (`trusteq.parts.gather`) and return where.
+
+    The tables over models are computed from what was gathered. folder: as of `published.publish`.
+    """
+    with tempfile.TemporaryDirectory(prefix="parts-") as scratch:
+        gathered = gather(experiment, parts, Path(scratch))
+        whole = make_pages(gathered.folder, results=Path(scratch) / "pages", cores=cores)
+        return published.publish(whole, folder)
 
 
 def check_inputs(experiment: Experiment, hub: Path | None) -> dict[str, int]:
