@@ -52,7 +52,8 @@ def different_words(runs: Runs) -> str:
     (most, best, by), (least, worst, by_worst) = max(rows), min(rows)
     text = f"From chance, 0, to ceiling, 1, they come {least:z.2f} ({worst}, {by_worst}) to {most:z.2f} ({best}, {by})."
     again = [row for _, _, row in each(runs, "controls") if row["model_b"] == "retrained"]
-    parts = [f"{row['normalised']:z.2f} with {row['method']}" for row in again]
+    again = pd.DataFrame(again, columns=["method", "normalised"]).groupby("method", sort=False)["normalised"]
+    parts = [f"{_span(values)} with {method}" for method, values in again]
     return f"{text} The large model itself, trained again, comes {listed(parts)}." if parts else text
 
 
