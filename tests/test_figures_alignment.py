@@ -181,7 +181,7 @@ def judged():
 def test_one_panel_a_judged_model(judged):
     figure = figures.verdict_panels(judged, NAMES, {"accuracy": "Accuracy", "ece": "ECE"})
     shown = [ax for ax in figure.axes if ax.get_visible()]
-    assert [ax.get_title() for ax in shown] == ["Tiny: not-equivalent", "itself, reseeded: equivalent"]
+    assert [ax.get_title() for ax in shown] == ["Tiny\nnot-equivalent", "itself, reseeded\nequivalent"]
     assert dots(shown[0], "o") == pytest.approx([-3, 0.5])
     assert [label.get_text() for label in shown[0].get_yticklabels()] == ["Accuracy", "ECE"]
     figure.canvas.draw()

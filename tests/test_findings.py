@@ -183,6 +183,8 @@ def test_rows_that_stand_against_the_others_are_named():
     assert sentences.count_sentence(found) == text
     claim = {"a claim": Claim("0.4", found, "So it is.")}
     assert findings.summary(claim)["verdict"].tolist() == ["mixed"]
+    runs = [Claim("0.4", rows.assign(data=list("xyz")[: len(rows)])) for rows in (found[:2], found)]
+    assert findings.summary(dict(zip("ab", runs, strict=True)))["data"].tolist() == ["x, y", "3 runs"]
     assert sentences.why_list(claim) == "- **a claim**: mixed. So it is."
 
 

@@ -46,11 +46,11 @@ def verdict_panels(found: pd.DataFrame, names: Mapping[str, str], titles: Mappin
     """
     models = list(dict.fromkeys(found["model"]))
     rows = -(-len(models) // 2)
-    figure, axes = plt.subplots(rows, 2, figsize=(8, 0.6 + 1.75 * rows), squeeze=False, sharex=True, sharey=True)
+    figure, axes = plt.subplots(rows, 2, figsize=(8, 0.6 + 1.95 * rows), squeeze=False, sharex=True, sharey=True)
     for ax, model in zip(axes.flat, models, strict=False):
         measures = found[found["model"] == model]
         margin_intervals(measures, titles, ax)
-        ax.set_title(f"{names[model]}: {measures['verdict'].iloc[0]}")
+        ax.set_title(f"{names[model]}\n{measures['verdict'].iloc[0]}")
         ax.set_xlabel("")
     for ax in axes.flat[len(models) :]:
         ax.set_visible(False)

@@ -1,6 +1,6 @@
 """What published results say of all claims together, and what stands beside them. Rows of claims: of `claims`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -72,8 +72,13 @@ def summary(claims: Mapping[str, Claim]) -> pd.DataFrame:
         found, said = claim.rows, verdict_on(claim.rows)
         counted = f" ({(found['verdict'] == said).sum()} of {len(found)})" if said in (SUPPORTS, CONTRADICTS) else ""
         row = {"claim": statement, "verdict": said + counted, "ours": _span(found), "widest 95%": _widest(found)}
-        rows.append(row | {"paper": claim.paper, "data": ", ".join(found["data"].unique()) or "none"})
+        rows.append(row | {"paper": claim.paper, "data": _runs(found["data"].unique())})
     return pd.DataFrame(rows)
+
+
+def _runs(names: Sequence[str]) -> str:
+    """Name the runs, or count them where their names would fill a column; the rows of the claim name them all."""
+    return (", ".join(names) or "none") if len(names) < 3 else f"{len(names)} runs"
 
 
 def _span(found: pd.DataFrame) -> str:
