@@ -89,6 +89,22 @@ def make_run(folder):
     return run
 
 
+def make_publishable(folder, monkeypatch):
+    """Return such a run with all that is published of a model; have trusteq.published read and write in `folder`."""
+    examples = EXAMPLES.assign(evidence=[((0, 1),), (), (), ()], shortcut=[(), (), (), ()])
+    for home in ("trusteq.published", "trusteq.tables.calibration", "trusteq.tables.truth"):
+        monkeypatch.setattr(f"{home}.load_examples", lambda *_, **__: examples)
+    monkeypatch.setattr("trusteq.published.PUBLISHED", folder / "published")
+    run = make_run(folder / "results")
+    for model, seed in run.experiment.runs:
+        home = run.model(TASK, model, seed)
+        store.write_text("weights", home / "model.safetensors")
+        store.write_text("epoch,dev_accuracy\n1,0.5\n", home / "history.csv")
+        files = [file for file in home.iterdir() if file.name != "manifest.json"]
+        store.write_text(store.to_json(store.describe(files, {"seed": seed}, root=home)), home / "manifest.json")
+    return run
+
+
 def write_controls(run):
     """Write the large model's second training seed, which predicts as demo-distilled does, and its twin."""
     large = MODELS[0]
@@ -99,6 +115,7 @@ def write_controls(run):
         run.write(attribution(RANDOM_HEAD), "attribution", TASK, large, 0, f"{method}.random-head")
         run.write(attribution(RETRAINED), "attribution", TASK, large, 1, method)
     run.write(attribution(RETRAINED), "attribution", TASK, large, 1, "lime.again")
+    run.write(faithfulness(1), "attribution", TASK, large, 1, "faithfulness")
     for name in ("metrics", "timing"):
         store.write_text(store.to_json(run.facts(TASK, large, 0, name)), run.model(TASK, large, 1) / f"{name}.json")
 

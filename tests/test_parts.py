@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from made_up import MODELS, TASK
 from refusals import one_line
-from test_published import with_models
 from typer.testing import CliRunner
 
 from trusteq import cli, parts, published, store, workflow
@@ -25,12 +24,7 @@ INT8 = "demo-int8"
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    examples = made_up.EXAMPLES.assign(evidence=[((0, 1),), (), (), ()], shortcut=[(), (), (), ()])
-    for home in ("trusteq.published", "trusteq.tables.calibration", "trusteq.tables.truth"):
-        monkeypatch.setattr(f"{home}.load_examples", lambda *_, **__: examples)
-    whole = made_up.make_run(tmp_path / "whole")
-    whole.write(made_up.faithfulness(1), "attribution", TASK, LARGE, 1, "faithfulness")
-    return with_models(whole)
+    return made_up.make_publishable(tmp_path, monkeypatch)
 
 
 def changed(experiment: Experiment, **changes) -> Experiment:

@@ -21,24 +21,9 @@ refused = functools.partial(one_line, ArtefactError)
 LARGE = MODELS[0]
 
 
-def with_models(run):
-    """Add what else a fine-tuned model's folder holds."""
-    for model, seed in run.experiment.runs:
-        folder = run.model(TASK, model, seed)
-        store.write_text("weights", folder / "model.safetensors")
-        store.write_text("epoch,dev_accuracy\n1,0.5\n", folder / "history.csv")
-        files = [file for file in folder.iterdir() if file.name != "manifest.json"]
-        store.write_text(store.to_json(store.describe(files, {"seed": seed}, root=folder)), folder / "manifest.json")
-    return run
-
-
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    examples = made_up.EXAMPLES.assign(evidence=[((0, 1),), (), (), ()], shortcut=[(), (), (), ()])
-    for home in ("trusteq.published", "trusteq.tables.calibration", "trusteq.tables.truth"):
-        monkeypatch.setattr(f"{home}.load_examples", lambda *_, **__: examples)
-    monkeypatch.setattr(published, "PUBLISHED", tmp_path / "published")
-    return with_models(made_up.make_run(tmp_path / "results"))
+    return made_up.make_publishable(tmp_path, monkeypatch)
 
 
 def test_neither_words_nor_weights_are_published_and_everything_verifies(run):
@@ -51,6 +36,26 @@ def test_neither_words_nor_weights_are_published_and_everything_verifies(run):
     named = set(json.loads((folder / "manifest.json").read_text())["files"])
     there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     assert there - named == {"manifest.json"}
+
+
+def test_what_the_experiment_has_no_more_stays_behind(run):
+    kept = [run.path("calibration", TASK, 0, "scores"), run.path("comparison", TASK, "alignment")]
+    left = [run.path("calibration", TASK, 1, "scores"), run.path("comparison", "demo-pi", "alignment")]
+    left += [run.path("predictions", TASK, "demo-int8", 0), run.path("attribution", TASK, MODELS[1], 0, "shapley")]
+    left += [run.path("attribution", TASK, LARGE, 0, "lime.shard-1-of-2")]
+    for file in [*kept, *left]:
+        store.write_table(made_up.predictions(LARGE), file)
+    folder = published.publish(run)
+    there = {file.relative_to(folder) for file in folder.rglob("*.parquet")}
+    assert {file.relative_to(run.folder) for file in kept} <= there
+    assert not {file.relative_to(run.folder) for file in left} & there
+
+
+@pytest.mark.parametrize("lost", ["predictions/demo-nli/demo-tiny/0-dev", "attribution/demo-nli/demo-tiny/0/shap"])
+def test_a_run_that_lacks_a_table_is_refused(run, lost):
+    (run.folder / f"{lost}.parquet").unlink()
+    refused(lambda: published.publish(run), lost)
+    assert not published.PUBLISHED.exists() or not list(published.PUBLISHED.iterdir())
 
 
 def test_a_manifest_keeps_what_it_said_and_the_hash_of_what_is_left_out(run):

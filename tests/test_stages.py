@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from trusteq import load_classifier, load_examples, store
 from trusteq.attribution import explain
@@ -32,6 +33,7 @@ RUNS = [("demo-large", 0), ("demo-int8", 0), ("student", 0), ("student", 1)]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
+    torch.set_num_threads(1)  # as in the processes of `complete`: how many there are decides how sums are rounded
     run = Results(tmp_path_factory.mktemp("results") / "small-lab", Experiment(**VALUES))
     assert complete(run, TASK, workers=2) == ["demo-large", "demo-int8", "student"]
     return run

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from trusteq import published, store
-from trusteq.attribution.jobs import jobs
+from trusteq import artefacts, published, store
 from trusteq.errors import ArtefactError
 from trusteq.experiment import Experiment
-from trusteq.store import Results, part_name
+from trusteq.store import Results
 
 
 def gather(experiment: Experiment, parts: Sequence[Results], folder: Path) -> Results:
@@ -24,10 +23,7 @@ def gather(experiment: Experiment, parts: Sequence[Results], folder: Path) -> Re
     for task in experiment.tasks:
         for model, seed in experiment.runs:
             part = _holder(experiment, parts, task, model, seed)
-            for table in _tables(experiment, task, model, seed):
-                published.publish_table(part.folder / table, target / table)
-            trained = part.trained(task, model, seed)
-            published.publish_model(trained, target / trained.relative_to(part.folder))
+            published.publish_model(part, experiment, task, model, seed, target)
         published.publish_examples(next(part for part in parts if task in part.experiment.tasks), task, target)
     if any(experiment.model(name).compress for name in experiment.models):
         _gather_footprints(experiment, parts, target)
@@ -35,17 +31,8 @@ def gather(experiment: Experiment, parts: Sequence[Results], folder: Path) -> Re
     return Results.open(target)
 
 
-def _tables(experiment: Experiment, task: str, model: str, seed: int) -> list[Path]:
-    """Return where the tables of one model are in the folder of a run."""
-    predictions = ["test", "dev", *["random-head"] * experiment.has_twin(model, seed)]
-    explained = [job.table for job in jobs(experiment, task=task, model=model, seed=seed)]
-    return [Path("predictions", task, model, f"{part_name(seed, part)}.parquet") for part in predictions] + [
-        Path("attribution", task, model, str(seed), f"{table}.parquet") for table in [*explained, "faithfulness"]
-    ]
-
-
 def _holder(experiment: Experiment, parts: Sequence[Results], task: str, model: str, seed: int) -> Results:
-    wanted = _tables(experiment, task, model, seed)
+    wanted = artefacts.all_tables(experiment, task, model, seed)
     for part in parts:
         made_for = part.experiment
         if task not in made_for.tasks or (model, seed) not in made_for.runs:

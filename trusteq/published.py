@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trusteq import store
+from trusteq import artefacts, store
 from trusteq.errors import ArtefactError, DataError, nearest
 from trusteq.examples import load_examples
 from trusteq.experiment import ROOT, Experiment
@@ -15,7 +15,8 @@ from trusteq.store import PARTS, Results
 from trusteq.words import by_place
 
 PUBLISHED = ROOT / "data" / "published"
-STAGES = ("predictions", "attribution", "calibration", "comparison", "compression")
+# Stages whose tables are over models.
+OVER_MODELS = ("calibration", "comparison", "compression")
 # What pages cannot make themselves from the rest.
 SOURCES = ("experiment.yaml", "manifest.json", "predictions", "attribution", "models", "groups", "truth")
 SOURCES += ("compression/*/footprints.*",)
@@ -35,15 +36,12 @@ def publish(run: Results, folder: Path | None = None) -> Path:
     with store.atomic_path(target) as temporary:
         temporary.mkdir()
         store.write_text(run.experiment.dump(), temporary / "experiment.yaml")
-        for stage in STAGES:
-            for file in store.find(run.folder / stage, "*.parquet"):
-                if ".shard-" not in file.name:
-                    publish_table(file, temporary / file.relative_to(run.folder))
         for task in run.experiment.tasks:
             for model, seed in run.experiment.runs:
-                trained = run.trained(task, model, seed)
-                publish_model(trained, temporary / trained.relative_to(run.folder))
+                publish_model(run, run.experiment, task, model, seed, temporary)
             publish_examples(run, task, temporary)
+            for file in _tables_over_models(run, task):
+                _publish_table(file, temporary / file.relative_to(run.folder))
         write_manifest(run.experiment, temporary)
     return target
 
@@ -55,7 +53,14 @@ def write_manifest(experiment: Experiment, folder: Path) -> None:
     store.write_text(store.to_json(manifest), folder / "manifest.json")
 
 
-def publish_table(source: Path, target: Path) -> None:
+def _tables_over_models(run: Results, task: str) -> list[Path]:
+    """Return the tables over models of one task, without those of training seeds that the experiment has no more."""
+    found = [file for stage in OVER_MODELS for file in store.find(run.folder / stage / task, "*.parquet")]
+    seeds = set(map(str, run.experiment.seeds))
+    return [file for file in found if file.parent.name == task or file.parent.name in seeds]
+
+
+def _publish_table(source: Path, target: Path) -> None:
     """Write a table of a run, or of published results, as it is published: without words, in little room."""
     table = store.read_table(source, made_by="trusteq run")
     table = table.drop(columns=[name for name in _TEXTS if name in table])
@@ -72,8 +77,12 @@ def publish_table(source: Path, target: Path) -> None:
     _rewrite_manifest(store.manifest_path(source), store.manifest_path(target), [target])
 
 
-def publish_model(source: Path, target: Path) -> None:
-    """Copy what is published of a trained model's folder: metrics, times and training history."""
+def publish_model(run: Results, experiment: Experiment, task: str, model: str, seed: int, folder: Path) -> None:
+    """Write what is published of one fine-tuned model: the tables that `experiment` has, metrics, times and history."""
+    for table in artefacts.all_tables(experiment, task, model, seed):
+        _publish_table(run.folder / table, folder / table)
+    source = run.trained(task, model, seed)
+    target = folder / source.relative_to(run.folder)
     target.mkdir(parents=True)
     kept = [Path(shutil.copy(source / name, target / name)) for name in _FACTS]
     _rewrite_manifest(source / "manifest.json", target / "manifest.json", kept)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from trusteq import processes, store
+from trusteq import artefacts, processes, store
 from trusteq.attribution.jobs import RANDOM_HEAD, jobs
 from trusteq.attribution.stored import attributions
 from trusteq.calibration import scores
@@ -128,9 +128,8 @@ def _all(run: Results, task: str) -> list[Which]:
 
 def _is_made(which: Which) -> bool:
     run, parts = which.run, (which.task, which.model, which.seed)
-    tables = [job.table for job in jobs(run.experiment, task=which.task, model=which.model, seed=which.seed)]
-    files = [run.path("predictions", *parts), *(run.path("attribution", *parts, table) for table in tables)]
-    return (run.model(*parts) / "manifest.json").is_file() and all(file.is_file() for file in files)
+    tables = artefacts.prediction_tables(run.experiment, *parts) + artefacts.attribution_tables(run.experiment, *parts)
+    return (run.model(*parts) / "manifest.json").is_file() and all((run.folder / table).is_file() for table in tables)
 
 
 def _quietly(make: Callable[[Which], None], which: Which) -> None:
