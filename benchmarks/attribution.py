@@ -10,7 +10,6 @@ machine; a row that cannot be made here says why and stays open.
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ import transformers
 import trusteq
 from trusteq.attribution import as_released, explain
 from trusteq.attribution.cost import peak_memory
+from trusteq.machine import processor
 from trusteq.models import forward
 from trusteq.models.classifier import Classifier, as_classifier, load_classifier, load_tokenizer, locate
 from trusteq.speed import BUDGETS
@@ -266,15 +266,8 @@ def _add(file: Path, row: dict) -> None:
     if row["value"] is None and rows.get(row["row"], row)["value"] is not None:
         return
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    row |= {"machine": f"{_processor()}, one thread, {gpu}", "versions": versions()}
+    row |= {"machine": f"{processor()}, one thread, {gpu}", "versions": versions()}
     write_text(to_json({"rows": list((rows | {row["row"]: row}).values())}), file)
-
-
-def _processor() -> str:
-    named = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    return f"{named[0] if named else platform.machine()} ({os.cpu_count()} cores)"
 
 
 def _classifier(hub: str, model: str, device: str) -> Classifier:

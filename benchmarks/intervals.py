@@ -6,14 +6,13 @@ Writes `benchmarks/intervals.json`, which the book's page on the intervals shows
 """
 
 import argparse
-import os
-import platform
 import time
 from pathlib import Path
 
 import pandas as pd
 
 from trusteq import simulation
+from trusteq.machine import processor
 from trusteq.store import to_json, versions, write_text
 
 FILE = Path(__file__).with_suffix(".json")
@@ -43,19 +42,18 @@ def main() -> None:
             parts[part].append(table)
             print(f"{time.perf_counter() - started:.0f} s\n{table.to_string(index=False)}", flush=True)
     rows = {part: _records(pd.concat(tables)) for part, tables in parts.items()}
-    origin = {"machine": _machine(), "versions": versions(), "seconds": time.perf_counter() - started, "seed": seed}
+    origin = {
+        "machine": f"{processor()}, one thread",
+        "versions": versions(),
+        "seconds": time.perf_counter() - started,
+        "seed": seed,
+    }
     write_text(to_json(rows | origin), options.out)
 
 
 def _records(table: pd.DataFrame) -> list[dict]:
     """Return rows as plain values, None where one is missing."""
     return table.astype(object).where(table.notna(), None).to_dict("records")
-
-
-def _machine() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    named = [line.split(":")[1].strip() for line in lines if "model name" in line]
-    return f"{named[0] if named else platform.machine()} ({os.cpu_count()} cores), one thread"
 
 
 if __name__ == "__main__":

@@ -1,9 +1,15 @@
 """A rerun beside what is published: cells, tolerance, and estimates beside their published intervals."""
 
+import json
+
+import made_up
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import MODELS, TASK
+from typer.testing import CliRunner
 
+from trusteq import cli, published, store
 from trusteq.reproduce import compare_tables
 
 ALIGNMENT = pd.DataFrame(
@@ -68,3 +74,18 @@ def test_what_the_machine_decides_is_left_out():
     models = pd.DataFrame({"model": ["a"], "training_seconds": [1.0], "latency_1_ms": [2.0], "device": ["cpu"]})
     again = models.assign(training_seconds=9.0, latency_1_ms=8.0, device="gpu")
     assert compare_tables({"models": models}, {"models": again})[["cells", "within"]].to_numpy().tolist() == [[1, True]]
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_another_processor_is_named_where_cells_differ(tmp_path, monkeypatch, elsewhere):
+    folder = published.publish(made_up.make_publishable(tmp_path, monkeypatch))
+    if elsewhere:
+        for file in folder.rglob("*manifest.json"):
+            store.write_text(store.to_json(json.loads(file.read_text()) | {"machine": "a Cray"}), file)
+    (tmp_path / "again").mkdir()
+    rerun = made_up.make_publishable(tmp_path / "again", monkeypatch)
+    rerun.write(made_up.predictions(MODELS[0]), "predictions", TASK, MODELS[2], 0)
+    monkeypatch.setattr("trusteq.workflow.run", lambda *_, **__: rerun)
+    done = CliRunner().invoke(cli.app, ["reproduce", str(folder), "--results", str(tmp_path / "rerun")])
+    assert done.exit_code == 1 and "outside of it: predictions\n" in done.output
+    assert ("made on a Cray; run again on " in done.output) == elsewhere

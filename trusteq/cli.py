@@ -112,15 +112,19 @@ def reproduce(
     """Run a published experiment again and compare it cell by cell. Exit code: 0 within the tolerance, 1 not."""
     from trusteq import published, workflow
     from trusteq.reproduce import compare_tables
+    from trusteq.tables.origin import machines
 
     _read_from(hub)
     before = published.load_published(name)
-    done = workflow.run(published.open_published(name).experiment, results=results, cores=cores, hub=hub)
+    original = published.open_published(name)
+    done = workflow.run(original.experiment, results=results, cores=cores, hub=hub)
     again = published.publish(done, results / "published")
     found = compare_tables(before, published.tables_of(again), tolerance=tolerance)
     typer.echo(found.to_string(index=False))
     differing = found.loc[~found["within"], "table"].tolist()
     typer.echo(f"tolerance {tolerance:g}; outside of it: {', '.join(differing) or 'nothing'}")
+    if differing and (there := machines(original)) != (here := machines(done)):
+        typer.echo(f"made on {there}; run again on {here}: another processor rounds otherwise, see book/rerun.md")
     raise typer.Exit(1 if differing else 0)
 
 

@@ -6,7 +6,6 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ import pandas as pd
 
 from trusteq.errors import ArtefactError, nearest
 from trusteq.experiment import ROOT, Experiment
+from trusteq.machine import processor
 from trusteq.registry import Task
 from trusteq.words import by_place
 
@@ -99,7 +99,7 @@ def describe(files: Iterable[Path], parameters: dict, *, root: Path) -> dict:
         "parameters": parameters,
         "versions": versions(),
         "git": git_state(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        "machine": f"{platform.system()} on {processor()}",
         "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
 

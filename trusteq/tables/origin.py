@@ -23,7 +23,7 @@ def time_table(run: Results) -> pd.DataFrame:
 
 def origin_table(run: Results) -> pd.DataFrame:
     """Return what the results were made with: versions, git state, machine and devices, from the manifests."""
-    manifests = [json.loads(file.read_text(encoding="utf-8")) for file in store.find(run.folder, "*manifest.json")]
+    manifests = _manifests(run)
     devices = {
         run.facts(task, model, seed, "timing")["device"]
         for task, model, seed in itertools.product(run.experiment.tasks, run.experiment.models, run.experiment.seeds)
@@ -36,6 +36,15 @@ def origin_table(run: Results) -> pd.DataFrame:
     return facts_table(
         facts | {name: _each([m["versions"] for m in manifests], name) for name in manifests[0]["versions"]}
     )
+
+
+def machines(run: Results) -> str:
+    """Return the machines that the artefacts of a run were made on."""
+    return _each(_manifests(run), "machine")
+
+
+def _manifests(run: Results) -> list[dict]:
+    return [json.loads(file.read_text(encoding="utf-8")) for file in store.find(run.folder, "*manifest.json")]
 
 
 def _each(manifests: list[dict], key: str) -> str:
