@@ -197,6 +197,7 @@ Markdown(sentences.companion_sentence(companions, alignment, run))
 #
 # Step by step more is varied: the explainer's seed alone, the training seed of the large model as well, the model.
 # What each step adds to 1 − Jaccard is its part; a part can come out negative, and is then drawn to the left of 0.
+# A model that is made without training has no step of the training seed.
 
 # %%
 sources = tables.source_table(compared)

@@ -189,7 +189,9 @@ Markdown(sentences.count_sentence(rows))
 # A part of 1 − Jaccard comes from the explainer's own luck, and a part would be there after training the same model
 # again. The estimate is what is left for compression; most is more than half of all disagreement, by both intervals.
 # Where the large model was trained once, the part of training is not known and stays in the estimate: such a row may
-# contradict the claim and cannot support it. Elsewhere it comes from one further training of the large model.
+# contradict the claim and cannot support it. Elsewhere it comes from one further training of the large model. A model
+# that is made without training has no such part; where the method draws nothing either, it has no row, since nothing
+# but compression could make it disagree.
 
 # %%
 rows = found["most disagreement is compression's"].rows

@@ -148,6 +148,14 @@ def test_disagreement_sources_stack_and_negative_parts_go_left():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["Distilled", "its random head"]
 
 
+def test_a_source_that_one_model_lacks_leaves_no_hole():
+    rows = [("demo-distilled", "explainer seed", 0.3), ("demo-distilled", "model", 0.2)]
+    rows += [("demo-tiny", source, 0.1) for source in ("explainer seed", "training seed", "model")]
+    ax = figures.disagreement_sources(pd.DataFrame(rows, columns=["model_b", "source", "disagreement"]), NAMES | TITLES)
+    bars = [[(bar.get_x(), bar.get_width()) for bar in container] for container in ax.containers]
+    np.testing.assert_allclose(bars, [[(0, 0.3), (0, 0.1)], [(0.3, 0), (0.1, 0.1)], [(0.3, 0.2), (0.2, 0.1)]])
+
+
 def test_truth_intervals():
     table = pd.DataFrame(
         {

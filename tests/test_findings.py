@@ -154,6 +154,30 @@ def test_most_of_the_disagreement_is_more_than_half_of_all_of_it(run, ends, agai
     assert said(claims.mostly_compression([trained_once(run)])) == [once]
 
 
+def test_of_a_model_made_without_training_all_but_the_explainers_part_is_compressions(run):
+    values = run.experiment.model_dump(mode="json", exclude_unset=True)
+    settings = values | {"models": {LARGE: {}, SMALL: {}, "demo-int8": {}}}
+    once = Results(run.folder, type(run.experiment)(**settings))
+    rows = [
+        pair(model, {"disagreement": of}, of - 0.1, of + 0.1, source=source, share=of / 0.8) | {"method": method}
+        for model in (SMALL, "demo-int8")
+        for method in ("lime", "shap")
+        for source, of in (("explainer seed", 0.2), ("model", 0.6), ("total", 0.8))
+    ]
+    write(run, "sources", rows)
+    found = claims.mostly_compression([once])
+    # Under shap, which draws nothing, int8 has no row; what is trained may be what training made of it.
+    small, int8 = (once.experiment.model(name).title for name in (SMALL, "demo-int8"))
+    assert dict(zip(found["what"], found["verdict"], strict=True)) == {
+        f"{small}, lime": OPEN,
+        f"{small}, shap": OPEN,
+        f"{int8}, lime": SUPPORTS,
+    }
+    told = reasons.mostly_compression([once])
+    assert "; compression makes 75% with lime; compression with training makes 75% with lime and 75% with shap." in told
+    assert "compression's in 1 of 1 rows that leave training out." in told
+
+
 @pytest.mark.parametrize(
     ("verdicts", "together", "told"),
     [

@@ -90,6 +90,10 @@ def test_sources(run):
     )
     sentence = sentences.source_sentence(table, run)
     assert "under lime a disagreement of 0.40, 75% from the explainer seed and 25% from the model." in sentence
+    trained = table.assign(model_b=DISTILLED, disagreement=[0.1, 0.1, 0.6])
+    trained.loc[3] = ["lime", DISTILLED, "training seed", 0.4]
+    both = sentences.source_sentence(pd.concat([trained, table]), run)  # the sources still add up
+    assert "of 0.50, 40% from the explainer seed, 20% from the model and 40% from the training seed." in both
     assert "there is no disagreement" in sentences.source_sentence(table.assign(disagreement=0.0), run)
 
 

@@ -1,6 +1,7 @@
 """Tables about alignment, what the top words are worth, and verdicts, on a made-up run whose numbers are known."""
 
 import dataclasses
+import shutil
 
 import made_up
 import numpy as np
@@ -175,6 +176,18 @@ def test_sources_by_hand(compared):
     shap = table[(table["method"] == "shap") & (table["model_b"] == TINY)]
     assert shap["disagreement"].tolist() == pytest.approx([0, 1 / 3, 1 / 6, 1 / 2])
     assert tables.source_view(shap, compared.run)["share"].tolist() == pytest.approx([0, 2 / 3, 1 / 3, 1])
+
+
+def test_a_model_made_without_training_has_no_step_of_the_training_seed(run, compared):
+    for stage in ("attribution", "predictions", "models"):
+        shutil.copytree(run.folder / stage / TASK / TINY, run.folder / stage / TASK / "demo-int8")
+    several = tables.compare(changed(run, models={LARGE: {"seeds": [0, 1]}, TINY: {}, "demo-int8": {}}), TASK)
+    table = tables.source_table(several)
+    found = table[(table["method"] == "shap") & (table["model_b"] == "demo-int8")]
+    assert found["source"].tolist() == ["explainer seed", "model", "total"]
+    assert found["disagreement"].tolist() == pytest.approx([0, 1 / 2, 1 / 2])
+    trained = table[(table["method"] == "shap") & (table["model_b"] == TINY)]
+    assert trained["source"].tolist() == ["explainer seed", "training seed", "model", "total"]
 
 
 def test_whole_clusters_are_drawn(compared):

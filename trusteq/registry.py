@@ -148,6 +148,11 @@ class ModelSpec(Entry):
         return self
 
     @property
+    def is_trained(self) -> bool:
+        """Whether it is trained itself, so that a part of what it does differently is any training's."""
+        return self.compress is None or self.compress.recover
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """The fine-tuned models that this one is made from."""
         origin = self.compress.of if self.compress else None

@@ -48,7 +48,8 @@ def disagreement_sources(sources: pd.DataFrame, names: Mapping[str, str], ax=Non
     models = list(dict.fromkeys(parts["model_b"]))
     ends = {sign: np.zeros(len(models)) for sign in (False, True)}
     for source in (name for name in SOURCES if name in set(parts["source"])):
-        values = parts[parts["source"] == source].set_index("model_b")["disagreement"].reindex(models).to_numpy()
+        found = parts[parts["source"] == source].set_index("model_b")["disagreement"]
+        values = found.reindex(models, fill_value=0).to_numpy()
         left = np.where(values < 0, ends[True], ends[False])
         ax.barh(range(len(models)), values, left=left, color=SOURCES[source], label=source, height=0.6)
         for sign, side in ends.items():

@@ -107,13 +107,14 @@ def source_sentence(sources: pd.DataFrame, run: Results) -> str:
     rows = sources[sources["model_b"].isin(run.experiment.models)]
     parts = []
     for method, found in rows.groupby("method", sort=False):
-        means = found.groupby("source", sort=False)["disagreement"].mean()
-        total = means.pop("total")
+        sums = found.groupby("source", sort=False)["disagreement"].sum()  # a model may lack a source
+        total = sums.pop("total")
         if total == 0:
             parts.append(f"under {method} there is no disagreement")
             continue
-        shares = [f"{value / total:.0%} from the {source}" for source, value in means.items()]
-        parts.append(f"under {method} a disagreement of {total:.2f}, {listed(shares)}")
+        shares = [f"{value / total:.0%} from the {source}" for source, value in sums.items()]
+        mean = total / (found["source"] == "total").sum()
+        parts.append(f"under {method} a disagreement of {mean:.2f}, {listed(shares)}")
     return f"Averaged over the smaller models: {'; '.join(parts)}."
 
 

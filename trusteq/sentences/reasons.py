@@ -33,7 +33,7 @@ def low_alignment(runs: Runs) -> str:
 
 def rule_on_itself(runs: Runs) -> str:
     """Say how much of the disagreement with other models the explainer's seed makes."""
-    shares = _shares(runs, "explainer seed")
+    shares = _shares((row for _, _, row in claims.disagreement_sources(runs)), "explainer seed")
     if shares.empty:
         return ""
     parts = [f"{_span(values, 'z.0%')} with {method}" for method, values in shares.groupby("method")["share"]]
@@ -136,22 +136,22 @@ def boundary(runs: Runs) -> str:
 
 def mostly_compression(runs: Runs) -> str:
     """Say what part of the disagreement each source makes, by method, and where more than nothing is compression's."""
-    again, once = ([run for run in runs if claims.trained_again(run) == known] for known in (True, False))
-    sources = {"the explainer's seed": _shares(runs, "explainer seed"), "training": _shares(again, "training seed")}
-    sources |= {"compression": _shares(again, "model"), "compression with training": _shares(once, "model")}
+    found = claims.disagreement_sources(runs)
+    left = [(claims.training_is_known(run, row["model_b"]), row) for run, _, row in found if row["source"] == "model"]
+    known, unknown = ([row for is_known, row in left if is_known == wanted] for wanted in (True, False))
+    all_rows = [row for _, _, row in found]
+    sources = {"the explainer's seed": _shares(all_rows, "explainer seed")}
+    sources |= {"training": _shares(all_rows, "training seed")}
+    sources |= {"compression": _shares(known, "model"), "compression with training": _shares(unknown, "model")}
     parts = []
     for source, shares in sources.items():
         by = [f"{_span(values, 'z.0%')} with {method}" for method, values in shares.groupby("method")["share"]]
         parts += [f"{source} makes {listed(by)}"] if by else []
     if not parts:
         return ""
-    left = claims.mostly_compression(again)["low"] > 0
-    some = (
-        f" More than nothing is compression's in {left.sum()} of {len(left)} rows that leave training out."
-        if len(left)
-        else ""
-    )
-    return f"Of the disagreement, {'; '.join(parts)}.{some}"
+    some = sum(row["low"] > 0 for row in known)
+    of = f" More than nothing is compression's in {some} of {len(known)} rows that leave training out." if known else ""
+    return f"Of the disagreement, {'; '.join(parts)}.{of}"
 
 
 def keeping_trust(runs: Runs) -> str:
@@ -177,14 +177,10 @@ def _changes(runs: Runs, measure: str) -> list[tuple[float, str]]:
     ]
 
 
-def _shares(runs: Runs, source: str) -> pd.DataFrame:
-    """Return the share that a source has in the disagreement of each smaller model, by method; none that is 0."""
-    rows = [
-        {"method": row["method"], "share": row["share"]}
-        for run, _, row in each(runs, "sources")
-        if row["source"] == source and row["model_b"] in run.experiment.models and row["share"]
-    ]
-    return pd.DataFrame(rows, columns=["method", "share"])
+def _shares(rows: Iterable[dict], source: str) -> pd.DataFrame:
+    """Return the share that a source has in each disagreement, with the method; none that is 0."""
+    shares = [row for row in rows if row["source"] == source and row["share"]]
+    return pd.DataFrame(shares, columns=["method", "share"])
 
 
 def _span(values: Iterable[float], template: str = "z.2f") -> str:

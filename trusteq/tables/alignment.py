@@ -81,13 +81,16 @@ def source_table(compared: Compared) -> pd.DataFrame:
     """Return what the disagreement with the large model is made of: keys, source, disagreement, low, high, share.
 
     One block for each smaller model, and for the randomly headed twin; see `breakdown.decompose`. The step of the
-    training seed is that of the large model, and missing where it has one seed only.
+    training seed is that of the large model; it is missing where that has one seed only, and of a smaller model that
+    is made without training.
     """
     parts = []
     for found in compared.against_large:
         if found.is_control and found.model_b != "random-head":
             continue
         retrained = compared.itself.get((found.method, found.seed, found.model_a, "training seed"))
+        if not found.is_control and not compared.run.experiment.model(found.model_b).is_trained:
+            retrained = None
         pair = compared.align(found.a, found.b, found.label)
         table = decompose(found.ceiling, retrained, pair, clusters=compared.clusters)
         parts.append(pd.DataFrame([found.key] * len(table)).join(table))

@@ -132,10 +132,10 @@ def mostly_compression(runs: Runs) -> pd.DataFrame:
     """Most of the disagreement with the large model is left when explainer and training seed have had their part.
 
     estimate: what the model adds to 1 - Jaccard. A row supports or contradicts where its whole interval lies beyond
-    half of the interval of all disagreement. Where the large model was trained once, the model's part holds that of
-    training as well: its row may contradict the claim and cannot support it.
+    half of the interval of all disagreement. Where the large model was trained once, a trained model's part holds that
+    of training as well: its row may contradict the claim and cannot support it.
     """
-    found = [(run, task, row) for run, task, row in each(runs, "sources") if row["model_b"] in run.experiment.models]
+    found = disagreement_sources(runs)
     half = {
         (data_name(run, task), row["method"], row["model_b"]): (row["low"] / 2, row["high"] / 2)
         for run, task, row in found
@@ -146,15 +146,30 @@ def mostly_compression(runs: Runs) -> pd.DataFrame:
         if row["source"] == "model":
             low, high = half[data_name(run, task), row["method"], row["model_b"]]
             verdict = CONTRADICTS if row["high"] < low else OPEN
-            if row["low"] > high and trained_again(run):
+            if row["low"] > high and training_is_known(run, row["model_b"]):
                 verdict = SUPPORTS
             rows.append(_row(run, task, row, "disagreement", verdict=verdict))
     return _table(rows)
 
 
-def trained_again(run: Results) -> bool:
-    """Return whether the large model was trained under more seeds than one, so that training's part is known."""
-    return len(run.experiment.model_seeds(run.experiment.large)) > 1
+def disagreement_sources(runs: Runs) -> list[tuple[Results, str, dict]]:
+    """Return what the disagreement of each smaller model is made of, row by row, with run and task.
+
+    Without those of a model that is made without training, under a method that draws nothing: there nothing but
+    compression could make it disagree.
+    """
+    return [
+        (run, task, row)
+        for run, task, row in each(runs, "sources")
+        if row["model_b"] in run.experiment.models
+        and (run.experiment.model(row["model_b"]).is_trained or run.experiment.draws(task, row["method"]))
+    ]
+
+
+def training_is_known(run: Results, model: str) -> bool:
+    """Return whether training's part of a disagreement is known: the large model's seeds show it, or it is 0."""
+    trained_again = len(run.experiment.model_seeds(run.experiment.large)) > 1
+    return trained_again or not run.experiment.model(model).is_trained
 
 
 def keeping_trust(runs: Runs) -> pd.DataFrame:
