@@ -117,15 +117,21 @@ def test_each_model_keeps_the_footprint_that_was_measured_of_it(run, tmp_path):
     one = part_of(run, tmp_path / "one", {LARGE: {}, INT8: {}})
     two = part_of(run, tmp_path / "two", {LARGE: {}, DISTILLED: {}})
     both = changed(run.experiment, models={LARGE: {}, DISTILLED: {}, INT8: {}})
-    measured = [{"model": LARGE, "latency_1_ms": 1.0}, {"model": INT8, "latency_1_ms": 2.0}]
+    measured = [
+        {"model": LARGE, "parameters": 4, "latency_1_ms": 1.0},
+        {"model": INT8, "parameters": 4, "latency_1_ms": 2.0},
+    ]
     one.write(pd.DataFrame(measured), "compression", TASK, "footprints")
     refused(lambda: parts.gather(both, [one, two], tmp_path / "a"), DISTILLED, "05_compression.py measures it")
-    two.write(
-        pd.DataFrame([{"model": LARGE, "latency_1_ms": 7.0}, {"model": DISTILLED, "latency_1_ms": 3.0}]),
-        *("compression", TASK, "footprints"),
-    )
+    other = [
+        {"model": LARGE, "parameters": 4, "latency_1_ms": 7.0},
+        {"model": DISTILLED, "parameters": 2, "latency_1_ms": 3.0},
+    ]
+    two.write(pd.DataFrame(other), "compression", TASK, "footprints")
     found = parts.gather(both, [one, two], tmp_path / "b").compression(TASK, "footprints")
-    assert found.to_dict("list") == {"model": [LARGE, DISTILLED, INT8], "latency_1_ms": [1.0, 3.0, 2.0]}
+    assert found["model"].tolist() == [LARGE, DISTILLED, INT8]
+    assert found["latency_1_ms"].tolist() == [1.0, 3.0, 2.0]
+    assert found["parameters"].tolist() == [4, 2, 4] and found["parameters"].dtype.kind == "i"
 
 
 def test_parts_are_published_with_the_tables_that_the_pages_compute(run, tmp_path, monkeypatch):

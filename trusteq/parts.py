@@ -69,7 +69,7 @@ def _gather_footprints(experiment: Experiment, parts: Sequence[Results], target:
     """Write the footprints of all models on the first task, each from the first part that measured it."""
     task = next(iter(experiment.tasks))
     measured = [part for part in parts if part.path("compression", task, "footprints").is_file()]
-    rows = [pd.DataFrame(columns=["model"]), *(part.compression(task, "footprints") for part in measured)]
+    rows = [part.compression(task, "footprints") for part in measured] or [pd.DataFrame(columns=["model"])]
     found = pd.concat(rows).drop_duplicates("model").set_index("model")
     if lost := [name for name in experiment.models if name not in found.index]:
         raise ArtefactError(
