@@ -22,7 +22,8 @@
 # is made of it where the smaller BERTs stood. A claim about compression as such should survive that; a number need not.
 # *n* is the number of examples, or of first texts where several examples share one. An interval is over examples: what
 # other trainings of the same models would change is not in it, and trainings are few; `snli-again` has models of
-# `snli-minilm` trained once more. No interval is widened for the number of rows: of forty, one may err.
+# `snli-minilm` trained once more. A third training of two of these is on that run's page on ways to compress, and not
+# in the rows here. No interval is widened for the number of rows: of forty, one may err.
 
 # %% tags=["parameters"]
 experiments = None  # names of published experiments; None: all on real data
