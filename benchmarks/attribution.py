@@ -22,13 +22,13 @@ import torch
 import transformers
 
 import trusteq
-from trusteq.attribution import as_released, explain
+from trusteq.attribution import as_released
 from trusteq.attribution.cost import peak_memory
-from trusteq.machine import processor
+from trusteq.attribution.explain import explain
 from trusteq.models import forward
 from trusteq.models.classifier import Classifier, as_classifier, load_classifier, load_tokenizer, locate
-from trusteq.speed import BUDGETS
-from trusteq.store import to_json, versions, write_text
+from trusteq.pages.status import BUDGETS
+from trusteq.store import processor, to_json, versions, write_text
 
 FILE = Path(__file__).with_suffix(".json")
 TOKENIZER = "sentence-transformers/all-MiniLM-L6-v2"

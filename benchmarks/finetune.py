@@ -29,11 +29,11 @@ from attribution import LABELS, SHAPES, TOKENIZER, Open, _add, _made, _pairs
 from torch.utils.data import DataLoader, TensorDataset
 
 import trusteq
-from trusteq.experiment import Recipe
 from trusteq.models import finetune as module
 from trusteq.models.build import build
 from trusteq.models.classifier import as_classifier
 from trusteq.models.finetune import FineTuned, finetune
+from trusteq.models.recipe import Recipe
 from trusteq.registry import ModelSpec, Scratch
 from trusteq.statistics import bootstrap_mean
 

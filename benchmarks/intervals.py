@@ -10,10 +10,9 @@ import time
 from pathlib import Path
 
 import pandas as pd
+from simulation import coverage, decisions
 
-from trusteq import simulation
-from trusteq.machine import processor
-from trusteq.store import to_json, versions, write_text
+from trusteq.store import processor, to_json, versions, write_text
 
 FILE = Path(__file__).with_suffix(".json")
 # Examples, and the share of the data sets for calibration errors that time allows: each has 90 columns to resample.
@@ -35,9 +34,9 @@ def main() -> None:
     parts = {"coverage": [], "decisions": []}
     for n, share in SIZES.items():
         binned, judged = int(share * options.binned), options.judged if n == JUDGED_AT else 0
-        covered = simulation.coverage(n, simulations=options.simulations, binned=binned, seed=seed)
+        covered = coverage(n, simulations=options.simulations, binned=binned, seed=seed)
         few = {"simulations": options.decided, "binned": min(binned, options.decided) // 2}
-        decided = simulation.decisions(n, **few, judged=judged, seed=seed)
+        decided = decisions(n, **few, judged=judged, seed=seed)
         for part, table in (("coverage", covered), ("decisions", decided)):
             parts[part].append(table)
             print(f"{time.perf_counter() - started:.0f} s\n{table.to_string(index=False)}", flush=True)

@@ -26,12 +26,17 @@ seed = 0
 # %% tags=["remove-output"]
 import matplotlib.pyplot as plt
 
-from trusteq import Results, figures, load_examples, stages, tables
+from trusteq.examples.load import load_examples
+from trusteq.pages.figures import STYLE
+from trusteq.pages.finetune import recipe_table, split_table, training_history
+from trusteq.pages.show import facts_table, show
+from trusteq.study import stages
+from trusteq.study.results import Results
 
 run = Results.of(experiment, results)
 spec, recipe = run.experiment.model(model), run.experiment.recipe_for(task, model)
 labels = run.experiment.task(task).labels
-plt.style.use(figures.STYLE)
+plt.style.use(STYLE)
 
 # %% [markdown]
 # ## The examples
@@ -43,13 +48,13 @@ plt.style.use(figures.STYLE)
 train = load_examples(run.experiment.task(task), "train", limit=run.experiment.train_limit)
 dev = load_examples(run.experiment.task(task), "dev")
 test = load_examples(run.experiment.task(task), "test")
-tables.show(tables.split_table({"train": train, "dev": dev, "test": test}, labels))
+show(split_table({"train": train, "dev": dev, "test": test}, labels))
 
 # %% [markdown]
 # ## The recipe
 
 # %%
-tables.show(tables.recipe_table(spec, recipe, seed))
+show(recipe_table(spec, recipe, seed))
 
 # %% [markdown]
 # ## Training
@@ -63,7 +68,7 @@ tuned = stages.train(which, train, dev)
 
 # %%
 if len(tuned.history):
-    figures.training_history(tuned.history)
+    training_history(tuned.history)
 else:
     print("Nothing was trained: the model is used as compression made it.")
 
@@ -76,7 +81,7 @@ else:
 
 # %% tags=["remove-stderr"]
 metrics = stages.keep(which, tuned, test)
-tables.show(tables.facts_table(metrics))
+show(facts_table(metrics))
 
 # %% [markdown]
 # The accuracy is to be read against the share of the most frequent class, which a model reaches by never reading.
@@ -91,4 +96,4 @@ tables.show(tables.facts_table(metrics))
 # %% tags=["remove-stderr"]
 further = stages.further(which, tuned, dev, test)
 right = {part: table[list(labels)].to_numpy().argmax(axis=1) == table["label"] for part, table in further.items()}
-tables.show(tables.facts_table({f"accuracy, {part}": float(found.mean()) for part, found in right.items()}))
+show(facts_table({f"accuracy, {part}": float(found.mean()) for part, found in right.items()}))

@@ -31,15 +31,22 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown
 
-from trusteq import Results, alignment, figures, load_classifier, load_examples, rationales, speed, tables
-from trusteq.attribution import jobs, shards
-from trusteq.attribution.stored import attributions
+from trusteq.alignment import overlap
+from trusteq.alignment.faithfulness import faithfulness
+from trusteq.examples.load import load_examples
+from trusteq.models.classifier import load_classifier
 from trusteq.models.heads import random_head
+from trusteq.pages.attribution import attribution_cost, beside_libraries, weight_by_rank
+from trusteq.pages.figures import STYLE, highlights
+from trusteq.pages.show import chosen_methods, show
+from trusteq.study import jobs, shards
+from trusteq.study.results import Results
+from trusteq.study.shards import attributions
 
 run = Results.of(experiment, results)
-settings = tables.chosen_methods(run, task, methods)
+settings = chosen_methods(run, task, methods)
 part = shards.Shard.parse(shard)
-plt.style.use(figures.STYLE)
+plt.style.use(STYLE)
 
 # %% [markdown]
 # ## The model and the examples
@@ -71,7 +78,7 @@ for job in jobs.jobs(run.experiment, task=task, model=model, seed=seed, methods=
 
 # %%
 by_place = [name for name in settings if name in explained and explained[name].attrs["boundary"] == "safe"]
-tables.show(speed.attribution_cost(explained, seconds))
+show(attribution_cost(explained, seconds))
 
 # %% [markdown]
 # ## Beside the libraries
@@ -83,8 +90,8 @@ tables.show(speed.attribution_cost(explained, seconds))
 # %% tags=["remove-stderr"]
 budgets = {method: settings[method].n_samples for method in ("lime", "shap") if method in settings}
 if budgets and reference and part.is_whole and model == run.experiment.large:
-    beside = speed.beside_libraries(classifier, test.head(reference), budgets, seed=seed)
-    display(tables.show(beside, formats={"largest_difference": "{:.0e}"}))
+    beside = beside_libraries(classifier, test.head(reference), budgets, seed=seed)
+    display(show(beside, formats={"largest_difference": "{:.0e}"}))
 else:
     print("The libraries are run for the first model of an experiment alone, and where it uses lime or shap.")
 
@@ -99,14 +106,14 @@ else:
 if part.is_whole:
     gold = chosen.set_index("id")["label"].map(dict(enumerate(classifier.labels)))
     judged = {method: explained[method] for method in by_place}
-    judged["random features"] = alignment.random_features(judged[next(iter(judged))], seed=seed)
+    judged["random features"] = overlap.random_features(judged[next(iter(judged))], seed=seed)
     how = {"k": run.experiment.k, "label": gold}
-    scored = {name: rationales.faithfulness(classifier, chosen, table, **how) for name, table in judged.items()}
+    scored = {name: faithfulness(classifier, chosen, table, **how) for name, table in judged.items()}
     faithful = pd.concat(scored, names=["method"]).reset_index("method").reset_index(drop=True)
     faithful = faithful[["id", "method", "comprehensiveness", "sufficiency"]]
     run.write(faithful, "attribution", task, model, seed, "faithfulness", task=task, model=model, seed=seed)
     means = faithful.groupby("method", sort=False)[["comprehensiveness", "sufficiency"]].mean()
-    display(tables.show(means.reset_index()))
+    display(show(means.reset_index()))
 
 # %%
 if part.is_whole:
@@ -122,7 +129,7 @@ if part.is_whole:
 
 # %%
 for method in by_place:
-    display(figures.highlights(explained[method], chosen.head(3), classifier.labels, title=method))
+    display(highlights(explained[method], chosen.head(3), classifier.labels, title=method))
 
 # %% [markdown]
 # ## How the weight is spread
@@ -132,4 +139,4 @@ for method in by_place:
 
 # %%
 if len(chosen):
-    figures.weight_by_rank({method: explained[method] for method in by_place}, chosen, classifier.labels)
+    weight_by_rank({method: explained[method] for method in by_place}, chosen, classifier.labels)

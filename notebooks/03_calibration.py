@@ -27,12 +27,38 @@ seed = 0
 import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
-from trusteq import Results, figures, sentences, tables
+from trusteq.pages.calibration import (
+    beside_paper,
+    decomposition_view,
+    difference_view,
+    error_intervals,
+    error_view,
+    loyalty_view,
+    outcome_view,
+    repair_view,
+    score_view,
+    share_table,
+    temperature_view,
+)
+from trusteq.pages.figures import STYLE, confidence_histogram, per_model, reliability_diagram
+from trusteq.pages.show import show, side_titles, titles
+from trusteq.sentences.calibration import (
+    bar_sentence,
+    calibration_outcome_sentence,
+    calibration_sentence,
+    decomposition_sentence,
+    loyalty_sentence,
+    null_band_sentence,
+    temperature_sentence,
+)
+from trusteq.study.calibrate import calibration_differences, decomposition_table, interval_scores, judged_scores, loyalty_tables, reliability_tables, score_table, temperature_table
+from trusteq.study.sides import predicted_sides
+from trusteq.study.results import Results
 
 run = Results.of(experiment, results)
 which = {"task": task, "seed": seed}
-names, models = tables.side_titles(run), list(run.experiment.models)
-plt.style.use(figures.STYLE)
+names, models = side_titles(run), list(run.experiment.models)
+plt.style.use(STYLE)
 
 # %% [markdown]
 # ## Scores
@@ -43,11 +69,11 @@ plt.style.use(figures.STYLE)
 # anew.
 
 # %%
-scores = tables.score_table(run, task, seed)
+scores = score_table(run, task, seed)
 run.write(scores, "calibration", task, seed, "scores", **which)
-sides = tables.predicted_sides(run, task, seed)
-found = tables.interval_scores(sides)
-tables.show(tables.score_view(found, run, "accuracy", "brier", "nll"))
+sides = predicted_sides(run, task, seed)
+found = interval_scores(sides)
+show(score_view(found, run, "accuracy", "brier", "nll"))
 
 # %% [markdown]
 # ECE is the mean gap between confidence and accuracy, MCE the largest gap of a bin, both from 0 to 1, lower is better.
@@ -56,26 +82,26 @@ tables.show(tables.score_view(found, run, "accuracy", "brier", "nll"))
 # error without that luck, so the value may stand near its upper end or above it; an MCE has none.
 
 # %%
-tables.show(tables.error_view(found, run))
+show(error_view(found, run))
 
 # %%
-figures.error_intervals(found, names, models);
+error_intervals(found, names, models);
 # %% [markdown]
 # The dot is the ECE, the line its interval, the grey bar where a calibrated model would have it. A dot within its bar
 # is no sign of miscalibration, and no proof of calibration either: with more examples the bar would be narrower.
 
 # %%
-Markdown(sentences.null_band_sentence(found, run))
+Markdown(null_band_sentence(found, run))
 
 # %% [markdown]
 # The paper's numbers stand beside the models that play the part of its own:
 
 # %%
 three = scores[["model", "ece", "mce", "brier"]]
-tables.show(tables.beside_paper(three, run, task))
+show(beside_paper(three, run, task))
 
 # %%
-Markdown(sentences.calibration_sentence(scores, run))
+Markdown(calibration_sentence(scores, run))
 
 # %% [markdown]
 # ## Does the kind of error matter?
@@ -86,8 +112,8 @@ Markdown(sentences.calibration_sentence(scores, run))
 
 # %%
 others = ("adaptive_ece", "classwise_ece", "debiased_ece", "smooth_ece")
-view = tables.score_view(found, run, *others, chance=True)
-tables.show(view.drop(columns="debiased if calibrated"))
+view = score_view(found, run, *others, chance=True)
+show(view.drop(columns="debiased if calibrated"))
 
 # %% [markdown]
 # Where two models swap places from one column to the next, no single one of these errors can rank them.
@@ -101,21 +127,21 @@ tables.show(view.drop(columns="debiased if calibrated"))
 # beside itself, must come out as exactly 0.
 
 # %%
-differences = tables.calibration_differences(sides)
+differences = calibration_differences(sides)
 run.write(differences, "calibration", task, seed, "differences", **which)
-judged = tables.judged_scores()
+judged = judged_scores()
 for score, margin in judged.items():
     caption = f"{margin.title}, margin ±{margin.margin:g}"
-    display(tables.show(tables.outcome_view(differences, run, score), caption=caption))
+    display(show(outcome_view(differences, run, score), caption=caption))
 
 # %%
-Markdown(sentences.calibration_outcome_sentence(differences, run))
+Markdown(calibration_outcome_sentence(differences, run))
 
 # %% [markdown]
 # Scores that mix calibration with accuracy have no margin; above 0 is worse than the large model:
 
 # %%
-tables.show(tables.difference_view(differences, run, "brier", "nll"))
+show(difference_view(differences, run, "brier", "nll"))
 
 # %% [markdown]
 # ## Reliability diagrams
@@ -125,11 +151,11 @@ tables.show(tables.difference_view(differences, run, "brier", "nll"))
 # line through it is where 95% of such dots would be if the model were calibrated.
 
 # %%
-reliability = tables.reliability_tables(run, task, seed)
+reliability = reliability_tables(run, task, seed)
 run.write(reliability, "calibration", task, seed, "reliability", **which)
-figures.per_model(reliability, figures.reliability_diagram, tables.titles(run));
+per_model(reliability, reliability_diagram, titles(run));
 # %%
-Markdown(sentences.bar_sentence(reliability, run))
+Markdown(bar_sentence(reliability, run))
 
 # %% [markdown]
 # Dots below the diagonal are overconfident bins, dots above it underconfident ones. A bin with a tiny dot holds few
@@ -143,14 +169,14 @@ Markdown(sentences.bar_sentence(reliability, run))
 # two is the part of the miscalibration that a single number can show.
 
 # %%
-figures.per_model(reliability, figures.confidence_histogram, tables.titles(run));
+per_model(reliability, confidence_histogram, titles(run));
 # %% [markdown]
 # ## Share of the predictions by confidence
 #
 # In percent of the test split. The paper gives this table for its NLI models; two of its cells are held.
 
 # %%
-tables.show(tables.share_table(reliability, run, task), digits=1)
+show(share_table(reliability, run, task), digits=1)
 
 # %% [markdown]
 # A model that moves probability into the last bin without becoming more accurate has become overconfident there, which
@@ -164,11 +190,11 @@ tables.show(tables.share_table(reliability, run, task), digits=1)
 # labels alone.
 
 # %%
-parts = tables.decomposition_table(sides)
-tables.show(tables.decomposition_view(parts, run))
+parts = decomposition_table(sides)
+show(decomposition_view(parts, run))
 
 # %%
-Markdown(sentences.decomposition_sentence(parts, run))
+Markdown(decomposition_sentence(parts, run))
 
 # %% [markdown]
 # ## What can be repaired?
@@ -177,11 +203,11 @@ Markdown(sentences.decomposition_sentence(parts, run))
 # and changes no prediction. The test split, before and after:
 
 # %%
-dev = tables.predicted_sides(run, task, seed, "dev")
-repaired = tables.temperature_table(sides, dev)
+dev = predicted_sides(run, task, seed, "dev")
+repaired = temperature_table(sides, dev)
 run.write(repaired, "calibration", task, seed, "temperature", **which)
-view = tables.temperature_view(repaired, run, "ece", "nll", "overconfidence")
-tables.show(view, formats={"temperature": "{:.2f}"})
+view = temperature_view(repaired, run, "ece", "nll", "overconfidence")
+show(view, formats={"temperature": "{:.2f}"})
 
 # %% [markdown]
 # A mismatch that one number removes on both sides is a matter of setting a dial; what is left is not. So each model is
@@ -190,12 +216,12 @@ tables.show(view, formats={"temperature": "{:.2f}"})
 
 # %%
 for score in ("debiased_ece", "overconfidence"):
-    view = tables.repair_view(differences, repaired, run, score)
+    view = repair_view(differences, repaired, run, score)
     caption = f"Difference from the large model in {judged[score].title}"
-    display(tables.show(view, caption=caption))
+    display(show(view, caption=caption))
 
 # %%
-Markdown(sentences.temperature_sentence(differences, repaired, run))
+Markdown(temperature_sentence(differences, repaired, run))
 
 # %% [markdown]
 # ## Loyalty
@@ -206,15 +232,15 @@ Markdown(sentences.temperature_sentence(differences, repaired, run))
 # confidences as a whole, not example by example: two models can be sure equally often, of different things.
 
 # %%
-loyalty = tables.loyalty_tables(sides)
+loyalty = loyalty_tables(sides)
 run.write(loyalty, "calibration", task, seed, "loyalty", **which)
-tables.show(tables.loyalty_view(loyalty, run, "label_loyalty", "probability_loyalty"))
+show(loyalty_view(loyalty, run, "label_loyalty", "probability_loyalty"))
 
 # %%
-tables.show(tables.loyalty_view(loyalty, run, "total_variation", "confidence_distance"))
+show(loyalty_view(loyalty, run, "total_variation", "confidence_distance"))
 
 # %%
-Markdown(sentences.loyalty_sentence(loyalty, run))
+Markdown(loyalty_sentence(loyalty, run))
 
 # %% [markdown]
 # The large model trained again is the yardstick, where there is one: what it would not do for itself cannot be asked of

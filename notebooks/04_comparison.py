@@ -27,19 +27,61 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown
 
-from trusteq import Results, figures, load_examples, sentences, tables
-from trusteq.margins import load_margins
+from trusteq.examples.load import load_examples
+from trusteq.pages.comparison import (
+    agreed_examples,
+    alignment_curves,
+    alignment_matrix,
+    ceiling_view,
+    companion_view,
+    disagreement_sources,
+    faithfulness_view,
+    pair_table,
+    rule_table,
+    segment_view,
+    source_view,
+    truth_intervals,
+    truth_view,
+)
+from trusteq.pages.figures import STYLE, alignment_intervals, highlights, jaccard_distribution, scale_intervals
+from trusteq.pages.show import show, side_titles, titles
+from trusteq.sentences.alignment import (
+    alignment_sentence,
+    ceiling_sentence,
+    companion_sentence,
+    control_sentence,
+    curve_sentence,
+    paper_range_sentence,
+    segment_sentence,
+    source_sentence,
+    yardstick_sentence,
+)
+from trusteq.sentences.verdict import faithfulness_sentence, truth_sentence
+from trusteq.study.compare import (
+    alignment_tables,
+    ceiling_table,
+    companion_table,
+    control_table,
+    curve_table,
+    segment_table,
+    source_table,
+)
+from trusteq.study.comparisons import compare
+from trusteq.study.evidence import faithfulness_table, known_truths, truth_table
+from trusteq.study.judge import verdicts
+from trusteq.study.results import Results
+from trusteq.verdict.margins import load_margins
 
 run = Results.of(experiment, results)
 seed, k = run.experiment.seeds[0], run.experiment.k
-names, models = tables.side_titles(run), tables.titles(run)
+names, models = side_titles(run), titles(run)
 made_of = {"task": task, "k": k}
-plt.style.use(figures.STYLE)
+plt.style.use(STYLE)
 
 # %%
-compared = tables.compare(run, task)
-alignment, examples = tables.alignment_tables(compared)
-controls = tables.control_table(compared)
+compared = compare(run, task)
+alignment, examples = alignment_tables(compared)
+controls = control_table(compared)
 for name, table in {"alignment": alignment, "examples": examples, "controls": controls}.items():
     run.write(table, "comparison", task, name, **made_of)
 both = pd.concat([alignment, controls])
@@ -54,13 +96,13 @@ both = pd.concat([alignment, controls])
 
 # %%
 for method, rows in both.groupby("method", sort=False):
-    display(tables.show(tables.pair_table(rows, run).drop(columns="method"), digits=2, caption=method))
+    display(show(pair_table(rows, run).drop(columns="method"), digits=2, caption=method))
 
 # %%
-Markdown(sentences.alignment_sentence(alignment, run))
+Markdown(alignment_sentence(alignment, run))
 
 # %%
-figures.alignment_intervals(both[both["model_b"] != "itself"], names);
+alignment_intervals(both[both["model_b"] != "itself"], names);
 
 # %% [markdown]
 # A dot is a pair's mean, its line the interval, the tick the chance level, the diamond the ceiling. What counts is
@@ -75,13 +117,13 @@ figures.alignment_intervals(both[both["model_b"] != "itself"], names);
 
 # %%
 margin = load_margins()["normalised_alignment"].margin
-figures.scale_intervals(both, names, margin=margin);
+scale_intervals(both, names, margin=margin);
 
 # %%
-Markdown(sentences.control_sentence(controls, run))
+Markdown(control_sentence(controls, run))
 
 # %%
-Markdown(sentences.yardstick_sentence(alignment, controls, run))
+Markdown(yardstick_sentence(alignment, controls, run))
 
 # %% [markdown]
 # The randomly headed twin shares the encoder and nothing of what the head has learned. Where it stands high, agreement
@@ -97,8 +139,8 @@ Markdown(sentences.yardstick_sentence(alignment, controls, run))
 # number for the pair whose parts these models play.
 
 # %%
-rule = tables.rule_table(alignment, run, task)
-tables.show(rule, caption=sentences.paper_range_sentence())
+rule = rule_table(alignment, run, task)
+show(rule, caption=paper_range_sentence())
 
 # %% [markdown]
 # Where common masks raise a number, part of the agreement belongs to the masks and not to the models.
@@ -109,12 +151,12 @@ tables.show(rule, caption=sentences.paper_range_sentence())
 # The ceiling of a pair is the mean of its two models' agreement with themselves under another explainer seed.
 
 # %%
-ceilings = tables.ceiling_table(compared)
+ceilings = ceiling_table(compared)
 run.write(ceilings, "comparison", task, "ceilings", **made_of)
-tables.show(tables.ceiling_view(ceilings, models), digits=2)
+show(ceiling_view(ceilings, models), digits=2)
 
 # %%
-Markdown(sentences.ceiling_sentence(ceilings, run))
+Markdown(ceiling_sentence(ceilings, run))
 
 # %% [markdown]
 # ## As a matrix
@@ -122,7 +164,7 @@ Markdown(sentences.ceiling_sentence(ceilings, run))
 # %%
 panels = plt.subplots(1, alignment["method"].nunique(), figsize=(9, 3.8), sharey=True, squeeze=False)[1].flat
 for ax, (method, rows) in zip(panels, alignment.groupby("method", sort=False), strict=True):
-    figures.alignment_matrix(rows, models, ax, title=method)
+    alignment_matrix(rows, models, ax, title=method)
 
 # %% [markdown]
 # Where the methods order the pairs differently, the order belongs to the explainer as much as to the models.
@@ -134,17 +176,17 @@ for ax, (method, rows) in zip(panels, alignment.groupby("method", sort=False), s
 # another explainer seed, the dashed one the large model trained again, the grey area chance.
 
 # %%
-curves = tables.curve_table(compared)
+curves = curve_table(compared)
 run.write(curves, "comparison", task, "curves", **made_of)
 panels = plt.subplots(1, curves["method"].nunique(), figsize=(9, 4.2), sharey=True, squeeze=False)[1].flat
 of_seed = curves[curves["seed"] == seed]
 for ax, (method, rows) in zip(panels, of_seed.groupby("method", sort=False), strict=True):
-    figures.alignment_curves(rows, models, ax, k=k).set_title(method)
+    alignment_curves(rows, models, ax, k=k).set_title(method)
     ax.label_outer()
 ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=4);
 
 # %%
-Markdown(sentences.curve_sentence(curves, run))
+Markdown(curve_sentence(curves, run))
 
 # %% [markdown]
 # With k the chance level rises, until all words are in both sets; a high mean at a large k is no sign of agreement.
@@ -156,12 +198,12 @@ Markdown(sentences.curve_sentence(curves, run))
 # cuts, so how many words each model takes from a text counts as given.
 
 # %%
-segments = tables.segment_table(compared)
+segments = segment_table(compared)
 run.write(segments, "comparison", task, "segments", **made_of)
-Markdown(sentences.segment_sentence(segments, run))
+Markdown(segment_sentence(segments, run))
 
 # %% tags=["hide-output"]
-tables.show(tables.segment_view(segments, run), digits=2)
+show(segment_view(segments, run), digits=2)
 
 # %% [markdown]
 # ## Example by example
@@ -170,7 +212,7 @@ tables.show(tables.segment_view(segments, run), digits=2)
 # words, for the next hardly more than chance.
 
 # %%
-figures.jaccard_distribution(examples, models, run.experiment.large);
+jaccard_distribution(examples, models, run.experiment.large);
 
 # %% [markdown]
 # The wider a box, the less a single example tells about the pair; an example with ten words or fewer always scores 1.
@@ -182,12 +224,12 @@ figures.jaccard_distribution(examples, models, run.experiment.large);
 # with most weight on their tops, *Spearman* the whole rankings, the *cosine* the weights with their signs.
 
 # %%
-companions = tables.companion_table(compared)
+companions = companion_table(compared)
 run.write(companions, "comparison", task, "companions", **made_of)
-tables.show(tables.companion_view(companions, run), digits=2)
+show(companion_view(companions, run), digits=2)
 
 # %%
-Markdown(sentences.companion_sentence(companions, alignment, run))
+Markdown(companion_sentence(companions, alignment, run))
 
 # %% [markdown]
 # The row of random words shows what each measure makes of no agreement: 0 for the last two only.
@@ -200,19 +242,19 @@ Markdown(sentences.companion_sentence(companions, alignment, run))
 # A model that is made without training has no step of the training seed.
 
 # %%
-sources = tables.source_table(compared)
+sources = source_table(compared)
 run.write(sources, "comparison", task, "sources", **made_of)
 panels = plt.subplots(1, sources["method"].nunique(), figsize=(9, 3.2), sharey=True, squeeze=False)[1].flat
 of_seed = sources[sources["seed"] == seed]
 for ax, (method, rows) in zip(panels, of_seed.groupby("method", sort=False), strict=True):
-    figures.disagreement_sources(rows, names, ax).set_title(method)
+    disagreement_sources(rows, names, ax).set_title(method)
 ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=3);
 
 # %%
-Markdown(sentences.source_sentence(sources, run))
+Markdown(source_sentence(sources, run))
 
 # %% tags=["hide-output"]
-tables.show(tables.source_view(sources, run), digits=2)
+show(source_view(sources, run), digits=2)
 
 # %% [markdown]
 # Only what is left to "model" is compression's doing. What the explainer's seed takes is noise that more samples would
@@ -226,24 +268,24 @@ tables.show(tables.source_view(sources, run), digits=2)
 # label.
 
 # %%
-truth = tables.truth_table(compared, tables.known_truths(run, task))
+truth = truth_table(compared, known_truths(run, task))
 run.write(truth, "comparison", task, "truth", **made_of)
 known = truth[truth["truth"].isin(["evidence", "edits"])]
 recall, precision = (known[known["measure"] == measure] for measure in ("recall", "precision"))
 if len(recall):
-    figures.truth_intervals(recall, names, xlabel=f"share of the {recall['truth'].iloc[0]} among the top {k}")
+    truth_intervals(recall, names, xlabel=f"share of the {recall['truth'].iloc[0]} among the top {k}")
 else:
     print(f"Of {task} it is not known which words matter.")
 
 # %%
 if len(recall):
-    display(Markdown(f"Recall, how much of it is among the top {k}. {sentences.truth_sentence(recall, run)}"))
-    display(Markdown(f"Precision, how much of these it is. {sentences.truth_sentence(precision, run)}"))
+    display(Markdown(f"Recall, how much of it is among the top {k}. {truth_sentence(recall, run)}"))
+    display(Markdown(f"Precision, how much of these it is. {truth_sentence(precision, run)}"))
 
 # %% tags=["hide-output"]
 if len(recall):
-    display(tables.show(tables.truth_view(recall, run), digits=2, caption="recall"))
-    display(tables.show(tables.truth_view(precision, run), digits=2, caption="precision"))
+    display(show(truth_view(recall, run), digits=2, caption="recall"))
+    display(show(truth_view(precision, run), digits=2, caption="precision"))
 
 # %% [markdown]
 # If one method finds less of the evidence than another in the same model, it is the explainer that loses it; if under
@@ -253,8 +295,8 @@ if len(recall):
 shortcut = truth[(truth["truth"] == "shortcut") & (truth["measure"] == "share")]
 if len(shortcut):
     weight = "Weight on the planted shortcut, as a share of all absolute weight."
-    display(Markdown(f"{weight} {sentences.truth_sentence(shortcut, run)}"))
-    display(tables.show(tables.truth_view(shortcut, run), digits=2))
+    display(Markdown(f"{weight} {truth_sentence(shortcut, run)}"))
+    display(show(truth_view(shortcut, run), digits=2))
 
 # %% [markdown]
 # ## Are the explanations faithful?
@@ -263,11 +305,11 @@ if len(shortcut):
 # when they are all that is left: a faithful method has much of the first and little of the second.
 
 # %%
-faithful = tables.faithfulness_table(run, task, compared.clusters)
-tables.show(tables.faithfulness_view(faithful, models), digits=2)
+faithful = faithfulness_table(run, task, compared.clusters)
+show(faithfulness_view(faithful, models), digits=2)
 
 # %%
-Markdown(sentences.faithfulness_sentence(faithful, run))
+Markdown(faithfulness_sentence(faithful, run))
 
 # %% [markdown]
 # ## The verdicts
@@ -276,7 +318,7 @@ Markdown(sentences.faithfulness_sentence(faithful, run))
 # The results page shows them.
 
 # %%
-verdicts = tables.verdicts(compared)
+verdicts = verdicts(compared)
 run.write(verdicts, "comparison", task, "verdicts", **made_of)
 
 # %% [markdown]
@@ -287,7 +329,7 @@ run.write(verdicts, "comparison", task, "verdicts", **made_of)
 
 # %% tags=["remove-stderr"]
 small = list(run.experiment.models)[-1]
-agreed = tables.agreed_examples(run, task, small, seed=seed)
+agreed = agreed_examples(run, task, small, seed=seed)
 n_test = len(run.predictions(task, small, seed))
 print(f"{len(agreed)} of {n_test} test examples are classified correctly by both models")
 if run.may_show(task):
@@ -303,4 +345,4 @@ for method in dict.fromkeys(both):
     for name in (run.experiment.large, small):
         weights = run.attribution(task, name, seed, method)
         title = f"{method}, {models[name]}"
-        display(figures.highlights(weights, shown, run.experiment.task(task).labels, title=title))
+        display(highlights(weights, shown, run.experiment.task(task).labels, title=title))

@@ -27,14 +27,20 @@ anew = False  # make all models again; otherwise only those that are missing
 import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
-from trusteq import Results, figures, lab, sentences, tables
-from trusteq.margins import load_margins
+from trusteq.pages.compression import frontier, kept_panels, saving_view, trust_view
+from trusteq.pages.figures import STYLE
+from trusteq.pages.show import show, titles
+from trusteq.sentences.compression import compression_sentence, recovery_sentence
+from trusteq.study import lab
+from trusteq.study.compressions import compression_table
+from trusteq.study.results import Results
+from trusteq.verdict.margins import load_margins
 
 run = Results.of(experiment, results)
 task, large = next(iter(run.experiment.tasks)), run.experiment.large
-names, margins = tables.titles(run), {name: margin.margin for name, margin in load_margins().items()}
+names, margins = titles(run), {name: margin.margin for name, margin in load_margins().items()}
 finer = {"accuracy": "{:.3f}", "ECE change": "{:+.3f}"}
-plt.style.use(figures.STYLE)
+plt.style.use(STYLE)
 
 # %% [markdown]
 # ## The models
@@ -44,7 +50,7 @@ plt.style.use(figures.STYLE)
 
 # %% tags=["remove-stderr"]
 made = lab.complete(run, task, anew=anew)
-table = tables.compression_table(run, task)
+table = compression_table(run, task)
 run.write(table, "compression", task, "models", task=task)
 small = table[table["model"] != large]
 print(f"{len(run.experiment.models)} models of {task}, of which {len(made)} were made here")
@@ -57,7 +63,7 @@ print(f"{len(run.experiment.models)} models of {task}, of which {len(made)} were
 # test texts adds to a process.
 
 # %% tags=["remove-stderr"]
-tables.show(tables.saving_view(table, names, lab.footprints(run, task)), digits=2)
+show(saving_view(table, names, lab.footprints(run, task)), digits=2)
 
 # %% [markdown]
 # ## What they keep
@@ -67,21 +73,21 @@ tables.show(tables.saving_view(table, names, lab.footprints(run, task)), digits=
 
 # %%
 for method, rows in table.groupby("method", sort=False):
-    display(tables.show(tables.trust_view(rows, names), digits=2, formats=finer, caption=method))
+    display(show(trust_view(rows, names), digits=2, formats=finer, caption=method))
 
 # %%
-Markdown(sentences.compression_sentence(table, run))
+Markdown(compression_sentence(table, run))
 
 # %%
 for method, rows in small.groupby("method", sort=False):
-    figures.kept_panels(rows, names, margins).supxlabel(method)
+    kept_panels(rows, names, margins).supxlabel(method)
 
 # %% [markdown]
 # Green bands are what counts as the same. A model is a replacement where all three are green; one that stands right of
 # the band in accuracy is better than the large one, and not the same.
 
 # %%
-Markdown(sentences.recovery_sentence(table, run))
+Markdown(recovery_sentence(table, run))
 
 # %% [markdown]
 # Where training on adds accuracy and no alignment, it makes the model right more often, and another one.
@@ -96,7 +102,7 @@ Markdown(sentences.recovery_sentence(table, run))
 panels = plt.subplots(1, small["method"].nunique(), figsize=(9, 4.6), sharey=True, squeeze=False)[1].flat
 priced = small.assign(megabytes=small["weights_bytes"] / 1e6)
 for ax, (method, rows) in zip(panels, priced.groupby("method", sort=False), strict=True):
-    figures.frontier(rows, names, ax, x="megabytes", xlabel="MB on disk").set_title(method)
+    frontier(rows, names, ax, x="megabytes", xlabel="MB on disk").set_title(method)
     ax.label_outer()
 ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=3);
 

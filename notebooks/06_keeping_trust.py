@@ -32,25 +32,32 @@ anew = False  # make all models again; otherwise only those that are missing
 import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
-from trusteq import Results, figures, lab, sentences, tables
+from trusteq.pages.compression import frontier, trust_view
+from trusteq.pages.figures import STYLE
+from trusteq.pages.keeping_trust import gain_intervals, gain_view, objective_table
+from trusteq.pages.show import show, titles
+from trusteq.sentences.compression import gain_sentence, price_sentence, seed_sentence
+from trusteq.study import lab
+from trusteq.study.compressions import compression_table, gain_table
+from trusteq.study.results import Results
 
 run = Results.of(experiment, results)
 task, large = next(iter(run.experiment.tasks)), run.experiment.large
-names, students = tables.titles(run), run.experiment.students
+names, students = titles(run), run.experiment.students
 baseline = baseline or students[0]
 finer = {"accuracy": "{:.3f}", "ECE change": "{:+.3f}"}
-plt.style.use(figures.STYLE)
+plt.style.use(STYLE)
 
 # %% [markdown]
 # ## The students
 
 # %% tags=["remove-stderr"]
 made = lab.complete(run, task, anew=anew)
-table = tables.compression_table(run, task)
+table = compression_table(run, task)
 table = table[table["model"].isin([large, *students])].reset_index(drop=True)
 run.write(table, "compression", task, "students", task=task)
 print(f"{len(made)} of {len(run.experiment.models)} models were made here")
-tables.show(tables.objective_table(run, task, students), digits=1)
+show(objective_table(run, task, students), digits=1)
 
 # %% [markdown]
 # ## The frontier
@@ -63,14 +70,14 @@ small, methods = table[table["model"] != large], table["method"].unique()
 axes = plt.subplots(2, len(methods), figsize=(9, 8), sharey=True, squeeze=False)[1]
 for column, method in enumerate(methods):
     rows = small[small["method"] == method]
-    figures.frontier(rows, names, axes[0, column], x="accuracy", xlabel="accuracy").set_title(method)
-    figures.frontier(rows, names, axes[1, column], x="ece_difference", xlabel="change in ECE").axvline(0, color="0.25")
+    frontier(rows, names, axes[0, column], x="accuracy", xlabel="accuracy").set_title(method)
+    frontier(rows, names, axes[1, column], x="ece_difference", xlabel="change in ECE").axvline(0, color="0.25")
 for ax in axes[:, 1:].flat:
     ax.set_ylabel("")
 axes[0, 0].figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3);
 
 # %%
-Markdown(sentences.price_sentence(table, run, baseline=baseline))
+Markdown(price_sentence(table, run, baseline=baseline))
 
 # %% [markdown]
 # A longer training is the fair rival: an objective that costs twice the time must beat plain distillation given as
@@ -83,16 +90,16 @@ Markdown(sentences.price_sentence(table, run, baseline=baseline))
 # over training seeds. Neither LIME nor SHAP was part of any objective.
 
 # %%
-gains = tables.gain_table(run, task, baseline=baseline)
+gains = gain_table(run, task, baseline=baseline)
 gains = gains[gains["model"].isin(students)]
 run.write(gains, "compression", task, "gains", task=task, baseline=baseline)
-figures.gain_intervals(gains, names);
+gain_intervals(gains, names);
 
 # %%
-Markdown(sentences.gain_sentence(gains, run, baseline=baseline))
+Markdown(gain_sentence(gains, run, baseline=baseline))
 
 # %%
-tables.show(tables.gain_view(gains, names), formats={"training s": "{:.1f}"})
+show(gain_view(gains, names), formats={"training s": "{:.1f}"})
 
 # %% [markdown]
 # The intervals are over examples; training seeds differ as well, and the next table has each of them.
@@ -102,7 +109,7 @@ tables.show(tables.gain_view(gains, names), formats={"training s": "{:.1f}"})
 
 # %% tags=["hide-output"]
 for method, rows in table.groupby("method", sort=False):
-    display(tables.show(tables.trust_view(rows, names), digits=2, formats=finer, caption=method))
+    display(show(trust_view(rows, names), digits=2, formats=finer, caption=method))
 
 # %%
-Markdown(sentences.seed_sentence(gains, run))
+Markdown(seed_sentence(gains, run))

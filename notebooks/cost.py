@@ -21,10 +21,14 @@ experiments = None  # names of published experiments; None: all on real data
 # %%
 from IPython.display import Markdown
 
-from trusteq import Experiment, published, sentences, speed, tables
-from trusteq.tables import cost
+from trusteq.pages import cost
+from trusteq.pages.show import show
+from trusteq.pages.status import benchmark_rows, origin_table
+from trusteq.sentences.findings import cost_sentence, scale_sentence
+from trusteq.study import publish
+from trusteq.study.experiment import Experiment
 
-runs = [run for run in published.reference_runs() if experiments is None or run.experiment.name in experiments]
+runs = [run for run in publish.reference_runs() if experiments is None or run.experiment.name in experiments]
 spent = cost.run_costs(runs)
 
 # %% [markdown]
@@ -34,10 +38,10 @@ spent = cost.run_costs(runs)
 # time is about half of the sum, and an hour here is not an hour on a quiet machine.
 
 # %%
-tables.show(spent, digits=2)
+show(spent, digits=2)
 
 # %%
-Markdown(sentences.cost_sentence(spent))
+Markdown(cost_sentence(spent))
 
 # %% [markdown]
 # ## By what they were made
@@ -46,7 +50,7 @@ Markdown(sentences.cost_sentence(spent))
 
 # %% tags=["hide-output"]
 for run in runs:
-    display(tables.show(tables.origin_table(run), caption=run.experiment.name))
+    display(show(origin_table(run), caption=run.experiment.name))
 
 # %% [markdown]
 # ## The paper's scale
@@ -57,11 +61,11 @@ for run in runs:
 # `experiments/paper.yaml`: hours on one core, for one table of attributions. Training is not in it.
 
 # %%
-scale = cost.paper_scale(speed.benchmark_rows(), Experiment.load("paper"), device="cpu")
-tables.show(scale, digits=1, formats={"passes": "{:,}"})
+scale = cost.paper_scale(benchmark_rows(), Experiment.load("paper"), device="cpu")
+show(scale, digits=1, formats={"passes": "{:,}"})
 
 # %%
-Markdown(sentences.scale_sentence(scale, "cores"))
+Markdown(scale_sentence(scale, "cores"))
 
 # %% [markdown]
 # The questions of the second task are taken to be as long as SNLI's pairs, which they need not be. On a CPU, all models
@@ -72,9 +76,9 @@ Markdown(sentences.scale_sentence(scale, "cores"))
 # ## On one GPU
 
 # %%
-gpu = cost.paper_scale(speed.benchmark_rows(), Experiment.load("paper"), device="gpu bf16")
+gpu = cost.paper_scale(benchmark_rows(), Experiment.load("paper"), device="gpu bf16")
 if gpu["ours"].notna().any():
-    display(tables.show(gpu, digits=1, formats={"passes": "{:,}"}))
-    display(Markdown(sentences.scale_sentence(gpu, "GPUs")))
+    display(show(gpu, digits=1, formats={"passes": "{:,}"}))
+    display(Markdown(scale_sentence(gpu, "GPUs")))
 else:
     print("Not measured: no GPU was at hand. The rows of the benchmark are open, and the experiment file is ready.")

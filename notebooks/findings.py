@@ -32,19 +32,22 @@ experiments = None  # names of published experiments; None: all on real data
 import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
-from trusteq import figures, published, sentences, tables
-from trusteq.margins import load_margins
+from trusteq.pages import claims, findings
+from trusteq.pages.figures import STYLE
+from trusteq.pages.findings import Claim, claim_intervals
+from trusteq.pages.show import paper_table, show
 from trusteq.sentences import reasons as why
-from trusteq.tables import claims, findings
-from trusteq.tables.findings import Claim
+from trusteq.sentences.findings import count_sentence, why_list
+from trusteq.study import publish
+from trusteq.verdict.margins import load_margins
 
-plt.style.use(figures.STYLE)
-runs = [run for run in published.reference_runs() if experiments is None or run.experiment.name in experiments]
+plt.style.use(STYLE)
+runs = [run for run in publish.reference_runs() if experiments is None or run.experiment.name in experiments]
 
 # %%
 pairs = [run for run in runs if not run.experiment.name.startswith("first-")]  # the top ten words, as in the paper
-paper = tables.paper_table("jaccard_range").iloc[0]
-accuracy = tables.paper_table("models").set_index("model")["nli_accuracy"]
+paper = paper_table("jaccard_range").iloc[0]
+accuracy = paper_table("models").set_index("model")["nli_accuracy"]
 margins = load_margins()
 accurate = f"{accuracy['Distil-BERT']} against {accuracy['BERT-base']} %"
 
@@ -73,13 +76,13 @@ found = {
 # ## All in one table
 
 # %%
-tables.show(findings.summary(found))
+show(findings.summary(found))
 
 # %% [markdown]
 # Why, in short; the sections below have the rows.
 
 # %%
-Markdown(sentences.why_list(found))
+Markdown(why_list(found))
 
 # %% [markdown]
 # ## Alignment is low
@@ -89,11 +92,11 @@ Markdown(sentences.why_list(found))
 
 # %%
 rows = found["alignment is low"].rows
-display(tables.show(findings.finding_view(rows)))
-Markdown(sentences.count_sentence(rows))
+display(show(findings.finding_view(rows)))
+Markdown(count_sentence(rows))
 
 # %%
-figures.claim_intervals(rows, lines={"the paper's cut, 0.7": (0.7,)}, xlabel="mean Jaccard with the large model");
+claim_intervals(rows, lines={"the paper's cut, 0.7": (0.7,)}, xlabel="mean Jaccard with the large model");
 
 # %% [markdown]
 # What such a number means is another question.
@@ -106,8 +109,8 @@ figures.claim_intervals(rows, lines={"the paper's cut, 0.7": (0.7,)}, xlabel="me
 
 # %%
 rows = found["a model below 0.7 is no drop-in replacement"].rows
-display(tables.show(findings.finding_view(rows)))
-Markdown(sentences.count_sentence(rows))
+display(show(findings.finding_view(rows)))
+Markdown(count_sentence(rows))
 
 # %% [markdown]
 # ## Compressed models look at other words
@@ -117,13 +120,13 @@ Markdown(sentences.count_sentence(rows))
 
 # %%
 rows = found["compressed models look at other words"].rows
-display(tables.show(findings.finding_view(rows)))
-Markdown(sentences.count_sentence(rows))
+display(show(findings.finding_view(rows)))
+Markdown(count_sentence(rows))
 
 # %%
 same = 1 - margins["normalised_alignment"].margin
 anchors = {"the same words, by our margin": (same,), "chance and ceiling": (0, 1)}
-figures.claim_intervals(rows, lines=anchors, xlabel="0: chance, 1: the explainer with itself");
+claim_intervals(rows, lines=anchors, xlabel="0: chance, 1: the explainer with itself");
 
 # %% [markdown]
 # ## Compression changes calibration
@@ -133,12 +136,12 @@ figures.claim_intervals(rows, lines=anchors, xlabel="0: chance, 1: the explainer
 
 # %%
 rows = found["compression changes calibration"].rows
-display(tables.show(findings.finding_view(rows)))
-Markdown(sentences.count_sentence(rows))
+display(show(findings.finding_view(rows)))
+Markdown(count_sentence(rows))
 
 # %%
 margin = margins["ece"].margin  # overconfidence has the same
-figures.claim_intervals(rows, lines={"the margin": (-margin, margin)}, xlabel="difference from the large model");
+claim_intervals(rows, lines={"the margin": (-margin, margin)}, xlabel="difference from the large model");
 
 # %% [markdown]
 # ## The small model is better calibrated
@@ -147,8 +150,8 @@ figures.claim_intervals(rows, lines={"the margin": (-margin, margin)}, xlabel="d
 
 # %%
 rows = found["the small model is better calibrated"].rows
-display(tables.show(findings.finding_view(rows)))
-Markdown(sentences.count_sentence(rows))
+display(show(findings.finding_view(rows)))
+Markdown(count_sentence(rows))
 
 # %% [markdown]
 # ## Distillation keeps calibration better
@@ -158,8 +161,8 @@ Markdown(sentences.count_sentence(rows))
 
 # %%
 rows = found["distillation keeps calibration better"].rows
-display(tables.show(findings.finding_view(rows)))
-Markdown(sentences.count_sentence(rows))
+display(show(findings.finding_view(rows)))
+Markdown(count_sentence(rows))
 
 # %% [markdown]
 # ## Accuracy and trust are uncoupled
@@ -169,8 +172,8 @@ Markdown(sentences.count_sentence(rows))
 
 # %%
 rows = found["accuracy and trust are uncoupled"].rows
-display(tables.show(findings.finding_view(rows)))
-Markdown(sentences.count_sentence(rows))
+display(show(findings.finding_view(rows)))
+Markdown(count_sentence(rows))
 
 # %% [markdown]
 # ## The boundary changes the number
@@ -181,8 +184,8 @@ Markdown(sentences.count_sentence(rows))
 
 # %%
 rows = found["the boundary changes the number"].rows
-display(tables.show(findings.finding_view(rows)))
-Markdown(sentences.count_sentence(rows))
+display(show(findings.finding_view(rows)))
+Markdown(count_sentence(rows))
 
 # %% [markdown]
 # ## Most disagreement is compression's
@@ -196,11 +199,11 @@ Markdown(sentences.count_sentence(rows))
 
 # %%
 rows = found["most disagreement is compression's"].rows
-display(tables.show(findings.finding_view(rows)))
-Markdown(sentences.count_sentence(rows))
+display(show(findings.finding_view(rows)))
+Markdown(count_sentence(rows))
 
 # %%
-figures.claim_intervals(rows, lines={"nothing": (0,)}, xlabel="disagreement left for compression");
+claim_intervals(rows, lines={"nothing": (0,)}, xlabel="disagreement left for compression");
 
 # %% [markdown]
 # ## Training can keep more of the words
@@ -211,11 +214,11 @@ figures.claim_intervals(rows, lines={"nothing": (0,)}, xlabel="disagreement left
 
 # %%
 rows = found["training can keep more of the words"].rows
-display(tables.show(findings.finding_view(rows)))
-Markdown(sentences.count_sentence(rows))
+display(show(findings.finding_view(rows)))
+Markdown(count_sentence(rows))
 
 # %%
-figures.claim_intervals(rows, lines={"no gain": (0,)}, xlabel="gain in mean Jaccard with the teacher");
+claim_intervals(rows, lines={"no gain": (0,)}, xlabel="gain in mean Jaccard with the teacher");
 
 # %% [markdown]
 # ## What fidelity costs
@@ -226,7 +229,7 @@ figures.claim_intervals(rows, lines={"no gain": (0,)}, xlabel="gain in mean Jacc
 
 # %%
 costs = findings.fidelity_cost(pairs)
-tables.show(findings.cost_view(costs), digits=2)
+show(findings.cost_view(costs), digits=2)
 
 # %% [markdown]
 # ## The three first experiments
@@ -235,4 +238,4 @@ tables.show(findings.cost_view(costs), digits=2)
 
 # %%
 first = findings.first_experiments([run for run in runs if run.experiment.name.startswith("first-")])
-tables.show(first, digits=2)
+show(first, digits=2)

@@ -31,12 +31,27 @@ results = None  # folder below which results are kept; None: the checkout's own
 import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
-from trusteq import Results, figures, sentences, tables
+from trusteq.pages.comparison import pair_table
+from trusteq.pages.figures import STYLE, alignment_intervals, confidence_histogram, jaccard_distribution, per_model
+from trusteq.pages.first import EXPECTED, first_alignment, first_answers, first_calibration, first_calibration_view
+from trusteq.pages.show import show, titles
+from trusteq.sentences.first import (
+    first_alignment_sentence,
+    first_confidence_sentence,
+    first_ece_sentence,
+    first_needed_sentence,
+    first_question_sentence,
+    first_scale_sentence,
+    first_steps_sentence,
+)
+from trusteq.sentences.run import run_sentence
+from trusteq.study.sides import of_seed
+from trusteq.study.results import Results
 
 run = Results.of(experiment, results)
-seed, large, names = run.experiment.seeds[0], run.experiment.large, tables.titles(run)
-plt.style.use(figures.STYLE)
-Markdown(f"{sentences.first_question_sentence(run)} {sentences.run_sentence(run)}")
+seed, large, names = run.experiment.seeds[0], run.experiment.large, titles(run)
+plt.style.use(STYLE)
+Markdown(f"{first_question_sentence(run)} {run_sentence(run)}")
 
 # %% [markdown]
 # ## The answers in short
@@ -44,21 +59,21 @@ Markdown(f"{sentences.first_question_sentence(run)} {sentences.run_sentence(run)
 # *open*: the interval reaches over an end of the expected range. *not shown*: the interval of the difference holds 0.
 
 # %%
-aligned, calibrated = tables.first_alignment(run), tables.first_calibration(run)
-tables.show(tables.first_answers(aligned, calibrated, run))
+aligned, calibrated = first_alignment(run), first_calibration(run)
+show(first_answers(aligned, calibrated, run))
 
 # %% [markdown]
 # ## Do the two look at the same words?
 
 # %%
-Markdown(sentences.first_alignment_sentence(aligned, run))
+Markdown(first_alignment_sentence(aligned, run))
 
 # %%
 for task in run.experiment.tasks:
-    pairs = tables.of_seed(run, task, "alignment", seed=seed).query("model_a == @large")
-    display(tables.show(tables.pair_table(pairs, run), digits=2, caption=task))
-    ax = figures.alignment_intervals(pairs, names)
-    ax.axvspan(*tables.EXPECTED, color="0.5", alpha=0.15, linewidth=0)
+    pairs = of_seed(run, task, "alignment", seed=seed).query("model_a == @large")
+    display(show(pair_table(pairs, run), digits=2, caption=task))
+    ax = alignment_intervals(pairs, names)
+    ax.axvspan(*EXPECTED, color="0.5", alpha=0.15, linewidth=0)
     ax.set_title(task)
 
 # %% [markdown]
@@ -73,7 +88,7 @@ for task in run.experiment.tasks:
 # share nothing, and above the ceiling not even by one model beside itself.
 
 # %%
-Markdown(sentences.first_scale_sentence(aligned, run))
+Markdown(first_scale_sentence(aligned, run))
 
 # %% [markdown]
 # ## How many examples does it take?
@@ -82,20 +97,20 @@ Markdown(sentences.first_scale_sentence(aligned, run))
 # many.
 
 # %%
-Markdown(sentences.first_needed_sentence(aligned, run))
+Markdown(first_needed_sentence(aligned, run))
 
 # %% [markdown]
 # One reason is how coarse a single index is.
 
 # %%
-Markdown(sentences.first_steps_sentence(run))
+Markdown(first_steps_sentence(run))
 
 # %%
 for task in run.experiment.tasks:
-    examples = tables.of_seed(run, task, "examples", seed=seed)
+    examples = of_seed(run, task, "examples", seed=seed)
     height = 1.6 + 0.5 * len(aligned[aligned["task"] == task])
     ax = plt.figure(figsize=(7, height)).gca()
-    figures.jaccard_distribution(examples, names, large, ax).set_title(task)
+    jaccard_distribution(examples, names, large, ax).set_title(task)
 
 # %% [markdown]
 # One dot is one example; the box holds the middle half of them. The further the dots are apart, the less the mean of a
@@ -109,14 +124,14 @@ for task in run.experiment.tasks:
 # %%
 for task in run.experiment.tasks:
     bins = run.calibration(task, seed, "reliability")
-    figures.per_model(bins, figures.confidence_histogram, names).supxlabel(f"on {task}")
+    per_model(bins, confidence_histogram, names).supxlabel(f"on {task}")
 
 # %% [markdown]
 # The solid line is the mean confidence, the dashed one the accuracy. Solid right of dashed is too sure, left of it not
 # sure enough. The ECE can stay where it is while the confidences move, if the accuracy moves with them.
 
 # %%
-Markdown(sentences.first_confidence_sentence(calibrated, run))
+Markdown(first_confidence_sentence(calibrated, run))
 
 # %% [markdown]
 # The ECE of a calibrated model is not 0, and is larger the fewer the examples. So it is the difference that is tested:
@@ -124,10 +139,10 @@ Markdown(sentences.first_confidence_sentence(calibrated, run))
 # that luck. The difference of the raw values may lie near its end.
 
 # %%
-tables.show(tables.first_calibration_view(calibrated, run))
+show(first_calibration_view(calibrated, run))
 
 # %%
-Markdown(sentences.first_ece_sentence(calibrated, run))
+Markdown(first_ece_sentence(calibrated, run))
 
 # %% [markdown]
 # Where the ECE shifts, a confidence of the smaller model is not worth what it was in the large one. Whether a shift is

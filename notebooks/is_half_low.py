@@ -27,13 +27,29 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown
 
-from trusteq import Results, alignment, figures, sentences, speed, tables
+from trusteq.alignment import overlap
+from trusteq.pages.figures import STYLE, alignment_intervals, scale_intervals
+from trusteq.pages.is_half_low import (
+    chance_by_words,
+    chance_curve,
+    mean_chance,
+    on_the_scale,
+    steadiness_table,
+    word_counts,
+    word_histogram,
+)
+from trusteq.pages.show import paper_table, show, side_titles
+from trusteq.pages.status import benchmark_rows
+from trusteq.sentences.alignment import ceiling_sentence, paper_range_sentence, yardstick_sentence
+from trusteq.sentences.verdict import chance_sentence, half_sentence
+from trusteq.study.sides import CONTROLS, of_seed
+from trusteq.study.results import Results
 
 run = Results.of(experiment, results)
 seed, large = run.experiment.seeds[0], run.experiment.large
-names = tables.side_titles(run)
-plt.style.use(figures.STYLE)
-Markdown(sentences.paper_range_sentence())
+names = side_titles(run)
+plt.style.use(STYLE)
+Markdown(paper_range_sentence())
 
 # %% [markdown]
 # ## The floor is not at zero
@@ -42,8 +58,8 @@ Markdown(sentences.paper_range_sentence())
 # least eight. How much they share on average follows from the number of words alone, exactly, by counting.
 
 # %%
-first = {words: alignment.chance_jaccard(words, 10) for words in (10, 12, 15, 20, 30, 50)}
-tables.show(pd.DataFrame({"words": first.keys(), "chance": first.values()}))
+first = {words: overlap.chance_jaccard(words, 10) for words in (10, 12, 15, 20, 30, 50)}
+show(pd.DataFrame({"words": first.keys(), "chance": first.values()}))
 
 # %% [markdown]
 # SNLI's pairs are short. The upper picture shows the chance level by number of words, the lower one how many words
@@ -51,18 +67,18 @@ tables.show(pd.DataFrame({"words": first.keys(), "chance": first.values()}))
 # authors' scripts take the *distinct words* of both texts, the separator among them.
 
 # %% tags=["hide-input"]
-counts, chance = tables.word_counts(), tables.chance_by_words(60)
-paper = tables.paper_table("jaccard_range").iloc[0]
+counts, chance = word_counts(), chance_by_words(60)
+paper = paper_table("jaccard_range").iloc[0]
 top, bottom = plt.subplots(2, 1, figsize=(7, 5.6), sharex=True, height_ratios=[3, 2])[1]
-figures.chance_curve(chance, top, band=(paper["low"], paper["high"]))
-figures.word_histogram(counts, bottom, last=60);
+chance_curve(chance, top, band=(paper["low"], paper["high"]))
+word_histogram(counts, bottom, last=60);
 
 # %% tags=["hide-input"]
-means = tables.mean_chance(counts)
-Markdown(sentences.chance_sentence(means))
+means = mean_chance(counts)
+Markdown(chance_sentence(means))
 
 # %% tags=["hide-input"]
-tables.show(means)
+show(means)
 
 # %% [markdown]
 # The last column is the share of pairs with ten words or fewer: there both sets hold everything, and the index is 1
@@ -81,15 +97,15 @@ tables.show(means)
 # %% tags=["hide-input"]
 rows = {}
 for task in run.experiment.tasks:
-    controls, pairs = (tables.of_seed(run, task, name, seed=seed) for name in ("controls", "alignment"))
+    controls, pairs = (of_seed(run, task, name, seed=seed) for name in ("controls", "alignment"))
     anchors = controls[controls["model_b"].isin(["reseeded", "retrained"])]
     rows[task] = pd.concat([anchors, pairs[pairs["model_a"] == large]])
-    ax = figures.alignment_intervals(rows[task], names)
+    ax = alignment_intervals(rows[task], names)
     ax.set_title(task)
 
 # %% tags=["hide-input"]
 for task in run.experiment.tasks:
-    own = sentences.ceiling_sentence(run.comparison(task, "ceilings"), run)
+    own = ceiling_sentence(run.comparison(task, "ceilings"), run)
     display(Markdown(f"- **{task}**: {own}"))
 
 # %% [markdown]
@@ -103,8 +119,8 @@ for task in run.experiment.tasks:
 # status page for the machine):
 
 # %% tags=["hide-input"]
-steady = tables.steadiness_table(speed.benchmark_rows())
-tables.show(steady, digits=2)
+steady = steadiness_table(benchmark_rows())
+show(steady, digits=2)
 
 # %% [markdown]
 # `passes` is what was allowed for one example. The ceiling moves with the budget: a cut at a fixed number is strict for
@@ -118,14 +134,14 @@ tables.show(steady, digits=2)
 
 # %% tags=["hide-input"]
 for task in run.experiment.tasks:
-    controls = tables.of_seed(run, task, "controls", seed=seed).query("model_b != 'itself'")
-    pairs = rows[task][~rows[task]["model_b"].isin(tables.CONTROLS)]
-    figures.scale_intervals(pd.concat([controls, pairs]), names).set_title(task)
+    controls = of_seed(run, task, "controls", seed=seed).query("model_b != 'itself'")
+    pairs = rows[task][~rows[task]["model_b"].isin(CONTROLS)]
+    scale_intervals(pd.concat([controls, pairs]), names).set_title(task)
 
 # %% tags=["hide-input"]
 for task in run.experiment.tasks:
-    controls, pairs = (tables.of_seed(run, task, name, seed=seed) for name in ("controls", "alignment"))
-    display(Markdown(f"- **{task}**: {sentences.yardstick_sentence(pairs, controls, run)}"))
+    controls, pairs = (of_seed(run, task, name, seed=seed) for name in ("controls", "alignment"))
+    display(Markdown(f"- **{task}**: {yardstick_sentence(pairs, controls, run)}"))
 
 # %% [markdown]
 # ## So, is 0.5 low?
@@ -133,11 +149,11 @@ for task in run.experiment.tasks:
 # It depends on the words of the texts and on the explainer's budget. In this run:
 
 # %% tags=["hide-input"]
-places = tables.on_the_scale(run, seed=seed)
-Markdown(sentences.half_sentence(places))
+places = on_the_scale(run, seed=seed)
+Markdown(half_sentence(places))
 
 # %% tags=["hide-input"]
-tables.show(places, digits=2)
+show(places, digits=2)
 
 # %% [markdown]
 # What stands under "0.5 is" is its place between chance, 0, and ceiling, 1. A number above 1 is one that no two models
@@ -154,7 +170,7 @@ Markdown(f"On SNLI 0.5 stands this far from chance, whatever the ceiling: {', '.
 # :label: half-own
 # A colleague reports a mean Jaccard of 0.5 between two models, for top-10 sets of texts of 20 words each; the explainer
 # agrees with itself at 0.8. Another reports 0.4 for texts of 50 words and a ceiling of 0.6. Whose models agree more?
-# Use `alignment.chance_jaccard`.
+# Use `overlap.chance_jaccard`.
 # ```
 #
 # ```{solution-start} half-own
@@ -164,9 +180,9 @@ Markdown(f"On SNLI 0.5 stands this far from chance, whatever the ceiling: {', '.
 
 # %%
 cases = pd.DataFrame({"words": [20, 50], "Jaccard": [0.5, 0.4], "ceiling": [0.8, 0.6]})
-cases["chance"] = [alignment.chance_jaccard(words, 10) for words in cases["words"]]
+cases["chance"] = [overlap.chance_jaccard(words, 10) for words in cases["words"]]
 cases["0 to 1"] = (cases["Jaccard"] - cases["chance"]) / (cases["ceiling"] - cases["chance"])
-tables.show(cases, digits=2)
+show(cases, digits=2)
 
 # %% [markdown]
 # The lower number is the better agreement: 0.4 in long texts is further from chance, and nearer to what the explainer

@@ -24,13 +24,29 @@ results = None  # folder below which results are kept; None: the checkout's own
 import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
-from trusteq import Results, figures, sentences, tables
-from trusteq.margins import load_margins
+from trusteq.pages.figures import STYLE
+from trusteq.pages.results import (
+    all_verdicts,
+    deciding,
+    difference_table,
+    method_table,
+    model_table,
+    paper_model_table,
+    plane_table,
+    trust_plane,
+    verdict_panels,
+    verdict_table,
+)
+from trusteq.pages.show import show, side_titles
+from trusteq.sentences.run import run_sentence
+from trusteq.sentences.verdict import method_sentence, verdict_sentence
+from trusteq.study.results import Results
+from trusteq.verdict.margins import load_margins
 
 run = Results.of(experiment, results)
 seed = run.experiment.seeds[0]
-plt.style.use(figures.STYLE)
-Markdown(sentences.run_sentence(run))
+plt.style.use(STYLE)
+Markdown(run_sentence(run))
 
 # %% [markdown]
 # ## The models
@@ -39,19 +55,19 @@ Markdown(sentences.run_sentence(run))
 # machine named on the status page. The paper's times are for one A100 and its own test splits.
 
 # %%
-tables.show(tables.model_table(run, seed), digits=1, formats={"parameters_M": "{:.2f}"})
+show(model_table(run, seed), digits=1, formats={"parameters_M": "{:.2f}"})
 
 # %% [markdown]
 # The paper's own numbers, and which model of this run plays each part:
 
 # %%
-paper = tables.paper_model_table(run)
+paper = paper_model_table(run)
 sizes = ["paper_layers", "paper_parameters_millions", "paper_hidden_size", "paper_size_mb"]
 whole = dict.fromkeys(["paper_layers", "paper_hidden_size"], "{:.0f}")
-tables.show(paper[["model", "played_by", *sizes]], digits=1, formats=whole)
+show(paper[["model", "played_by", *sizes]], digits=1, formats=whole)
 
 # %%
-tables.show(paper.drop(columns=["played_by", *sizes]), digits=1)
+show(paper.drop(columns=["played_by", *sizes]), digits=1)
 
 # %% [markdown]
 # ## May a smaller model replace the large one?
@@ -63,22 +79,22 @@ tables.show(paper.drop(columns=["played_by", *sizes]), digits=1)
 # in the place of the smaller model.
 
 # %%
-found = tables.all_verdicts(run, seed=seed)
-chosen = tables.deciding(found)
+found = all_verdicts(run, seed=seed)
+chosen = deciding(found)
 methods = ", ".join(f"{rows['method'].iloc[0]} on {task}" for task, rows in chosen.groupby("task", sort=False))
-tables.show(tables.verdict_table(chosen, run), caption=f"Alignment by {methods}")
+show(verdict_table(chosen, run), caption=f"Alignment by {methods}")
 
 # %%
-Markdown(sentences.verdict_sentence(chosen, run))
+Markdown(verdict_sentence(chosen, run))
 
 # %% [markdown]
 # Each measure in units of its margin: a line within the green band is equivalent, one wholly outside is not. An arrow
 # is a difference of more than four margins.
 
 # %%
-names, measures = tables.side_titles(run), {name: margin.title for name, margin in load_margins().items()}
+names, measures = side_titles(run), {name: margin.title for name, margin in load_margins().items()}
 for task, rows in chosen.groupby("task", sort=False):
-    figures.verdict_panels(rows, names, measures).suptitle(task)
+    verdict_panels(rows, names, measures).suptitle(task)
 
 # %% [markdown]
 # The control "itself, reseeded" must be green throughout and "its random head" must not: they show what the procedure
@@ -86,26 +102,26 @@ for task, rows in chosen.groupby("task", sort=False):
 # it shows what training once more already changes.
 
 # %% tags=["hide-output"]
-tables.show(tables.difference_table(chosen, run), formats={"difference": "{:+.3f}", "margin": "{:.2f}"})
+show(difference_table(chosen, run), formats={"difference": "{:+.3f}", "margin": "{:.2f}"})
 
 # %% [markdown]
 # ## Does the method decide?
 
 # %% tags=["hide-output"]
-tables.show(tables.method_table(found, run), digits=2)
+show(method_table(found, run), digits=2)
 
 # %%
-Markdown(sentences.method_sentence(found, run))
+Markdown(method_sentence(found, run))
 
 # %% [markdown]
 # ## Alignment and calibration in one picture
 
 # %%
-plane, margins = tables.plane_table(chosen), load_margins()
+plane, margins = plane_table(chosen), load_margins()
 box = (margins["ece"].margin, margins["normalised_alignment"].margin)
 panels = plt.subplots(1, len(run.experiment.tasks), figsize=(9, 4.6), sharey=True, squeeze=False)[1].flat
 for ax, (task, rows) in zip(panels, plane.groupby("task", sort=False), strict=True):
-    figures.trust_plane(rows, names, list(run.experiment.models), ax, box=box).set_title(task)
+    trust_plane(rows, names, list(run.experiment.models), ax, box=box).set_title(task)
     ax.label_outer()
 ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=4);
 

@@ -25,10 +25,12 @@ results = None  # folder below which results are kept; None: the checkout's own
 import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
-from trusteq import figures, simulation, tables
+from trusteq.pages.figures import STYLE
+from trusteq.pages.show import show
+from trusteq.pages.simulation import benchmark, coverage_intervals, table
 
-plt.style.use(figures.STYLE)
-coverage, decisions = simulation.table("coverage"), simulation.table("decisions")
+plt.style.use(STYLE)
+coverage, decisions = table("coverage"), table("decisions")
 promised, reported = coverage[coverage["holds"].notna()], coverage[coverage["holds"].isna()]
 
 # %% [markdown]
@@ -52,7 +54,7 @@ promised, reported = coverage[coverage["holds"].notna()], coverage[coverage["hol
 # Jaccards; *clusters* means that premises are resampled with all their hypotheses.
 
 # %%
-figures.coverage_intervals(promised);
+coverage_intervals(promised);
 # %% tags=["hide-input"]
 missed = promised[~promised["holds"].astype(bool)]
 named = "; ".join(f"{row.what} at n = {row.n:,} with {row.coverage:.1%}" for row in missed.itertuples())
@@ -71,7 +73,7 @@ wide = wide.reindex(promised["what"].unique()).reset_index()
 names = {"coverage": "coverage, n = {}", "half_width": "half width, {}"}
 wide.columns = [names.get(kind, kind).format(n) for kind, n in wide.columns]
 percent = {column: "{:.1%}" for column in wide if column.startswith("coverage")}
-tables.show(wide, formats=percent)
+show(wide, formats=percent)
 
 # %% [markdown]
 # ## What is not promised
@@ -83,11 +85,11 @@ tables.show(wide, formats=percent)
 # *calibrated model* is the hard case, whose true ECE is 0. Below are also three intervals that nobody should use.
 
 # %%
-figures.coverage_intervals(reported);
+coverage_intervals(reported);
 # %%
 compact = reported[["what", "n", "simulations", "truth", "coverage", "below", "above"]]
 shares = dict.fromkeys(["coverage", "below", "above"], "{:.1%}")
-tables.show(compact, formats=shares | {"n": "{:,}", "simulations": "{:,}"})
+show(compact, formats=shares | {"n": "{:,}", "simulations": "{:,}"})
 
 # %% tags=["hide-input"]
 spans = reported.groupby("what")["coverage"].agg(["min", "max"]).map("{:.1%}".format).agg(" to ".join, axis=1)
@@ -120,7 +122,7 @@ Markdown(
 # %%
 low, high = (decisions[end].map("{:.1%}".format) for end in ("low", "high"))
 shown = decisions.assign(**{"95%": low + " to " + high})[["what", "n", "share", "95%", "wanted"]]
-tables.show(shown, formats={"share": "{:.1%}", "n": "{:,}"})
+show(shown, formats={"share": "{:.1%}", "n": "{:,}"})
 
 # %% tags=["hide-input"]
 asked = decisions[decisions["holds"].notna()]
@@ -144,5 +146,5 @@ Markdown(
 # ```
 
 # %% tags=["hide-input"]
-origin = simulation.benchmark()
+origin = benchmark()
 Markdown(f"Made on {origin['machine']} in {origin['seconds'] / 60:.0f} minutes, seed {origin['seed']}.")

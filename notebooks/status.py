@@ -22,10 +22,13 @@ results = None  # folder below which results are kept; None: the checkout's own
 # %%
 from IPython.display import Markdown
 
-from trusteq import Results, sentences, speed, tables
+from trusteq.pages.show import show
+from trusteq.pages.status import benchmark_rows, benchmark_table, origin_table, time_table, training_benchmark_table
+from trusteq.sentences.run import benchmark_sentence, run_sentence
+from trusteq.study.results import Results
 
 run = Results.of(experiment, results)
-Markdown(sentences.run_sentence(run))
+Markdown(run_sentence(run))
 
 # %% [markdown]
 # ## Time of each stage
@@ -34,7 +37,7 @@ Markdown(sentences.run_sentence(run))
 # results only the pages are made anew; what the run itself took is on the page [What it costs](cost.ipynb).
 
 # %%
-tables.show(tables.time_table(run), digits=1)
+show(time_table(run), digits=1)
 
 # %% [markdown]
 # ## The attribution engine
@@ -45,11 +48,11 @@ tables.show(tables.time_table(run), digits=1)
 # whole time; it is above 1 where the engine's own forward pass computes less than the library's model.
 
 # %%
-measured = speed.benchmark_rows()
-tables.show(speed.benchmark_table(measured), digits=2, formats={"passes/s": "{:,.0f}"})
+measured = benchmark_rows()
+show(benchmark_table(measured), digits=2, formats={"passes/s": "{:,.0f}"})
 
 # %% tags=["hide-input"]
-Markdown(sentences.benchmark_sentence(measured))
+Markdown(benchmark_sentence(measured))
 
 # %% [markdown]
 # ## Fine-tuning
@@ -58,11 +61,11 @@ Markdown(sentences.benchmark_sentence(measured))
 # ours groups texts of like length. The last columns are the 95% interval of the difference in accuracy.
 
 # %%
-trained = speed.benchmark_rows("finetune")
-tables.show(speed.training_benchmark_table(trained), digits=2, formats={"measured": "{:.1f}", "at least": "{:g}"})
+trained = benchmark_rows("finetune")
+show(training_benchmark_table(trained), digits=2, formats={"measured": "{:.1f}", "at least": "{:g}"})
 
 # %% tags=["hide-input"]
-Markdown(sentences.benchmark_sentence(trained))
+Markdown(benchmark_sentence(trained))
 
 # %% [markdown]
 # ## Versions and machine
@@ -70,7 +73,7 @@ Markdown(sentences.benchmark_sentence(trained))
 # From the manifests of all artefacts. More than one value in a row means that the run was made in several goes.
 
 # %%
-tables.show(tables.origin_table(run))
+show(origin_table(run))
 
 # %% [markdown]
 # ## The experiment file

@@ -38,11 +38,11 @@ def tiny_bert(tmp_path_factory):
 def interpreter(tmp_path):
     """Start Python in a folder outside the checkout, the package on PYTHONPATH alone; return the finished process."""
 
-    from trusteq.experiment import ROOT
+    from trusteq.project import root
 
     def interpreter(*arguments):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TRUSTEQ_")}
-        environment |= {"PYTHONPATH": str(ROOT), "COLUMNS": "100", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
+        environment |= {"PYTHONPATH": str(root()), "COLUMNS": "100", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
         command = [sys.executable, *map(str, arguments)]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 

@@ -4,10 +4,10 @@ The large model has a second training seed and a randomly headed twin, as the wo
 
 import pandas as pd
 
-from trusteq import store
-from trusteq.experiment import Experiment
 from trusteq.registry import validated
-from trusteq.store import Results
+from trusteq.store import describe, to_json, write_text
+from trusteq.study.experiment import Experiment
+from trusteq.study.results import Results
 
 TASK = "demo-nli"
 LABELS = ("entailment", "neutral", "contradiction")
@@ -84,24 +84,24 @@ def make_run(folder):
         metrics |= {"accuracy": 0.5, "test_examples": 4}
         timing = {"inference_seconds": number / 2, "training_seconds": 10.0 * number, "device": "cpu"}
         for name, facts in {"metrics": metrics, "timing": timing}.items():
-            store.write_text(store.to_json(facts), run.model(TASK, model, 0) / f"{name}.json")
+            write_text(to_json(facts), run.model(TASK, model, 0) / f"{name}.json")
     write_controls(run)
     return run
 
 
 def make_publishable(folder, monkeypatch):
-    """Return such a run with all that is published of a model; have trusteq.published read and write in `folder`."""
+    """Return such a run with all that is published of a model; publish reads and writes in `folder`."""
     examples = EXAMPLES.assign(evidence=[((0, 1),), (), (), ()], shortcut=[(), (), (), ()])
-    for home in ("trusteq.published", "trusteq.tables.calibration", "trusteq.tables.truth"):
+    for home in ("trusteq.study.publish", "trusteq.study.sides", "trusteq.study.evidence"):
         monkeypatch.setattr(f"{home}.load_examples", lambda *_, **__: examples)
-    monkeypatch.setattr("trusteq.published.PUBLISHED", folder / "published")
+    monkeypatch.setattr("trusteq.study.publish.PUBLISHED", folder / "published")
     run = make_run(folder / "results")
     for model, seed in run.experiment.runs:
         home = run.model(TASK, model, seed)
-        store.write_text("weights", home / "model.safetensors")
-        store.write_text("epoch,dev_accuracy\n1,0.5\n", home / "history.csv")
+        write_text("weights", home / "model.safetensors")
+        write_text("epoch,dev_accuracy\n1,0.5\n", home / "history.csv")
         files = [file for file in home.iterdir() if file.name != "manifest.json"]
-        store.write_text(store.to_json(store.describe(files, {"seed": seed}, root=home)), home / "manifest.json")
+        write_text(to_json(describe(files, {"seed": seed}, root=home)), home / "manifest.json")
     return run
 
 
@@ -117,7 +117,7 @@ def write_controls(run):
     run.write(attribution(RETRAINED), "attribution", TASK, large, 1, "lime.again")
     run.write(faithfulness(1), "attribution", TASK, large, 1, "faithfulness")
     for name in ("metrics", "timing"):
-        store.write_text(store.to_json(run.facts(TASK, large, 0, name)), run.model(TASK, large, 1) / f"{name}.json")
+        write_text(to_json(run.facts(TASK, large, 0, name)), run.model(TASK, large, 1) / f"{name}.json")
 
 
 def faithfulness(number):

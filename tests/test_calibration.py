@@ -5,13 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
 
-from trusteq.binning import assign_bins
-from trusteq.calibration import (
-    SCORES,
-    brier_decomposition,
-    reliability_table,
-    scores,
-)
+from trusteq.calibration.bins import assign_bins
+from trusteq.calibration.proper_scores import SCORES, brier_decomposition, reliability_table, scores
 from trusteq.errors import DataError
 
 FOUR = [[0.95, 0.05], [0.05, 0.95], [0.35, 0.65], [0.7, 0.3]]  # confidences 0.95, 0.95, 0.65, 0.7

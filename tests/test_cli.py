@@ -7,9 +7,10 @@ import pytest
 import yaml
 from refusals import refused
 
-from trusteq import cli, store
-from trusteq.attribution import METHODS
-from trusteq.experiment import ROOT
+from trusteq import cli
+from trusteq.attribution.methods import METHODS
+from trusteq.project import root
+from trusteq.store import write_table
 
 EXPERIMENT = {
     "name": "small",
@@ -118,7 +119,7 @@ def test_a_mirror_that_is_not_there(trusteq, experiment, tmp_path):
 
 
 def test_an_unknown_notebook_parameter(trusteq, tmp_path):
-    notebook = ROOT / "notebooks" / "01_finetune.py"
+    notebook = root() / "notebooks" / "01_finetune.py"
     refused(trusteq("execute", notebook, "out/a.ipynb", "-p", "modle=demo-tiny"), notebook, "did you mean 'model'?")
     refused(trusteq("execute", notebook, "out/a.ipynb", "-p", "model"), "expected NAME=VALUE")
     assert list(tmp_path.iterdir()) == []
@@ -150,7 +151,7 @@ def test_explain_prints_the_weights_and_says_what_is_cut(trusteq, tiny_bert):
 def test_verify_says_what_was_checked_and_what_differs(trusteq, tmp_path):
     refused(trusteq("verify", "nowhere"), "nowhere", "no manifest")
     for name in ("a", "b"):
-        store.write_table(pd.DataFrame({"x": [1]}), tmp_path / "tables" / f"{name}.parquet")
+        write_table(pd.DataFrame({"x": [1]}), tmp_path / "tables" / f"{name}.parquet")
     done = trusteq("verify", "tables")
     assert (done.returncode, done.stdout, done.stderr) == (0, "2 manifests, all artefacts as written\n", "")
     (tmp_path / "tables" / "b.parquet").write_bytes(b"x")
@@ -159,7 +160,7 @@ def test_verify_says_what_was_checked_and_what_differs(trusteq, tmp_path):
 
 def test_another_failure_is_not_taken_for_a_verdict(trusteq, tmp_path):
     (tmp_path / "taken").touch()  # a file where a folder is needed
-    notebook = ROOT / "notebooks" / "01_finetune.py"
+    notebook = root() / "notebooks" / "01_finetune.py"
     done = trusteq("execute", notebook, "taken/out.ipynb")
     assert done.returncode == 4
     assert done.stderr.startswith("trusteq failed: ")

@@ -10,19 +10,21 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from trusteq import book, store, tables
-from trusteq.experiment import ROOT
 from trusteq.models.compress import WAYS
-from trusteq.store import Results
+from trusteq.pages import book
+from trusteq.pages.results import model_table, paper_model_table
+from trusteq.project import root
+from trusteq.store import verify
+from trusteq.study.results import Results
 
 
 @pytest.fixture(scope="session")
 def demo() -> Results:
     """The checkout's own results: made here if they are not there, taken as they are if nothing changed."""
     command = [sys.executable, "-m", "trusteq", "run", "experiments/demo.yaml", "--cores", "2"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=root(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    return Results.open(ROOT / "results" / "demo")
+    return Results.open(root() / "results" / "demo")
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +48,7 @@ def test_there_are_results_for_two_tasks_five_models_and_two_methods(demo):
         assert attribution["label"].nunique() == len(demo.experiment.task(task).labels)
     for task in demo.experiment.tasks:
         assert len(demo.comparison(task, "alignment")) == 10 * 2
-    assert store.verify(demo.folder)[1] == []
+    assert verify(demo.folder)[1] == []
 
 
 def test_every_model_beats_the_majority_class_by_15_points(demo):
@@ -160,8 +162,8 @@ def test_no_page_shows_an_error_or_a_warning(pages):
 
 
 def test_the_table_of_models_has_the_papers_columns(demo):
-    table = tables.model_table(demo, 0)
+    table = model_table(demo, 0)
     ours = {"layers", "parameters_M", "hidden_size", "size_MB", "demo-nli_accuracy", "demo-nli_inference_s"}
     assert ours <= set(table.columns)
-    assert set(tables.paper_model_table(demo)["played_by"]) == set(table["model"])
+    assert set(paper_model_table(demo)["played_by"]) == set(table["model"])
     assert pd.api.types.is_float_dtype(table["demo-pi_accuracy"])

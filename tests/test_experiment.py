@@ -10,10 +10,12 @@ from pydantic import ValidationError
 from refusals import one_line
 
 from trusteq import registry
-from trusteq.attribution import explain
+from trusteq.attribution.explain import explain
 from trusteq.errors import ExperimentError
-from trusteq.experiment import ROOT, Experiment, Recipe
+from trusteq.models.recipe import Recipe
+from trusteq.project import root
 from trusteq.statistics import stream_seed
+from trusteq.study.experiment import Experiment
 
 SMALL = {
     "name": "small",
@@ -39,7 +41,7 @@ def load(tmp_path):
 refused = functools.partial(one_line, ExperimentError)
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", sorted((root() / "experiments").glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_experiment_loads_by_name_and_round_trips(file, tmp_path):
     experiment = Experiment.load(file.stem)
     assert experiment.name == file.stem

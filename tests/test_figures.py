@@ -10,7 +10,10 @@ import pandas as pd
 import pytest
 from made_up import LABELS, MODELS
 
-from trusteq import calibration, figures
+from trusteq.calibration import proper_scores
+from trusteq.pages.attribution import weight_by_rank
+from trusteq.pages.figures import GREY, colours, confidence_histogram, highlights, per_model, reliability_diagram
+from trusteq.pages.finetune import training_history
 
 TITLES = dict(zip(MODELS, ("Large", "Distilled", "Tiny"), strict=True))
 
@@ -22,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("drawing")
 def reliability():
     """Six predictions of two classes: two bins filled, [0.5, 0.6] half right and (0.8, 0.9] all right."""
     confidence = np.array([0.55, 0.6, 0.9, 0.9, 0.9, 0.9])
-    return calibration.reliability_table(np.column_stack([1 - confidence, confidence]), np.array([0, 1, 1, 1, 1, 1]))
+    return proper_scores.reliability_table(np.column_stack([1 - confidence, confidence]), np.array([0, 1, 1, 1, 1, 1]))
 
 
 def line(ax, label):
@@ -34,21 +37,21 @@ def line(ax, label):
 def test_drawing_changes_no_style_and_draws_where_it_is_told(reliability):
     before = dict(matplotlib.rcParams)
     _, (left, right) = plt.subplots(1, 2)
-    assert figures.reliability_diagram(reliability, left) is left
-    assert figures.confidence_histogram(reliability, left) is left
+    assert reliability_diagram(reliability, left) is left
+    assert confidence_histogram(reliability, left) is left
     assert not right.has_data()
     assert dict(matplotlib.rcParams) == before
 
 
 def test_one_colour_a_model():
-    chosen = figures.colours(list(MODELS))
+    chosen = colours(list(MODELS))
     assert list(chosen) == list(MODELS)
     assert len(set(chosen.values())) == 3
-    assert figures.colours(list(MODELS)) == chosen
+    assert colours(list(MODELS)) == chosen
 
 
 def test_reliability_diagram(reliability):
-    ax = figures.reliability_diagram(reliability, title="T")
+    ax = reliability_diagram(reliability, title="T")
     bars, gaps = ax.containers
     assert [bar.get_height() for bar in bars] == pytest.approx([0.5, 1.0])
     assert [bar.get_x() for bar in bars] == pytest.approx([0.5, 0.8])
@@ -63,7 +66,7 @@ def test_reliability_diagram(reliability):
 
 
 def test_confidence_histogram(reliability):
-    ax = figures.confidence_histogram(reliability)
+    ax = confidence_histogram(reliability)
     (bars,) = ax.containers
     assert [bar.get_height() for bar in bars] == pytest.approx(reliability["share"].tolist())
     assert sum(bar.get_height() for bar in bars) == pytest.approx(1)
@@ -77,7 +80,7 @@ def test_confidence_histogram(reliability):
 )
 def test_one_panel_a_model(reliability, models, visible, panels):
     table = pd.concat([reliability.assign(model=model) for model in models])
-    figure = figures.per_model(table, figures.confidence_histogram, {model: model.upper() for model in models})
+    figure = per_model(table, confidence_histogram, {model: model.upper() for model in models})
     assert len(figure.axes) == panels
     assert [ax.get_title() for ax in figure.axes if ax.get_visible()] == [model.upper() for model in models]
     assert sum(ax.get_visible() for ax in figure.axes) == visible
@@ -86,7 +89,7 @@ def test_one_panel_a_model(reliability, models, visible, panels):
 def test_a_panel_shows_its_own_model(reliability):
     other = reliability.assign(share=np.eye(10)[0])
     table = pd.concat([reliability.assign(model="a"), other.assign(model="b")])
-    figure = figures.per_model(table, figures.confidence_histogram, {"b": "B", "a": "A"})
+    figure = per_model(table, confidence_histogram, {"b": "B", "a": "A"})
     assert [figure.axes[0].containers[0][0].get_height(), figure.axes[1].containers[0][0].get_height()] == [1, 0]
     figure.canvas.draw()  # the legend outside fits
 
@@ -100,18 +103,18 @@ def test_training_history_marks_the_epoch_that_is_kept():
             "eval_accuracy": [0.5, 0.7, 0.7],
         }
     )
-    ax = figures.training_history(history)
+    ax = training_history(history)
     (accuracy,) = [other for other in ax.figure.axes if other is not ax]
     assert line(ax, "loss, training") == [[1, 2, 3], [1.0, 0.6, 0.3]]
     assert line(ax, "loss, dev")[1] == [0.9, 0.8, 1.1]
     assert line(accuracy, "accuracy, dev")[1] == [0.5, 0.7, 0.7]
-    (kept,) = [found for found in ax.get_lines() if found.get_color() == figures.GREY]
+    (kept,) = [found for found in ax.get_lines() if found.get_color() == GREY]
     assert list(kept.get_xdata()) == [2, 2]  # the first of the best
 
 
 def test_weight_by_rank_by_hand():
     explained = {"lime": made_up.attribution([1, -3, 0, 4])}
-    ax = figures.weight_by_rank(explained, made_up.EXAMPLES, LABELS)
+    ax = weight_by_rank(explained, made_up.EXAMPLES, LABELS)
     ranks, shares = line(ax, "lime")
     assert ranks == [1, 2, 3, 4]
     # test-0 sorts to 4, 3, 1, 0 of 8; test-1 has 4, 3, 2, 1 of 10
@@ -119,7 +122,7 @@ def test_weight_by_rank_by_hand():
 
 
 def page(weights=(4, -3, 2, 1), **options):
-    return figures.highlights(made_up.attribution(weights), made_up.EXAMPLES, LABELS, **options)._repr_html_()
+    return highlights(made_up.attribution(weights), made_up.EXAMPLES, LABELS, **options)._repr_html_()
 
 
 def test_highlights_escape_everything_that_is_not_theirs():
@@ -135,7 +138,7 @@ def test_highlights_escape_everything_that_is_not_theirs():
 def test_labels_and_ids_are_escaped_too():
     examples = made_up.EXAMPLES.assign(id=["<i>", "test-1", "test-2", "test-3"])
     attributions = made_up.attribution([1, 2, 3, 4]).replace({"test-0": "<i>", "entailment": "<u>"})
-    markup = figures.highlights(attributions, examples, ("<u>", *LABELS[1:]))._repr_html_()
+    markup = highlights(attributions, examples, ("<u>", *LABELS[1:]))._repr_html_()
     assert "<i>" not in markup
     assert "<u>" not in markup
 
@@ -152,7 +155,7 @@ def test_highlights_colour_by_sign_and_strength_and_frame_the_top():
 
 def test_highlights_show_explained_examples_only_and_say_so_when_there_are_none():
     assert page().count("tq-example") == 2
-    none = figures.highlights(made_up.attribution([1, 2, 3, 4]), made_up.EXAMPLES[2:], LABELS, title="A <b>")
+    none = highlights(made_up.attribution([1, 2, 3, 4]), made_up.EXAMPLES[2:], LABELS, title="A <b>")
     assert none._repr_html_() == "<p>A &lt;b&gt;: none of the explained examples belongs here.</p>"
 
 

@@ -7,7 +7,10 @@ import pytest
 from made_up import MODELS
 from matplotlib.collections import LineCollection
 
-from trusteq import figures
+from trusteq.pages.comparison import alignment_curves, alignment_matrix, disagreement_sources, truth_intervals
+from trusteq.pages.figures import alignment_intervals, jaccard_distribution, scale_intervals
+from trusteq.pages.is_half_low import chance_curve, word_histogram
+from trusteq.pages.results import trust_plane, verdict_panels
 
 TITLES = dict(zip(MODELS, ("Large", "Distilled", "Tiny"), strict=True))
 NAMES = TITLES | {"reseeded": "itself, reseeded", "random-head": "its random head"}
@@ -50,7 +53,7 @@ def line(ax, label):
 
 
 def test_alignment_intervals(alignment):
-    ax = figures.alignment_intervals(alignment, TITLES)
+    ax = alignment_intervals(alignment, TITLES)
     assert [label.get_text() for label in ax.get_yticklabels()] == [
         "Large – Distilled",
         "Large – Tiny",
@@ -74,13 +77,13 @@ def test_alignment_intervals(alignment):
 
 def test_a_control_has_a_row_of_its_own(alignment):
     control = alignment.iloc[:1].assign(model_b="reseeded")
-    ax = figures.alignment_intervals(pd.concat([alignment, control]), NAMES)
+    ax = alignment_intervals(pd.concat([alignment, control]), NAMES)
     assert [label.get_text() for label in ax.get_yticklabels()][-1] == "Large – itself, reseeded"
 
 
 def test_scale_intervals_leave_out_what_has_no_place(alignment):
     alignment.loc[1, ["normalised", "normalised_low", "normalised_high"]] = np.nan
-    ax = figures.scale_intervals(alignment, TITLES, margin=0.25)
+    ax = scale_intervals(alignment, TITLES, margin=0.25)
     kept = alignment.drop(index=1)
     assert dots(ax, "o") == kept["normalised"].tolist()
     np.testing.assert_allclose(segments(ax)[:, :, 0], kept[["normalised_low", "normalised_high"]])
@@ -89,7 +92,7 @@ def test_scale_intervals_leave_out_what_has_no_place(alignment):
 
 
 def test_alignment_matrix_holds_each_pair_once(alignment):
-    ax = figures.alignment_matrix(alignment[alignment["method"] == "lime"], TITLES, title="LIME")
+    ax = alignment_matrix(alignment[alignment["method"] == "lime"], TITLES, title="LIME")
     assert [label.get_text() for label in ax.get_yticklabels()] == ["Distilled", "Tiny"]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["Large", "Distilled"]
     values = np.ma.filled(ax.collections[0].get_array().astype(float), np.nan).reshape(2, 2)
@@ -106,7 +109,7 @@ def test_jaccard_distribution_shows_every_example_against_the_large_model():
         ("lime", 0, "demo-distilled", "demo-tiny", "test-0", 1.0, 0.9, 5),
     ]
     columns = ["method", "seed", "model_a", "model_b", "id", "jaccard", "chance", "n_features"]
-    ax = figures.jaccard_distribution(pd.DataFrame(rows, columns=columns), TITLES, "demo-large")
+    ax = jaccard_distribution(pd.DataFrame(rows, columns=columns), TITLES, "demo-large")
     dots = np.concatenate([found.get_offsets()[:, 0] for found in ax.collections])
     assert sorted(np.ma.filled(dots, np.nan)) == [0.25, 0.5, 0.75]
     assert line(ax, "mean chance")[0] == pytest.approx([0.4, 0.4])
@@ -122,13 +125,13 @@ def test_alignment_curves():
         )
         for name, value in {"demo-distilled": 0.5, "demo-tiny": 0.3, "reseeded": 0.7, "itself": 1.0}.items()
     ]
-    ax = figures.alignment_curves(pd.concat(parts), TITLES, k=2)
+    ax = alignment_curves(pd.concat(parts), TITLES, k=2)
     assert line(ax, "Distilled") == [[1, 2, 3], [0.5] * 3]
     assert line(ax, "Tiny")[1] == [0.3] * 3
     assert line(ax, "itself, reseeded")[1] == [0.7] * 3
     assert "retrained" not in ax.get_legend_handles_labels()[1]
     colours = {found.get_label(): found.get_color() for found in ax.get_lines()}
-    assert colours["Tiny"] == figures.colours(list(TITLES))["demo-tiny"]
+    assert colours["Tiny"] == colours(list(TITLES))["demo-tiny"]
 
 
 def test_disagreement_sources_stack_and_negative_parts_go_left():
@@ -142,7 +145,7 @@ def test_disagreement_sources_stack_and_negative_parts_go_left():
         ("random-head", "model", 0.2),
         ("random-head", "total", 0.4),
     ]
-    ax = figures.disagreement_sources(pd.DataFrame(rows, columns=["model_b", "source", "disagreement"]), NAMES)
+    ax = disagreement_sources(pd.DataFrame(rows, columns=["model_b", "source", "disagreement"]), NAMES)
     bars = [[(bar.get_x(), bar.get_width()) for bar in container] for container in ax.containers]
     np.testing.assert_allclose(bars, [[(0, 0.3), (0, 0.3)], [(0.3, 0.2), (0, -0.1)], [(0, -0.1), (0.3, 0.2)]])
     assert [label.get_text() for label in ax.get_yticklabels()] == ["Distilled", "its random head"]
@@ -151,7 +154,7 @@ def test_disagreement_sources_stack_and_negative_parts_go_left():
 def test_a_source_that_one_model_lacks_leaves_no_hole():
     rows = [("demo-distilled", "explainer seed", 0.3), ("demo-distilled", "model", 0.2)]
     rows += [("demo-tiny", source, 0.1) for source in ("explainer seed", "training seed", "model")]
-    ax = figures.disagreement_sources(pd.DataFrame(rows, columns=["model_b", "source", "disagreement"]), NAMES | TITLES)
+    ax = disagreement_sources(pd.DataFrame(rows, columns=["model_b", "source", "disagreement"]), NAMES | TITLES)
     bars = [[(bar.get_x(), bar.get_width()) for bar in container] for container in ax.containers]
     np.testing.assert_allclose(bars, [[(0, 0.3), (0, 0.1)], [(0.3, 0), (0.1, 0.1)], [(0.3, 0.2), (0.2, 0.1)]])
 
@@ -167,7 +170,7 @@ def test_truth_intervals():
             "chance": [0.2, 0.2, 0.2, 0.2],
         }
     )
-    ax = figures.truth_intervals(table, NAMES, xlabel="share")
+    ax = truth_intervals(table, NAMES, xlabel="share")
     assert line(ax, "lime")[0] == [0.6, 0.5]
     assert line(ax, "shap")[0] == [0.4, 0.3]
     np.testing.assert_allclose(segments(ax)[:, :, 0], table[["low", "high"]])
@@ -187,7 +190,7 @@ def judged():
 
 
 def test_one_panel_a_judged_model(judged):
-    figure = figures.verdict_panels(judged, NAMES, {"accuracy": "Accuracy", "ece": "ECE"})
+    figure = verdict_panels(judged, NAMES, {"accuracy": "Accuracy", "ece": "ECE"})
     shown = [ax for ax in figure.axes if ax.get_visible()]
     assert [ax.get_title() for ax in shown] == ["Tiny\nnot-equivalent", "itself, reseeded\nequivalent"]
     assert dots(shown[0], "o") == pytest.approx([-3, 0.5])
@@ -207,23 +210,23 @@ def test_trust_plane():
             "y_high": [0.6, 0.3],
         }
     )
-    ax = figures.trust_plane(plane, NAMES, MODELS, box=(0.02, 0.25))
+    ax = trust_plane(plane, NAMES, MODELS, box=(0.02, 0.25))
     assert line(ax, "Tiny") == [[0.01], [0.5]]
     assert line(ax, "its random head") == [[0.3], [0.2]]
     ends = segments(ax)
     np.testing.assert_allclose(ends[0], [[0.0, 0.5], [0.02, 0.5]])
     np.testing.assert_allclose(ends[1], [[0.01, 0.4], [0.01, 0.6]])
     colours = {found.get_label(): found.get_color() for found in ax.get_lines()}
-    assert colours["Tiny"] == figures.colours(list(MODELS))["demo-tiny"]
+    assert colours["Tiny"] == colours(list(MODELS))["demo-tiny"]
 
 
 def test_chance_curve_and_words():
     chance = pd.DataFrame({"words": [9, 10, 11], "chance": [1.0, 1.0, 0.8]})
-    ax = figures.chance_curve(chance, band=(0.4, 0.6))
+    ax = chance_curve(chance, band=(0.4, 0.6))
     assert line(ax, "chance") == [[9, 10, 11], [1.0, 1.0, 0.8]]
     (band,) = ax.patches
     assert (band.get_y(), band.get_height()) == pytest.approx((0.4, 0.2))
     counts = pd.DataFrame({"counted": ["positions"] * 2 + ["distinct words"], "words": [5, 6, 5], "pairs": [1, 3, 2]})
-    histogram = figures.word_histogram(counts, plt.figure().gca(), last=10)
+    histogram = word_histogram(counts, plt.figure().gca(), last=10)
     assert line(histogram, "SNLI test, positions")[1] == [0.25, 0.75]
     assert line(histogram, "SNLI test, distinct words")[1] == [1.0]

@@ -4,9 +4,8 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from trusteq import figures
-from trusteq.figures.findings import VERDICT_COLOURS
-from trusteq.tables.claims import COLUMNS, CONTRADICTS, OPEN, SUPPORTS
+from trusteq.pages.claims import COLUMNS, CONTRADICTS, OPEN, SUPPORTS
+from trusteq.pages.findings import VERDICT_COLOURS, claim_intervals
 
 ROWS = pd.DataFrame(
     [
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("drawing")
 
 
 def test_every_row_has_its_estimate_interval_and_verdict():
-    ax = figures.claim_intervals(ROWS, lines={"the cut": (0.6, 0.2)}, xlabel="share")
+    ax = claim_intervals(ROWS, lines={"the cut": (0.6, 0.2)}, xlabel="share")
     drawn = {line.get_label(): line for line in ax.get_lines()}
     for verdict, rows in ROWS.groupby("verdict"):
         assert drawn[verdict].get_xdata().tolist() == rows["estimate"].tolist()
@@ -36,7 +35,7 @@ def test_every_row_has_its_estimate_interval_and_verdict():
 
 
 def test_the_data_is_named_where_there_is_more_than_one():
-    labels = [label.get_text() for label in figures.claim_intervals(ROWS, lines={}, xlabel="").get_yticklabels()]
+    labels = [label.get_text() for label in claim_intervals(ROWS, lines={}, xlabel="").get_yticklabels()]
     assert labels == ["a (snli)", "b (snli)", "a (mrpc)", "b (mrpc)"]
-    one = figures.claim_intervals(ROWS.head(2), lines={}, xlabel="")
+    one = claim_intervals(ROWS.head(2), lines={}, xlabel="")
     assert [label.get_text() for label in one.get_yticklabels()] == ["a", "b"]

@@ -6,19 +6,19 @@ import pandas as pd
 import pytest
 from made_up import LABELS, MODELS, TASK
 
-from trusteq import sentences
+from trusteq.pages import claims, cost, findings
+from trusteq.pages.claims import CONTRADICTS, OPEN, SUPPORTS
+from trusteq.pages.findings import Claim
 from trusteq.sentences import reasons
-from trusteq.store import Results
-from trusteq.tables import claims, cost, findings
-from trusteq.tables.claims import CONTRADICTS, OPEN, SUPPORTS
-from trusteq.tables.findings import Claim
+from trusteq.sentences.findings import cost_sentence, count_sentence, scale_sentence, why_list
+from trusteq.study.results import Results
 
 LARGE, SMALL, TINY = MODELS
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    monkeypatch.setattr("trusteq.tables.calibration.load_examples", lambda *_, **__: made_up.EXAMPLES)
+    monkeypatch.setattr("trusteq.study.sides.load_examples", lambda *_, **__: made_up.EXAMPLES)
     return made_up.make_run(tmp_path)
 
 
@@ -107,9 +107,7 @@ def confident(share, n=400):
     ],
 )
 def test_distillation_is_closer_by_the_paired_interval(run, monkeypatch, shares, expected):
-    monkeypatch.setattr(
-        "trusteq.tables.calibration.load_examples", lambda *_, **__: confident(0.8).assign(text_a="a b")
-    )
+    monkeypatch.setattr("trusteq.study.sides.load_examples", lambda *_, **__: confident(0.8).assign(text_a="a b"))
     for model, share in zip(MODELS, shares, strict=True):
         run.write(confident(share), "predictions", TASK, model, 0)
     found = claims.distillation([run], cut=SMALL, distilled=TINY)
@@ -197,19 +195,19 @@ def test_rows_together(verdicts, together, told):
     counted = {SUPPORTS: " (1 of 2)", CONTRADICTS: " (2 of 2)"}.get(together, "")
     assert row["verdict"] == together + counted
     assert (row["ours"], row["data"]) == (("0.50", "x") if verdicts else ("none", "none"))
-    assert sentences.count_sentence(found) == told
+    assert count_sentence(found) == told
 
 
 def test_rows_that_stand_against_the_others_are_named():
     rows = [{"data": "snli", "what": what, "estimate": 0.5, "low": 0.4, "high": 0.6, "n": 1} for what in "abc"]
     found = pd.DataFrame(rows).assign(verdict=[SUPPORTS, SUPPORTS, CONTRADICTS])
     text = "Of 3 rows, 2 support it and 1 contradicts it. Against the others, contradicts it: c (snli, 0.50)."
-    assert sentences.count_sentence(found) == text
+    assert count_sentence(found) == text
     claim = {"a claim": Claim("0.4", found, "So it is.")}
     assert findings.summary(claim)["verdict"].tolist() == ["mixed"]
     runs = [Claim("0.4", rows.assign(data=list("xyz")[: len(rows)])) for rows in (found[:2], found)]
     assert findings.summary(dict(zip("ab", runs, strict=True)))["data"].tolist() == ["x, y", "3 runs"]
-    assert sentences.why_list(claim) == "- **a claim**: mixed. So it is."
+    assert why_list(claim) == "- **a claim**: mixed. So it is."
 
 
 def test_hours_are_summed_by_stage(run):
@@ -223,11 +221,11 @@ def test_hours_are_summed_by_stage(run):
     found = found.set_index("stage")
     assert found.loc["training", ["jobs", "hours"]].tolist() == pytest.approx([4, 70 / 3600])
     assert found.loc["explaining, lime", ["jobs", "hours", "longest"]].tolist() == pytest.approx([2, 1.5, 1.0])
-    assert sentences.cost_sentence(found.reset_index()).startswith("Together 1.6 hours")
+    assert cost_sentence(found.reset_index()).startswith("Together 1.6 hours")
 
 
 def test_the_papers_scale_is_seconds_times_examples_and_budget(run):
-    from trusteq.experiment import Experiment
+    from trusteq.study.experiment import Experiment
 
     row = {"row": "cpu BERT-base shape lime", "engine s/example": 2.0, "library s/example": 8.0}
     found = cost.paper_scale([row], Experiment.load("paper"), device="cpu").set_index(["task", "method", "model"])
@@ -236,7 +234,7 @@ def test_the_papers_scale_is_seconds_times_examples_and_budget(run):
     )
     assert found.loc[("qqp", "lime", "BERT-base"), "ours"] == pytest.approx(15000 * 2 * 0.1 / 3600)
     assert found["ours"].notna().sum() == 2
-    text = sentences.scale_sentence(found.reset_index(), "cores")
+    text = scale_sentence(found.reset_index(), "cores")
     assert "not measured" in text and "BERT-base" not in text.split("not measured")[1].split(",")[0]
 
 

@@ -13,10 +13,34 @@ import pytest
 import yaml
 from made_up import CHANCE, MODELS, TASK
 
-from trusteq import notebooks, sentences, store, tables
-from trusteq.experiment import ROOT, Experiment
-from trusteq.store import Results
-from trusteq.tables.first import as_asked, examples_needed, range_place
+from trusteq.pages.first import (
+    as_asked,
+    examples_needed,
+    first_alignment,
+    first_answers,
+    first_calibration,
+    first_calibration_view,
+    range_place,
+)
+from trusteq.project import root
+from trusteq.sentences import first as first_sentences
+from trusteq.sentences.first import (
+    first_alignment_sentence,
+    first_confidence_sentence,
+    first_ece_sentence,
+    first_needed_sentence,
+    first_question_sentence,
+    first_scale_sentence,
+    first_steps_sentence,
+)
+from trusteq.store import write_text
+from trusteq.study import notebooks
+from trusteq.study.calibrate import calibration_differences, reliability_tables, score_table
+from trusteq.study.compare import alignment_tables
+from trusteq.study.comparisons import compare
+from trusteq.study.experiment import Experiment
+from trusteq.study.results import Results
+from trusteq.study.sides import predicted_sides
 
 LARGE, DISTILLED, TINY = MODELS
 NAMES = ("first-alignment", "first-calibration", "first-sentiment")
@@ -27,25 +51,25 @@ NAN = math.nan
 def run(tmp_path_factory):
     """The made-up run with the tables that the pages on calibration and comparison write."""
     run = made_up.make_run(tmp_path_factory.mktemp("results"))
-    alignment, examples = tables.alignment_tables(tables.compare(run, TASK))
+    alignment, examples = alignment_tables(compare(run, TASK))
     run.write(alignment, "comparison", TASK, "alignment")
     run.write(examples, "comparison", TASK, "examples")
-    run.write(tables.score_table(run, TASK, 0), "calibration", TASK, 0, "scores")
-    run.write(tables.reliability_tables(run, TASK, 0), "calibration", TASK, 0, "reliability")
-    differences = tables.calibration_differences(tables.predicted_sides(run, TASK, 0))
+    run.write(score_table(run, TASK, 0), "calibration", TASK, 0, "scores")
+    run.write(reliability_tables(run, TASK, 0), "calibration", TASK, 0, "reliability")
+    differences = calibration_differences(predicted_sides(run, TASK, 0))
     run.write(differences, "calibration", TASK, 0, "differences")
-    store.write_text(run.experiment.dump(), run.folder / "experiment.yaml")
+    write_text(run.experiment.dump(), run.folder / "experiment.yaml")
     return run
 
 
 @pytest.fixture(scope="module")
 def aligned(run):
-    return tables.first_alignment(run).set_index(["method", "model"])
+    return first_alignment(run).set_index(["method", "model"])
 
 
 @pytest.fixture(scope="module")
 def calibrated(run):
-    return tables.first_calibration(run).set_index("model")
+    return first_calibration(run).set_index("model")
 
 
 @pytest.fixture
@@ -79,7 +103,7 @@ def shift():
 def named(task, **changes):
     """Return results, of which only the experiment is asked for."""
     values = Experiment.load("first-alignment").model_dump(exclude_unset=True) | {"tasks": {task: {}}} | changes
-    return Results(ROOT, Experiment.model_validate(values))
+    return Results(root(), Experiment.model_validate(values))
 
 
 class TestExperiments:
@@ -96,13 +120,13 @@ class TestExperiments:
         for name, task in (("first-alignment", "mrpc"), ("first-sentiment", "sst2")):
             found = Experiment.load(name)
             assert list(found.tasks) == [task]
-            assert as_asked(Results(ROOT, found), task, "lime")
+            assert as_asked(Results(root(), found), task, "lime")
             assert found.task_methods(task)["lime"].n_samples == 1000
-        assert not as_asked(Results(ROOT, Experiment.load("first-calibration")), "mrpc", "gradient-x-input")
+        assert not as_asked(Results(root(), Experiment.load("first-calibration")), "mrpc", "gradient-x-input")
 
     @pytest.mark.parametrize("name", NAMES)
     def test_the_papers_models_go_in_as_the_comment_says(self, name):
-        text = (ROOT / "experiments" / "first-alignment.yaml").read_text(encoding="utf-8")
+        text = (root() / "experiments" / "first-alignment.yaml").read_text(encoding="utf-8")
         comment = yaml.safe_load("\n".join(re.findall(r"^#   (\w.+)$", text, flags=re.MULTILINE)))
         assert list(comment) == ["models", "recipe"]
         comment["models"] = {model: {} for model in comment["models"]}
@@ -177,14 +201,14 @@ class TestCalibrationTable:
             assert calibrated[end][1:].tolist() == written.loc[[DISTILLED, TINY], end].tolist()
 
     def test_view(self, run, calibrated):
-        view = tables.first_calibration_view(calibrated.reset_index(), run)
+        view = first_calibration_view(calibrated.reset_index(), run)
         assert view["model"].tolist() == ["Demo-large", "Demo-distilled", "Demo-tiny"]
         assert view["95% of it"].isna().tolist() == [True, False, False]
 
 
 class TestAnswers:
     def test_one_row_a_model_and_question(self, run, aligned, calibrated):
-        found = tables.first_answers(aligned.reset_index(), calibrated.reset_index(), run)
+        found = first_answers(aligned.reset_index(), calibrated.reset_index(), run)
         assert found["model"].tolist() == ["Demo-distilled"] * 3 + ["Demo-tiny"] * 3
         jaccard, ece = "mean Jaccard of the top 2, {}: 0.5 to 0.7?", "does the ECE shift?"
         assert found["question"].tolist() == [jaccard.format("lime"), jaccard.format("shap"), ece] * 2
@@ -197,7 +221,7 @@ class TestAnswers:
     )
     def test_of_alignment(self, run, one, shift, numbers, answer):
         values = dict(zip(("jaccard", "low", "high"), numbers, strict=True))
-        found = tables.first_answers(one(**values), shift(0.1, 0.05, 0.01, 0.09), run)
+        found = first_answers(one(**values), shift(0.1, 0.05, 0.01, 0.09), run)
         assert found["answer"].tolist() == [answer, "yes"]
 
     @pytest.mark.parametrize(
@@ -205,12 +229,12 @@ class TestAnswers:
         [(0.01, 0.1, "yes"), (-0.1, -0.01, "yes"), (0.0, 0.1, "not shown"), (-0.1, 0.1, "not shown")],
     )
     def test_of_calibration(self, run, one, shift, low, high, answer):
-        assert tables.first_answers(one(), shift(0.1, 0.05, low, high), run)["answer"].tolist() == ["yes", answer]
+        assert first_answers(one(), shift(0.1, 0.05, low, high), run)["answer"].tolist() == ["yes", answer]
 
 
 class TestSentences:
     def test_question(self, run):
-        says = sentences.first_question_sentence
+        says = first_question_sentence
         assert says(run) == (
             "The paper names BERT-base and Distil-BERT. In this run Demo-large is the large model, and Demo-distilled "
             "and Demo-tiny may replace it. Of the three it holds none."
@@ -225,7 +249,7 @@ class TestSentences:
         assert "one model alone, MiniLM" in says(named("mrpc", models={"minilm": {}}))
 
     def test_alignment(self, run, one):
-        says = functools.partial(sentences.first_alignment_sentence, run=run)
+        says = functools.partial(first_alignment_sentence, run=run)
         assert says(one()) == (
             "- **demo-nli, lime, Demo-distilled**: the top 2 words of 50 examples, as the paper asks. The mean Jaccard "
             "is 0.60 (95% interval 0.55 to 0.65). It lies within the expected 0.5 to 0.7, and so does its whole "
@@ -240,7 +264,7 @@ class TestSentences:
         assert says(one()[:0]) == "There is no smaller model to compare with the large one."
 
     def test_scale(self, run, one):
-        says = functools.partial(sentences.first_scale_sentence, run=run)
+        says = functools.partial(first_scale_sentence, run=run)
         assert says(one()) == (
             "- **demo-nli, lime, Demo-distilled**: chance is 0.10 and the ceiling, lime beside itself, 0.60. From the "
             "one, 0, to the other, 1, the mean stands at 1.00 (0.90 to 1.10), told from chance, but not from one model "
@@ -261,7 +285,7 @@ class TestSentences:
         ],
     )
     def test_what_the_interval_tells(self, run, one, low, high, expected):
-        assert expected in sentences.first_scale_sentence(one(normalised_low=low, normalised_high=high), run)
+        assert expected in first_scale_sentence(one(normalised_low=low, normalised_high=high), run)
 
     @pytest.mark.parametrize(
         ("low", "high", "expected"),
@@ -273,10 +297,10 @@ class TestSentences:
         ],
     )
     def test_where_the_expected_range_ends(self, run, one, low, high, expected):
-        assert sentences.first_scale_sentence(one(expected_low=low, expected_high=high), run).endswith(expected)
+        assert first_scale_sentence(one(expected_low=low, expected_high=high), run).endswith(expected)
 
     def test_examples_needed(self, run, one):
-        says = functools.partial(sentences.first_needed_sentence, run=run)
+        says = functools.partial(first_needed_sentence, run=run)
         assert says(one()).endswith(
             "50 examples give an interval of ±0.050; ±0.02 would take about 313, of the 1,725 of the test split."
         )
@@ -285,11 +309,11 @@ class TestSentences:
         assert says(one(needed=NAN)).endswith("there is no interval to go by.")
 
     def test_steps(self, run):
-        assert sentences.first_steps_sentence(named("mrpc")).endswith("only be 0.00, 0.11, 0.25, 0.43, 0.67 and 1.00.")
-        assert sentences.first_steps_sentence(run).endswith("can only be 0.00, 0.33 and 1.00.")
+        assert first_steps_sentence(named("mrpc")).endswith("only be 0.00, 0.11, 0.25, 0.43, 0.67 and 1.00.")
+        assert first_steps_sentence(run).endswith("can only be 0.00, 0.33 and 1.00.")
 
     def test_confidence(self, run, shift):
-        assert sentences.first_confidence_sentence(shift(0.1, 0.05, 0.01, 0.09), run) == (
+        assert first_confidence_sentence(shift(0.1, 0.05, 0.01, 0.09), run) == (
             "- **demo-nli, Demo-distilled**: the mean confidence goes from 0.800 to 0.700, the accuracy from 0.750 to "
             "0.750, and the share of predictions that are more than 0.9 sure from 50% to 25%. Confidence less accuracy "
             "is +0.050, then -0.050."
@@ -306,22 +330,22 @@ class TestSentences:
         ],
     )
     def test_ece(self, run, shift, low, high, expected):
-        sentence = sentences.first_ece_sentence(shift(0.1, 0.05, low, high), run)
+        sentence = first_ece_sentence(shift(0.1, 0.05, low, high), run)
         assert sentence.startswith("- **demo-nli, Demo-distilled**: the ECE goes from 0.0500 to 0.1000 (+0.0500). ")
         assert expected in sentence
 
     def test_every_model_has_its_line(self, run, aligned, calibrated):
         aligned, calibrated = aligned.reset_index(), calibrated.reset_index()
         for name in ("alignment", "scale", "needed"):
-            assert len(getattr(sentences, f"first_{name}_sentence")(aligned, run).splitlines()) == 4
+            assert len(getattr(first_sentences, f"first_{name}_sentence")(aligned, run).splitlines()) == 4
         for name in ("confidence", "ece"):
-            assert len(getattr(sentences, f"first_{name}_sentence")(calibrated, run).splitlines()) == 2
+            assert len(getattr(first_sentences, f"first_{name}_sentence")(calibrated, run).splitlines()) == 2
 
 
 def test_the_page_is_made_without_torch_data_or_models(run, tmp_path):
     source = tmp_path / "first.py"
     guard = "# %%\nimport sys\n\nprint('torch' in sys.modules, 'datasets' in sys.modules)\n"
-    source.write_text((ROOT / "notebooks" / "first.py").read_text(encoding="utf-8") + guard, encoding="utf-8")
+    source.write_text((root() / "notebooks" / "first.py").read_text(encoding="utf-8") + guard, encoding="utf-8")
     assert len(jupytext.read(source).cells) > 20
     parameters = {"experiment": str(run.folder / "experiment.yaml"), "results": str(run.folder.parent)}
     notebooks.execute(source, tmp_path / "first.ipynb", parameters)

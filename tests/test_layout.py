@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from trusteq import tables
-from trusteq.experiment import ROOT
+from trusteq.pages.show import paper_table
+from trusteq.project import root
 
 FOLDERS = {".ci", "benchmarks", "book", "data", "experiments", "notebooks", "tests", "trusteq", "workflow"}
 MODELS = ["BERT-base", "Distil-BERT", "BERT-Medium", "BERT-Mini", "BERT-Tiny"]
@@ -35,15 +35,15 @@ def normal(name):
 
 
 def lock_lines():
-    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    lines = (root() / "requirements.lock").read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line.strip() and not line.startswith("#")]
 
 
 def tracked():
-    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=root(), capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip("not a git checkout")
-    return [name for name in done.stdout.split("\0") if (ROOT / name).is_file()]
+    return [name for name in done.stdout.split("\0") if (root() / name).is_file()]
 
 
 def held(table):
@@ -58,7 +58,7 @@ def test_every_line_of_the_lock_is_an_exact_pin_and_torch_is_first():
 
 
 def test_every_direct_dependency_is_pinned():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((root() / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     direct = project["dependencies"] + project["optional-dependencies"]["test"]
     locked = pins(lock_lines())
     assert [name for name in direct if normal(re.split(r"[<=>~!\[ ;]", name)[0]) not in locked] == []
@@ -67,7 +67,7 @@ def test_every_direct_dependency_is_pinned():
 
 def test_conda_installs_the_same_pins():
     """environment.yml may read the lock, or repeat its pins; it may not pin anything otherwise."""
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
+    environment = yaml.safe_load((root() / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
     (by_pip,) = [entry["pip"] for entry in environment if isinstance(entry, dict)]
     locked, repeated = pins(lock_lines()), pins(by_pip)
     assert "-r requirements.lock" in by_pip or repeated == locked
@@ -82,7 +82,7 @@ def test_top_level_folders_are_those_of_the_design():
 
 
 def test_no_large_file_is_tracked():
-    large = [name for name in tracked() if (ROOT / name).stat().st_size > 1_000_000]
+    large = [name for name in tracked() if (root() / name).stat().st_size > 1_000_000]
     assert [name for name in large if not name.startswith("book/assets/")] == []
 
 
@@ -92,7 +92,7 @@ def test_nothing_derived_is_tracked():
 
 
 def test_the_papers_models():
-    table = pd.read_csv(ROOT / "data" / "paper" / "models.csv").set_index("model")
+    table = pd.read_csv(root() / "data" / "paper" / "models.csv").set_index("model")
     columns = ["layers", "parameters_millions", "hidden_size", "size_mb"]
     columns += ["nli_accuracy", "nli_inference_s", "pi_accuracy", "pi_inference_s"]
     expected = pd.DataFrame.from_dict(TABLE_1, orient="index", columns=columns).rename_axis("model")
@@ -100,15 +100,15 @@ def test_the_papers_models():
 
 
 def test_no_single_jaccard_of_the_paper_is_held_but_their_range_is():
-    table = tables.paper_table("jaccard")
+    table = paper_table("jaccard")
     keys = [(task, method, *pair) for task in ("nli", "pi") for method in ("lime", "shap") for pair in PAIRS]
     assert list(table[["task", "method", "model_a", "model_b"]].itertuples(index=False, name=None)) == keys
     assert held(table) == []
-    assert held(tables.paper_table("jaccard_range")) == [{"scope": "pairs with BERT-base", "low": 0.372, "high": 0.669}]
+    assert held(paper_table("jaccard_range")) == [{"scope": "pairs with BERT-base", "low": 0.372, "high": 0.669}]
 
 
 def test_no_calibration_score_of_the_paper_is_held():
-    table = tables.paper_table("calibration")
+    table = paper_table("calibration")
     keys = [(task, model) for task in ("nli", "pi") for model in MODELS]
     assert list(table[["task", "model"]].itertuples(index=False, name=None)) == keys
     assert list(table) == ["task", "model", "ece", "mce", "brier"]
@@ -116,7 +116,7 @@ def test_no_calibration_score_of_the_paper_is_held():
 
 
 def test_two_confidence_shares_of_the_paper_are_held():
-    table = tables.paper_table("confidence_share")
+    table = paper_table("confidence_share")
     keys = [(t, model, low / 10, (low + 1) / 10) for t in ("nli", "pi") for model in MODELS for low in range(10)]
     assert list(table[["task", "model", "lower", "upper"]].itertuples(index=False, name=None)) == keys
     assert held(table) == [
@@ -126,7 +126,7 @@ def test_two_confidence_shares_of_the_paper_are_held():
 
 
 def test_every_table_of_the_paper_is_checked_here():
-    assert sorted(file.name for file in (ROOT / "data" / "paper").iterdir()) == [
+    assert sorted(file.name for file in (root() / "data" / "paper").iterdir()) == [
         "calibration.csv",
         "confidence_share.csv",
         "jaccard.csv",

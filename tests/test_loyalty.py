@@ -4,7 +4,8 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 
 from trusteq.errors import DataError
-from trusteq.loyalty import (
+from trusteq.statistics import bootstrap_mean
+from trusteq.verdict.agreement import (
     LOYALTY,
     confidence_distance,
     label_loyalty,
@@ -12,7 +13,6 @@ from trusteq.loyalty import (
     probability_loyalty,
     total_variation,
 )
-from trusteq.statistics import bootstrap_mean
 
 
 def two_models(n=300, *, seed=0):

@@ -5,7 +5,7 @@ import platform
 
 import pytest
 
-from trusteq.machine import processor
+from trusteq.store import processor
 
 CORES = f"({os.cpu_count()} cores)"
 

@@ -7,11 +7,11 @@ import nbformat
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
-from trusteq import notebooks
 from trusteq.errors import ExperimentError
-from trusteq.experiment import ROOT
+from trusteq.project import root
+from trusteq.study import notebooks
 
-SOURCES = sorted((ROOT / "notebooks").rglob("*.py"))
+SOURCES = sorted((root() / "notebooks").rglob("*.py"))
 STAGES = {"01_finetune.py", "02_attribution.py", "03_calibration.py", "04_comparison.py"}
 HEADER = """\
 # ---

@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from trusteq import nullband
-from trusteq.calibration import SCORES, reliability_table, scores
+import trusteq.calibration.null_bands as nullband
+from trusteq.calibration.null_bands import consistency_bars, null_bands
+from trusteq.calibration.proper_scores import SCORES, reliability_table, scores
 from trusteq.errors import DataError
-from trusteq.nullband import consistency_bars, null_bands
 
 
 def softmax_rows(n, n_classes=3, *, seed=0):
@@ -85,9 +85,9 @@ def test_a_calibrated_model_lies_in_its_band_and_an_overconfident_one_above():
 @pytest.mark.parametrize("binning", ["equal-width", "equal-mass"])
 @pytest.mark.parametrize("n", [1, 2, 50])
 def test_bands_are_those_of_scores_draw_by_draw(binning, n):
-    probabilities = nullband._sorted_rows(softmax_rows(n, 4))
+    probabilities = null_bands._sorted_rows(softmax_rows(n, 4))
     table = bands(probabilities, draws=30, n_bins=7, binning=binning, seed=3)
-    labels = np.concatenate(list(nullband._drawn_labels(probabilities, 30, 3)))
+    labels = np.concatenate(list(null_bands._drawn_labels(probabilities, 30, 3)))
     each = pd.DataFrame([scores(probabilities, drawn, n_bins=7, binning=binning) for drawn in labels])[list(SCORES)]
     table = table.loc[list(SCORES)]
     np.testing.assert_allclose(table["expected"], each.mean(), atol=1e-12)

@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 from loopback_hub import PAPER_MODELS, LoopbackHub, clean_environment, write_paper_checkpoints, write_paper_datasets
 
-from trusteq import store
-from trusteq.experiment import ROOT, Experiment
+from trusteq.project import root
+from trusteq.store import verify
+from trusteq.study.experiment import Experiment
+from trusteq.study.results import Results
 
 TASKS = ("snli", "qqp")
 MODELS = {
@@ -45,7 +47,7 @@ def run_trusteq(*arguments, endpoint, home, **environment):
     home.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "trusteq", "run", *map(str, arguments)]
     environment = clean_environment(endpoint, home) | environment
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=3000)
+    return subprocess.run(command, cwd=root(), env=environment, capture_output=True, text=True, timeout=3000)
 
 
 def files(folder):
@@ -62,7 +64,7 @@ def ran(tmp_path_factory):
     with LoopbackHub(folder / "hub") as hub:
         done = run_trusteq("experiments/paper.yaml", *options, endpoint=hub.endpoint, home=folder / "home")
     assert done.returncode == 0, done.stdout + done.stderr
-    return store.Results.open(folder / "results" / "paper"), hub.requests
+    return Results.open(folder / "results" / "paper"), hub.requests
 
 
 def test_experiment_file_names_the_models_that_are_served():
@@ -117,7 +119,7 @@ def test_every_repository_was_downloaded(ran):
 
 def test_run_is_whole(ran):
     results, _ = ran
-    count, problems = store.verify(results.folder)
+    count, problems = verify(results.folder)
     assert (count >= 2 * len(TASKS) * len(MODELS), problems) == (True, [])
     assert len(results.comparison("snli", "alignment")) > 0
     assert len(results.calibration("qqp", 42, "scores")) == len(MODELS)

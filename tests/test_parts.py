@@ -11,11 +11,13 @@ from made_up import MODELS, TASK
 from refusals import one_line
 from typer.testing import CliRunner
 
-from trusteq import cli, parts, published, store, workflow
+from trusteq import cli
 from trusteq.errors import ArtefactError
-from trusteq.experiment import Experiment
 from trusteq.registry import validated
-from trusteq.store import Results
+from trusteq.store import verify, write_text
+from trusteq.study import merge_parts, publish, workflow
+from trusteq.study.experiment import Experiment
+from trusteq.study.results import Results
 
 refused = functools.partial(one_line, ArtefactError)
 LARGE, DISTILLED, TINY = MODELS
@@ -42,7 +44,7 @@ def part_of(run: Results, folder, models: dict, **changes) -> Results:
         (part.folder / "predictions" / TASK / model).mkdir(parents=True, exist_ok=True)
         for file in (run.folder / "predictions" / TASK / model).glob(f"{seed}*"):
             shutil.copy(file, part.folder / "predictions" / TASK / model)
-    store.write_text(experiment.dump(), part.folder / "experiment.yaml")
+    write_text(experiment.dump(), part.folder / "experiment.yaml")
     return part
 
 
@@ -57,11 +59,11 @@ def test_parts_make_the_whole(run, tmp_path, published_before):
     one = part_of(run, tmp_path / "one", {LARGE: {}, TINY: {}})
     two = part_of(run, tmp_path / "two", {LARGE: {"seeds": [0, 1]}, DISTILLED: {}})
     if published_before:
-        one = Results.open(published.publish(one, tmp_path / "before"))
-    gathered = parts.gather(run.experiment, [one, two], tmp_path / "gathered")
-    whole = published.publish(run, tmp_path / "published")
+        one = Results.open(publish.publish(one, tmp_path / "before"))
+    gathered = merge_parts.gather(run.experiment, [one, two], tmp_path / "gathered")
+    whole = publish.publish(run, tmp_path / "published")
     assert contents(gathered.folder) == contents(whole)
-    assert store.verify(gathered.folder)[1] == []
+    assert verify(gathered.folder)[1] == []
     manifest = gathered.facts(TASK, TINY, 0, "manifest")
     assert manifest["unpublished"] == run.facts(TASK, TINY, 0, "manifest")["files"]
 
@@ -70,7 +72,7 @@ def test_what_a_further_seed_brings_beyond_the_experiment_is_left_out(run, tmp_p
     further = part_of(run, tmp_path / "one", {LARGE: {"seeds": [0, 1]}})
     further.write(made_up.predictions(TINY), "predictions", TASK, LARGE, "1-random-head")
     alone = changed(run.experiment, models={LARGE: {"seeds": [0, 1]}})
-    gathered = parts.gather(alone, [further], tmp_path / "gathered")
+    gathered = merge_parts.gather(alone, [further], tmp_path / "gathered")
     assert not gathered.path("predictions", TASK, LARGE, "1-random-head").exists()
 
 
@@ -78,7 +80,7 @@ def test_of_what_several_hold_the_first_is_taken(run, tmp_path):
     other = part_of(run, tmp_path / "other", {LARGE: {"seeds": [0, 1]}, DISTILLED: {}, TINY: {}})
     other.write(made_up.predictions(LARGE), "predictions", TASK, TINY, 0)
     found = [
-        parts.gather(run.experiment, order, tmp_path / name).predictions(TASK, TINY, 0)
+        merge_parts.gather(run.experiment, order, tmp_path / name).predictions(TASK, TINY, 0)
         for name, order in {"a": [run, other], "b": [other, run]}.items()
     ]
     pd.testing.assert_frame_equal(found[0], made_up.predictions(TINY))
@@ -88,10 +90,14 @@ def test_of_what_several_hold_the_first_is_taken(run, tmp_path):
 def test_what_no_part_has_is_refused(run, tmp_path):
     part = part_of(run, tmp_path / "one", {LARGE: {"seeds": [0, 1]}, DISTILLED: {}})
     refused(
-        lambda: parts.gather(run.experiment, [part], tmp_path / "a"), "demo-tiny with seed 0", "none of the folders"
+        lambda: merge_parts.gather(run.experiment, [part], tmp_path / "a"),
+        "demo-tiny with seed 0",
+        "none of the folders",
     )
     run.path("attribution", TASK, DISTILLED, 0, "lime.again").unlink()
-    refused(lambda: parts.gather(run.experiment, [run], tmp_path / "b"), DISTILLED, "lacks", "0/lime.again.parquet")
+    refused(
+        lambda: merge_parts.gather(run.experiment, [run], tmp_path / "b"), DISTILLED, "lacks", "0/lime.again.parquet"
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,7 +114,9 @@ def test_what_no_part_has_is_refused(run, tmp_path):
 def test_a_part_made_with_other_settings_is_refused(run, tmp_path, changes, setting):
     everything = {LARGE: {"seeds": [0, 1]}, DISTILLED: {}, TINY: {}}
     part = part_of(run, tmp_path / "one", everything, **changes)
-    refused(lambda: parts.gather(run.experiment, [part], tmp_path / "a"), LARGE, f"with another {setting} than small")
+    refused(
+        lambda: merge_parts.gather(run.experiment, [part], tmp_path / "a"), LARGE, f"with another {setting} than small"
+    )
 
 
 def test_each_model_keeps_the_footprint_that_was_measured_of_it(run, tmp_path):
@@ -122,13 +130,13 @@ def test_each_model_keeps_the_footprint_that_was_measured_of_it(run, tmp_path):
         {"model": INT8, "parameters": 4, "latency_1_ms": 2.0},
     ]
     one.write(pd.DataFrame(measured), "compression", TASK, "footprints")
-    refused(lambda: parts.gather(both, [one, two], tmp_path / "a"), DISTILLED, "05_compression.py measures it")
+    refused(lambda: merge_parts.gather(both, [one, two], tmp_path / "a"), DISTILLED, "05_compression.py measures it")
     other = [
         {"model": LARGE, "parameters": 4, "latency_1_ms": 7.0},
         {"model": DISTILLED, "parameters": 2, "latency_1_ms": 3.0},
     ]
     two.write(pd.DataFrame(other), "compression", TASK, "footprints")
-    found = parts.gather(both, [one, two], tmp_path / "b").compression(TASK, "footprints")
+    found = merge_parts.gather(both, [one, two], tmp_path / "b").compression(TASK, "footprints")
     expected = {"model": [LARGE, DISTILLED, INT8], "parameters": [4, 2, 4], "latency_1_ms": [1.0, 3.0, 2.0]}
     assert found.to_dict("list") == expected
     assert found["parameters"].dtype.kind == "i"
@@ -136,22 +144,22 @@ def test_each_model_keeps_the_footprint_that_was_measured_of_it(run, tmp_path):
 
 def test_parts_are_published_with_the_tables_that_the_pages_compute(run, tmp_path, monkeypatch):
     def make_pages(folder, *, results, cores):
-        copy = published.working_copy(published.open_published(folder), results)
+        copy = publish.working_copy(publish.open_published(folder), results)
         copy.write(pd.DataFrame({"jaccard": [0.5]}), "comparison", TASK, "alignment")
         return copy
 
     monkeypatch.setattr(workflow, "make_pages", make_pages)
     one = part_of(run, tmp_path / "one", {LARGE: {}, TINY: {}})
     two = part_of(run, tmp_path / "two", {LARGE: {"seeds": [0, 1]}, DISTILLED: {}})
-    store.write_text(run.experiment.dump(), tmp_path / "whole.yaml")
+    write_text(run.experiment.dump(), tmp_path / "whole.yaml")
     command = ["publish", str(one.folder), str(two.folder), "--out", str(tmp_path / "published")]
     done = CliRunner().invoke(cli.app, command)
     assert "say with --experiment" in str(done.exception)
     done = CliRunner().invoke(cli.app, [*command, "--experiment", str(tmp_path / "whole.yaml")])
     assert done.exit_code == 0, done.output
-    found = published.open_published(tmp_path / "published" / "small")
+    found = publish.open_published(tmp_path / "published" / "small")
     assert found.experiment == run.experiment
     assert found.comparison(TASK, "alignment")["jaccard"].tolist() == [0.5]
     manifest = json.loads((found.folder / "manifest.json").read_text())
     assert "comparison/demo-nli/alignment.parquet" in manifest["files"]
-    assert store.verify(found.folder)[1] == []
+    assert verify(found.folder)[1] == []

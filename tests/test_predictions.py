@@ -8,7 +8,7 @@ import pytest
 from refusals import one_line
 
 from trusteq.errors import DataError
-from trusteq.predictions import Predictions, matched, read_predictions, suspicious_order
+from trusteq.verdict.predictions import Predictions, matched, read_predictions, suspicious_order
 
 refused = functools.partial(one_line, DataError)
 ROWS = [("a", "yes", 0.9, 0.1), ("b", "no", 0.2, 0.8), ("c", "no", 0.6, 0.4)]

@@ -9,8 +9,8 @@ from scipy.stats import spearmanr
 from sklearn.metrics.pairwise import cosine_similarity
 from weights import labels, random_table, table
 
+from trusteq.alignment.rank_measures import COMPANIONS, companions, cosine, rbo, spearman, weighted_jaccard
 from trusteq.errors import DataError
-from trusteq.ranking import COMPANIONS, companions, cosine, rbo, spearman, weighted_jaccard
 from trusteq.statistics import bootstrap_mean
 
 

@@ -10,8 +10,9 @@ import pytest
 from refusals import one_line
 from weights import labels, random_table, table
 
+from trusteq.alignment.evidence import evidence_scores
+from trusteq.alignment.faithfulness import faithfulness
 from trusteq.errors import DataError
-from trusteq.rationales import evidence_scores, faithfulness
 from trusteq.words import words
 
 # --- evidence ---
@@ -168,7 +169,7 @@ def test_order_of_rows_does_not_matter_and_nothing_is_changed():
 
 
 def test_words_that_a_model_cuts_off_stay_out_of_its_view(tiny_bert):
-    from trusteq.attribution import explain
+    from trusteq.attribution.explain import explain
     from trusteq.models.classifier import load_classifier
 
     classifier = load_classifier(tiny_bert("BertForSequenceClassification", model_max_length=6), device="cpu")

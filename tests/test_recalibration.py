@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from trusteq.calibration.temperature import fit_temperature, rescale
 from trusteq.errors import DataError
-from trusteq.recalibration import fit_temperature, rescale
 
 
 def logit(p):

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from refusals import refused
 
-from trusteq import report, wording
-from trusteq.calibration import scores
-from trusteq.predictions import read_predictions
+from trusteq.calibration.proper_scores import scores
+from trusteq.verdict import report, text
+from trusteq.verdict.predictions import read_predictions
 
 
 def predictions_file(folder, name="p.csv", *, n=400, sharp=1.0, seed=0):
@@ -34,7 +34,7 @@ def test_a_calibration_is_written_whole_or_not_at_all(tmp_path):
 
 
 def test_every_score_has_a_title():
-    assert set(wording.SCORE_TITLES) == set(scores([[0.5, 0.5]], [0]))
+    assert set(text.SCORE_TITLES) == set(scores([[0.5, 0.5]], [0]))
 
 
 def test_a_calibrated_file_lies_in_its_bands_and_a_sharpened_one_does_not(tmp_path):

@@ -9,8 +9,10 @@ import pytest
 from made_up import MODELS, TASK
 from typer.testing import CliRunner
 
-from trusteq import cli, published, store
-from trusteq.reproduce import compare_tables
+from trusteq import cli
+from trusteq.store import to_json, write_text
+from trusteq.study import publish
+from trusteq.study.reproduce import compare_tables
 
 ALIGNMENT = pd.DataFrame(
     {"model": ["a", "b"], "jaccard": [0.5, 0.6], "low": [0.4, 0.5], "high": [0.6, 0.7], "note": [None, "x"]}
@@ -78,14 +80,14 @@ def test_what_the_machine_decides_is_left_out():
 
 @pytest.mark.parametrize("elsewhere", [True, False])
 def test_another_processor_is_named_where_cells_differ(tmp_path, monkeypatch, elsewhere):
-    folder = published.publish(made_up.make_publishable(tmp_path, monkeypatch))
+    folder = publish.publish(made_up.make_publishable(tmp_path, monkeypatch))
     if elsewhere:
         for file in folder.rglob("*manifest.json"):
-            store.write_text(store.to_json(json.loads(file.read_text()) | {"machine": "a Cray"}), file)
+            write_text(to_json(json.loads(file.read_text()) | {"machine": "a Cray"}), file)
     (tmp_path / "again").mkdir()
     rerun = made_up.make_publishable(tmp_path / "again", monkeypatch)
     rerun.write(made_up.predictions(MODELS[0]), "predictions", TASK, MODELS[2], 0)
-    monkeypatch.setattr("trusteq.workflow.run", lambda *_, **__: rerun)
+    monkeypatch.setattr("trusteq.study.workflow.run", lambda *_, **__: rerun)
     done = CliRunner().invoke(cli.app, ["reproduce", str(folder), "--results", str(tmp_path / "rerun")])
     assert done.exit_code == 1 and "outside of it: predictions\n" in done.output
     assert ("made on a Cray; run again on " in done.output) == elsewhere

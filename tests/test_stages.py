@@ -5,13 +5,15 @@ import pandas as pd
 import pytest
 import torch
 
-from trusteq import load_classifier, load_examples, store
-from trusteq.attribution import explain
-from trusteq.attribution.jobs import jobs
-from trusteq.experiment import Experiment
+from trusteq.attribution.explain import explain
+from trusteq.examples.load import load_examples
+from trusteq.models.classifier import load_classifier
 from trusteq.models.finetune import predict
-from trusteq.stages import Which, complete, train
-from trusteq.store import Results
+from trusteq.store import verify
+from trusteq.study.experiment import Experiment
+from trusteq.study.jobs import jobs
+from trusteq.study.results import Results
+from trusteq.study.stages import Which, complete, train
 
 TASK = "demo-nli"
 VALUES = {
@@ -47,7 +49,7 @@ def test_all_artefacts_are_there_and_verify(run):
         tables = [job.table for job in jobs(run.experiment, task=TASK, model=model, seed=seed)]
         assert all(run.attribution(TASK, model, seed, table)["id"].nunique() == 2 for table in tables)
     assert len(run.predictions(TASK, "demo-large", 0, "random-head")) == len(load_examples(TASK, "test"))
-    assert store.verify(run.folder)[1] == []
+    assert verify(run.folder)[1] == []
     assert Results.open(run.folder).experiment == run.experiment
 
 
@@ -82,4 +84,4 @@ def test_only_what_is_missing_is_made(run):
     run.path("attribution", TASK, "demo-int8", 0, "lime").unlink()
     assert complete(run, TASK, workers=1) == ["demo-int8"]
     assert run.model(TASK, "demo-large", 0).stat().st_mtime_ns == before
-    assert store.verify(run.folder)[1] == []
+    assert verify(run.folder)[1] == []

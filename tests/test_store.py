@@ -9,9 +9,19 @@ import pytest
 import yaml
 from refusals import one_line
 
-from trusteq import store
 from trusteq.errors import ArtefactError, ExperimentError
-from trusteq.store import Results
+from trusteq.store import (
+    atomic_path,
+    describe,
+    find,
+    manifest_path,
+    read_table,
+    to_json,
+    verify,
+    write_table,
+    write_text,
+)
+from trusteq.study.results import PARTS, Results, part_name
 
 TABLE = pd.DataFrame({"id": ["test-0", "test-1"], "label": [0, 1], "yes": [0.25, 1.0]})
 EXPERIMENT = {
@@ -27,7 +37,7 @@ EXPERIMENT = {
 def table(tmp_path):
     """A table written with its manifest."""
     path = tmp_path / "deep" / "0.parquet"
-    store.write_table(TABLE, path, seed=3)
+    write_table(TABLE, path, seed=3)
     return path
 
 
@@ -47,7 +57,7 @@ refused = functools.partial(one_line, ArtefactError)
 
 def test_an_atomic_write_makes_its_folder_and_leaves_the_file_alone(tmp_path):
     path = tmp_path / "a" / "b.txt"
-    with store.atomic_path(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text("new", encoding="utf-8")
         assert not path.exists()
         assert temporary.name == path.name  # papermill chooses its format by the name
@@ -60,7 +70,7 @@ def test_an_atomic_write_makes_its_folder_and_leaves_the_file_alone(tmp_path):
 def test_a_write_that_fails_keeps_what_was_there(tmp_path, stop):
     path = tmp_path / "b.txt"
     path.write_text("old", encoding="utf-8")
-    with pytest.raises(stop), store.atomic_path(path) as temporary:
+    with pytest.raises(stop), atomic_path(path) as temporary:
         temporary.write_text("half", encoding="utf-8")
         raise stop
     assert path.read_text(encoding="utf-8") == "old"
@@ -71,7 +81,7 @@ def test_a_folder_replaces_a_folder_whole(tmp_path):
     path = tmp_path / "model"
     path.mkdir()
     (path / "old").touch()
-    with store.atomic_path(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.mkdir()
         (temporary / "new").touch()
     assert names(path) == ["new"]
@@ -81,7 +91,7 @@ def test_a_folder_replaces_a_folder_whole(tmp_path):
 def test_a_block_that_writes_nothing_is_an_error_and_removes_nothing(tmp_path):
     path = tmp_path / "b.txt"
     path.write_text("old", encoding="utf-8")
-    with pytest.raises(FileNotFoundError), store.atomic_path(path):
+    with pytest.raises(FileNotFoundError), atomic_path(path):
         pass
     assert names(tmp_path) == ["b.txt"]
 
@@ -90,30 +100,30 @@ def test_a_folder_survives_a_block_that_writes_nothing(tmp_path):
     path = tmp_path / "model"
     path.mkdir()
     (path / "old").touch()
-    with pytest.raises(FileNotFoundError), store.atomic_path(path):
+    with pytest.raises(FileNotFoundError), atomic_path(path):
         pass
     assert names(tmp_path) == ["model"]
     assert names(path) == ["old"]
 
 
 def test_json_depends_on_the_values_alone():
-    assert store.to_json({"b": 1, "a": "é"}) == store.to_json({"a": "é", "b": 1}) == '{\n  "a": "é",\n  "b": 1\n}\n'
+    assert to_json({"b": 1, "a": "é"}) == to_json({"a": "é", "b": 1}) == '{\n  "a": "é",\n  "b": 1\n}\n'
 
 
 def test_a_table_is_read_back_as_written(table):
-    pd.testing.assert_frame_equal(store.read_table(table, made_by="me"), TABLE)
+    pd.testing.assert_frame_equal(read_table(table, made_by="me"), TABLE)
     assert names(table.parent) == ["0.manifest.json", "0.parquet"]
 
 
 def test_attributes_travel_with_the_table(tmp_path):
     marked = TABLE.copy()
     marked.attrs = {"skipped": {"test-7": "no word"}, "boundary": "safe"}
-    store.write_table(marked, tmp_path / "a.parquet")
-    assert store.read_table(tmp_path / "a.parquet", made_by="me").attrs == marked.attrs
+    write_table(marked, tmp_path / "a.parquet")
+    assert read_table(tmp_path / "a.parquet", made_by="me").attrs == marked.attrs
 
 
 def test_the_manifest_describes_the_file(table):
-    manifest = json.loads(store.manifest_path(table).read_text(encoding="utf-8"))
+    manifest = json.loads(manifest_path(table).read_text(encoding="utf-8"))
     content = table.read_bytes()
     assert manifest["files"] == {"0.parquet": {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}}
     assert manifest["parameters"] == {"seed": 3}
@@ -125,7 +135,7 @@ def test_the_manifest_describes_the_file(table):
 
 def test_a_missing_table_names_its_maker(tmp_path):
     refused(
-        lambda: store.read_table(tmp_path / "a.parquet", made_by="notebook 7"),
+        lambda: read_table(tmp_path / "a.parquet", made_by="notebook 7"),
         tmp_path / "a.parquet",
         "made by notebook 7",
     )
@@ -133,30 +143,30 @@ def test_a_missing_table_names_its_maker(tmp_path):
 
 def test_a_changed_table_is_refused(table):
     pd.concat([TABLE, TABLE]).to_parquet(table)
-    refused(lambda: store.read_table(table, made_by="notebook 7"), table, "differs from its manifest", "notebook 7")
+    refused(lambda: read_table(table, made_by="notebook 7"), table, "differs from its manifest", "notebook 7")
 
 
 def test_a_table_without_manifest_is_refused(table):
-    store.manifest_path(table).unlink()
-    refused(lambda: store.read_table(table, made_by="notebook 7"), store.manifest_path(table), "not there")
+    manifest_path(table).unlink()
+    refused(lambda: read_table(table, made_by="notebook 7"), manifest_path(table), "not there")
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"{}", b"[]", b"\xff", b'{"files": {"0.parquet": {}}}', b'{"files": [1]}']
 )
 def test_a_damaged_manifest_is_refused(table, content):
-    store.manifest_path(table).write_bytes(content)
-    refused(lambda: store.read_table(table, made_by="me"), store.manifest_path(table), "not a manifest")
+    manifest_path(table).write_bytes(content)
+    refused(lambda: read_table(table, made_by="me"), manifest_path(table), "not a manifest")
 
 
 def test_verify_counts_manifests_and_lists_every_problem(tmp_path, table):
     for name in ("good", "gone", "odd"):
-        store.write_table(TABLE, tmp_path / f"{name}.parquet")
-    assert store.verify(tmp_path) == (4, [])
+        write_table(TABLE, tmp_path / f"{name}.parquet")
+    assert verify(tmp_path) == (4, [])
     (tmp_path / "gone.parquet").unlink()
     (tmp_path / "odd.parquet").write_bytes(b"x")
     table.unlink()
-    assert store.verify(tmp_path) == (
+    assert verify(tmp_path) == (
         4,
         [
             f"{table}: named in 0.manifest.json but not there",
@@ -168,17 +178,17 @@ def test_verify_counts_manifests_and_lists_every_problem(tmp_path, table):
 
 def test_what_a_killed_process_left_behind_is_not_found(tmp_path):
     folder = tmp_path / ".hidden" / "run"  # what is above the folder does not matter
-    store.write_table(TABLE, folder / "a" / "whole.parquet")
+    write_table(TABLE, folder / "a" / "whole.parquet")
     left = folder / "a" / ".half.parquet.x" / "half.manifest.json"
     left.parent.mkdir()
     left.write_text("{", encoding="utf-8")
-    assert store.find(folder, "*manifest.json") == [folder / "a" / "whole.manifest.json"]
-    assert store.verify(folder) == (1, [])
+    assert find(folder, "*manifest.json") == [folder / "a" / "whole.manifest.json"]
+    assert verify(folder) == (1, [])
 
 
 def test_verify_refuses_a_folder_without_artefacts(tmp_path):
-    refused(lambda: store.verify(tmp_path), tmp_path, "no manifest")
-    refused(lambda: store.verify(tmp_path / "nowhere"), "no manifest")
+    refused(lambda: verify(tmp_path), tmp_path, "no manifest")
+    refused(lambda: verify(tmp_path / "nowhere"), "no manifest")
 
 
 def test_results_are_where_the_contract_says(run, tmp_path):
@@ -211,14 +221,14 @@ def test_every_table_of_a_run_is_read_back(run):
         refused(read, run.path(*place), "not there", "notebooks/0", "task=demo-nli")
         run.write(TABLE.assign(number=number), *place, note="n")
         assert read()["number"].tolist() == [number, number]
-        manifest = json.loads(store.manifest_path(run.path(*place)).read_text(encoding="utf-8"))
+        manifest = json.loads(manifest_path(run.path(*place)).read_text(encoding="utf-8"))
         assert manifest["parameters"] == {"experiment": "small", "note": "n"}
 
 
 def test_tables_whose_names_have_a_part_in_common_have_manifests_of_their_own(run):
     for name in ("lime", "lime.again", "lime.shard-1-of-2", "lime.again.shard-1-of-2"):
         run.write(TABLE, "attribution", "demo-nli", "demo-large", 0, name)
-    assert store.verify(run.folder) == (4, [])
+    assert verify(run.folder) == (4, [])
 
 
 def test_an_unknown_part_of_the_predictions_is_refused(run):
@@ -226,36 +236,34 @@ def test_an_unknown_part_of_the_predictions_is_refused(run):
         lambda: run.predictions("demo-nli", "demo-large", 0, "tset"),
         "no part 'tset'; did you mean 'test'? known: dev, random-head, test",
     )
-    assert [store.part_name(7, part) for part in store.PARTS] == ["7", "7-dev", "7-random-head"]
+    assert [part_name(7, part) for part in PARTS] == ["7", "7-dev", "7-random-head"]
 
 
 def test_facts_of_a_model(run):
     refused(lambda: run.facts("demo-nli", "demo-large", 0, "metrics"), "metrics.json", "01_finetune")
-    store.write_text(store.to_json({"accuracy": 0.5}), run.model("demo-nli", "demo-large", 0) / "metrics.json")
+    write_text(to_json({"accuracy": 0.5}), run.model("demo-nli", "demo-large", 0) / "metrics.json")
     assert run.facts("demo-nli", "demo-large", 0, "metrics") == {"accuracy": 0.5}
 
 
 def test_a_trained_model_is_verified_before_it_is_used(run):
     folder = run.model("demo-nli", "demo-large", 0)
     refused(lambda: run.trained("demo-nli", "demo-large", 0), folder, "not there", "01_finetune")
-    store.write_text("weights", folder / "model.safetensors")
-    store.write_text(
-        store.to_json(store.describe([folder / "model.safetensors"], {}, root=folder)), folder / "manifest.json"
-    )
+    write_text("weights", folder / "model.safetensors")
+    write_text(to_json(describe([folder / "model.safetensors"], {}, root=folder)), folder / "manifest.json")
     assert run.trained("demo-nli", "demo-large", 0) == folder
-    store.write_text("other", folder / "model.safetensors")
+    write_text("other", folder / "model.safetensors")
     refused(lambda: run.trained("demo-nli", "demo-large", 0), "differs from its manifest")
 
 
 def test_open_finds_the_one_run(run, tmp_path):
-    store.write_text(run.experiment.dump(), run.folder / "experiment.yaml")
+    write_text(run.experiment.dump(), run.folder / "experiment.yaml")
     assert Results.open(run.folder) == Results.open(run.folder.parent) == run
-    store.write_text(run.experiment.dump(), tmp_path / "results" / "other" / "experiment.yaml")
+    write_text(run.experiment.dump(), tmp_path / "results" / "other" / "experiment.yaml")
     refused(lambda: Results.open(tmp_path / "results"), "runs found in it: other, small")
     refused(lambda: Results.open(tmp_path / "nowhere"), "runs found in it: none")
 
 
 def test_open_refuses_a_damaged_experiment(run):
-    store.write_text("name: x\n", run.folder / "experiment.yaml")
+    write_text("name: x\n", run.folder / "experiment.yaml")
     with pytest.raises(ExperimentError, match=r"experiment\.yaml"):
         Results.open(run.folder)

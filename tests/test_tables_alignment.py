@@ -9,11 +9,35 @@ import pandas as pd
 import pytest
 from made_up import CHANCE, MODELS, TASK
 
-from trusteq import tables
 from trusteq.errors import ArtefactError, DataError
-from trusteq.experiment import Experiment
+from trusteq.pages.comparison import (
+    ceiling_view,
+    companion_view,
+    faithfulness_view,
+    pair_table,
+    rule_table,
+    segment_view,
+    source_view,
+    truth_view,
+)
+from trusteq.pages.is_half_low import chance_by_words, mean_chance, on_the_scale, steadiness_table, word_counts
+from trusteq.pages.results import all_verdicts, deciding, difference_table, method_table, plane_table, verdict_table
+from trusteq.pages.show import paper_table, titles
 from trusteq.registry import validated
-from trusteq.store import Results
+from trusteq.study.compare import (
+    alignment_tables,
+    ceiling_table,
+    companion_table,
+    control_table,
+    curve_table,
+    segment_table,
+    source_table,
+)
+from trusteq.study.comparisons import compare
+from trusteq.study.evidence import faithfulness_table, known_truths, truth_table
+from trusteq.study.experiment import Experiment
+from trusteq.study.judge import verdicts as judged_verdicts
+from trusteq.study.results import Results
 
 LARGE, DISTILLED, TINY = MODELS
 CONTROLS = ["itself", "reseeded", "retrained", "random-head", "random-features"]
@@ -28,18 +52,18 @@ def run(tmp_path_factory):
 def independent():
     """Take the examples as independent: clusters are tested with the tables of calibration."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trusteq.tables.calibration.clusters", lambda run, task: None)
+        patch.setattr("trusteq.study.comparisons.clusters", lambda run, task: None)
         yield
 
 
 @pytest.fixture(scope="module")
 def compared(run, independent):
-    return tables.compare(run, TASK)
+    return compare(run, TASK)
 
 
 @pytest.fixture(scope="module")
 def verdicts(compared):
-    return tables.verdicts(compared)
+    return judged_verdicts(compared)
 
 
 def changed(run, **values):
@@ -49,7 +73,7 @@ def changed(run, **values):
 
 
 def test_alignment_by_hand(compared):
-    alignment, examples = tables.alignment_tables(compared)
+    alignment, examples = alignment_tables(compared)
     pairs = [(LARGE, DISTILLED), (LARGE, TINY), (DISTILLED, TINY)]
     assert list(zip(alignment["model_a"], alignment["model_b"], strict=True)) == pairs * 2
     assert alignment["method"].tolist() == ["lime"] * 3 + ["shap"] * 3
@@ -68,7 +92,7 @@ def test_alignment_by_hand(compared):
 
 def test_a_method_of_some_models_is_compared_among_them(run):
     of_two = {"lime": {"n_samples": 10, "models": [LARGE, TINY]}, "shap": {"n_samples": 10}}
-    compared = tables.compare(changed(run, methods=of_two), TASK)
+    compared = compare(changed(run, methods=of_two), TASK)
     pairs = [(found.method, found.model_a, found.model_b) for found in compared.pairs]
     assert pairs[:2] == [("lime", LARGE, TINY), ("shap", LARGE, DISTILLED)]
     assert len(pairs) == 4
@@ -82,17 +106,17 @@ def test_tables_as_released_are_left_out_where_places_are_needed(run):
             table = both.attribution(TASK, model, seed, f"lime{kind}")
             table.attrs["boundary"] = "as-released"
             both.write(table, "attribution", TASK, model, seed, f"released{kind}")
-    compared = tables.compare(both, TASK)
-    jaccard = tables.alignment_tables(compared)[0].set_index(["model_a", "model_b", "method"])["jaccard"].unstack()
+    compared = compare(both, TASK)
+    jaccard = alignment_tables(compared)[0].set_index(["model_a", "model_b", "method"])["jaccard"].unstack()
     assert jaccard["released"].tolist() == jaccard["lime"].tolist()  # no word occurs twice
-    for table in (tables.segment_table(compared), tables.companion_table(compared)):
+    for table in (segment_table(compared), companion_table(compared)):
         assert table["method"].unique().tolist() == ["lime"]
-    assert tables.curve_table(compared)["method"].unique().tolist() == ["lime", "released"]
-    assert {truth[0] for truth in tables.truth_table(compared, {}).to_numpy()} == set()
+    assert curve_table(compared)["method"].unique().tolist() == ["lime", "released"]
+    assert {truth[0] for truth in truth_table(compared, {}).to_numpy()} == set()
 
 
 def test_the_ceiling_of_a_pair_is_the_mean_of_both_agreements_with_themselves(compared):
-    alignment, _ = tables.alignment_tables(compared)
+    alignment, _ = alignment_tables(compared)
     # Under another seed of lime the large model shares one word of three on test-0; the others repeat themselves.
     expected = [5 / 6, 5 / 6, 1, 1, 1, 1]
     assert alignment["ceiling"].tolist() == pytest.approx(expected)
@@ -101,20 +125,20 @@ def test_the_ceiling_of_a_pair_is_the_mean_of_both_agreements_with_themselves(co
 
 
 def test_common_masks_are_of_the_second_explanations_and_only_where_masks_are_drawn(compared):
-    alignment, _ = tables.alignment_tables(compared)
+    alignment, _ = alignment_tables(compared)
     assert alignment["common_masks"].tolist() == pytest.approx([1, 2 / 3, 2 / 3, np.nan, np.nan, np.nan], nan_ok=True)
 
 
 def test_where_the_first_explanations_share_their_masks_the_pair_is_compared_across_seeds(run):
-    alignment, _ = tables.alignment_tables(tables.compare(changed(run, common_masks=True), TASK))
+    alignment, _ = alignment_tables(compare(changed(run, common_masks=True), TASK))
     # The large model's second explanation, {0, 2}, beside the first ones of the others, {0, 2} and {2, 3}.
     assert alignment["jaccard"].tolist()[:2] == pytest.approx([1, 2 / 3])
     assert alignment["common_masks"].tolist()[:2] == pytest.approx([1, 2 / 3])
 
 
 def test_controls_by_hand(compared):
-    table = tables.control_table(compared).set_index(["method", "model_b"])
-    assert list(table.loc["lime"].index) == list(table.loc["shap"].index) == CONTROLS == list(tables.CONTROLS)
+    table = control_table(compared).set_index(["method", "model_b"])
+    assert list(table.loc["lime"].index) == list(table.loc["shap"].index) == CONTROLS == list(CONTROLS)
     assert (table["model_a"] == LARGE).all()
     lime = table.loc["lime"]
     assert lime["jaccard"].tolist()[:4] == pytest.approx([1, 2 / 3, 2 / 3, 1 / 2])
@@ -126,48 +150,48 @@ def test_controls_by_hand(compared):
 
 
 def test_without_a_second_training_seed_there_is_no_retrained_control(run):
-    alone = tables.compare(changed(run, models=list(MODELS)), TASK)
-    assert "retrained" not in set(tables.control_table(alone)["model_b"])
-    assert set(tables.ceiling_table(alone)["other"]) == {"explainer seed"}
-    assert set(tables.source_table(alone)["source"]) == {"explainer seed", "model", "total"}
+    alone = compare(changed(run, models=list(MODELS)), TASK)
+    assert "retrained" not in set(control_table(alone)["model_b"])
+    assert set(ceiling_table(alone)["other"]) == {"explainer seed"}
+    assert set(source_table(alone)["source"]) == {"explainer seed", "model", "total"}
 
 
 def test_a_lost_second_explanation_is_named(run, tmp_path):
     with pytest.raises(ArtefactError, match=r"not there; it is made by notebooks/02_attribution\.py"):
-        tables.compare(changed(run, methods={"shapley": {}}), TASK)
+        compare(changed(run, methods={"shapley": {}}), TASK)
 
 
 def test_each_model_with_itself(compared):
-    table = tables.ceiling_table(compared)
+    table = ceiling_table(compared)
     lime = table[table["method"] == "lime"]
     assert lime["model"].tolist() == [*MODELS, LARGE]
     assert lime["other"].tolist() == ["explainer seed"] * 3 + ["training seed"]
     assert lime["jaccard"].tolist() == pytest.approx([2 / 3, 1, 1, 2 / 3])
-    view = tables.ceiling_view(lime, tables.titles(compared.run))
+    view = ceiling_view(lime, titles(compared.run))
     assert view["model"].tolist() == ["Demo-large", "Demo-distilled", "Demo-tiny", "Demo-large"]
     assert view["95%"].tolist()[1] == "1.00 to 1.00"
 
 
 def test_tables_of_parts_cover_every_model_and_control(compared):
     others = [DISTILLED, TINY, *CONTROLS]
-    curves = tables.curve_table(compared)
+    curves = curve_table(compared)
     assert curves.groupby(["method", "model_b"], sort=False).size().to_dict() == {
         (method, name): 20 for method in ("lime", "shap") for name in others
     }
     assert curves.query("method == 'lime' and k == 2 and model_b == @TINY")["jaccard"].item() == pytest.approx(1 / 2)
-    segments = tables.segment_table(compared)
+    segments = segment_table(compared)
     assert segments.groupby(["method", "model_b"]).size().eq(2).all()
-    companions = tables.companion_table(compared)
+    companions = companion_table(compared)
     itself = companions[companions["model_b"] == "itself"]
     assert itself["value"].tolist() == pytest.approx([1] * len(itself))
-    wide = tables.companion_view(companions, compared.run)
+    wide = companion_view(companions, compared.run)
     assert list(wide) == ["method", "pair", "weighted_jaccard", "rbo", "spearman", "cosine"]
     assert wide["pair"].tolist()[:2] == ["Demo-large – Demo-distilled", "Demo-large – Demo-tiny"]
-    assert tables.segment_view(segments, compared.run)["text"].tolist()[:2] == [1, 2]
+    assert segment_view(segments, compared.run)["text"].tolist()[:2] == [1, 2]
 
 
 def test_sources_by_hand(compared):
-    table = tables.source_table(compared)
+    table = source_table(compared)
     assert set(table["model_b"]) == {DISTILLED, TINY, "random-head"}
     found = table[(table["method"] == "lime") & (table["model_b"] == DISTILLED)]
     assert found["source"].tolist() == ["explainer seed", "training seed", "model", "total"]
@@ -175,14 +199,14 @@ def test_sources_by_hand(compared):
     assert found["disagreement"].tolist() == pytest.approx([1 / 6, 1 / 6, 0, 1 / 3])
     shap = table[(table["method"] == "shap") & (table["model_b"] == TINY)]
     assert shap["disagreement"].tolist() == pytest.approx([0, 1 / 3, 1 / 6, 1 / 2])
-    assert tables.source_view(shap, compared.run)["share"].tolist() == pytest.approx([0, 2 / 3, 1 / 3, 1])
+    assert source_view(shap, compared.run)["share"].tolist() == pytest.approx([0, 2 / 3, 1 / 3, 1])
 
 
 def test_a_model_made_without_training_has_no_step_of_the_training_seed(run, compared):
     for stage in ("attribution", "predictions", "models"):
         shutil.copytree(run.folder / stage / TASK / TINY, run.folder / stage / TASK / "demo-int8")
-    several = tables.compare(changed(run, models={LARGE: {"seeds": [0, 1]}, TINY: {}, "demo-int8": {}}), TASK)
-    table = tables.source_table(several)
+    several = compare(changed(run, models={LARGE: {"seeds": [0, 1]}, TINY: {}, "demo-int8": {}}), TASK)
+    table = source_table(several)
     found = table[(table["method"] == "shap") & (table["model_b"] == "demo-int8")]
     assert found["source"].tolist() == ["explainer seed", "model", "total"]
     assert found["disagreement"].tolist() == pytest.approx([0, 1 / 2, 1 / 2])
@@ -193,13 +217,13 @@ def test_a_model_made_without_training_has_no_step_of_the_training_seed(run, com
 def test_whole_clusters_are_drawn(compared):
     """With both examples in one cluster nothing is left to vary: every interval closes."""
     clusters = pd.Series("premise", index=["test-0", "test-1"])
-    alignment, _ = tables.alignment_tables(dataclasses.replace(compared, clusters=clusters))
+    alignment, _ = alignment_tables(dataclasses.replace(compared, clusters=clusters))
     assert alignment["low"].tolist() == pytest.approx(alignment["high"].tolist())
 
 
 def test_pairs_stand_between_their_anchors(compared):
-    alignment, _ = tables.alignment_tables(compared)
-    table = tables.pair_table(pd.concat([alignment, tables.control_table(compared)]), compared.run)
+    alignment, _ = alignment_tables(compared)
+    table = pair_table(pd.concat([alignment, control_table(compared)]), compared.run)
     assert list(table) == ["method", "pair", "Jaccard", "95%", "chance", "ceiling", "0 to 1", "95% of it"]
     assert table["pair"].tolist()[:2] == ["Demo-large – Demo-distilled", "Demo-large – Demo-tiny"]
     assert "Demo-large – its random head" in set(table["pair"])
@@ -207,29 +231,29 @@ def test_pairs_stand_between_their_anchors(compared):
     itself = table[table["pair"] == "Demo-large – itself, reseeded"]
     # Of two examples only, some draws leave lime's ceiling at chance: its scale has no interval.
     assert itself["95% of it"].isna().tolist() == [True, False]
-    assert "seed" in tables.pair_table(alignment.assign(seed=[0, 1] * 3), compared.run)
+    assert "seed" in pair_table(alignment.assign(seed=[0, 1] * 3), compared.run)
 
 
 def test_the_papers_rule_and_number_beside(compared, monkeypatch):
-    alignment, _ = tables.alignment_tables(compared)
-    table = tables.rule_table(alignment.assign(jaccard=[0.7, 0.69, 1.0] * 2), compared.run, TASK)
+    alignment, _ = alignment_tables(compared)
+    table = rule_table(alignment.assign(jaccard=[0.7, 0.69, 1.0] * 2), compared.run, TASK)
     assert table["at least 0.7"].tolist() == ["yes", "no", "yes"] * 2
     assert table["paper_jaccard"].isna().all()  # the paper's single cells are not held
     assert table.attrs["no_counterpart"] == [False] * 6
-    paper = tables.paper_table("jaccard")
+    paper = paper_table("jaccard")
     held = (paper["task"] == "nli") & (paper["method"] == "shap") & (paper["model_b"] == "BERT-Tiny")
     paper.loc[held & (paper["model_a"] == "BERT-base"), "jaccard"] = 0.25
-    monkeypatch.setattr("trusteq.tables.alignment.paper_table", lambda name: paper)
+    monkeypatch.setattr("trusteq.pages.comparison.paper_table", lambda name: paper)
     turned = alignment.rename(columns={"model_a": "model_b", "model_b": "model_a"})
     for rows in (alignment, turned):
-        numbers = tables.rule_table(rows, compared.run, TASK)["paper_jaccard"].tolist()
+        numbers = rule_table(rows, compared.run, TASK)["paper_jaccard"].tolist()
         assert numbers == pytest.approx([np.nan] * 4 + [0.25, np.nan], nan_ok=True)
 
 
 def test_truth_by_hand(compared):
     # The large model's top two of test-0; the distilled one has one of them, the tiny one none. test-1 has no truth.
     truth = pd.Series({"test-0": ((0, 0), (0, 1)), "test-1": ()})
-    table = tables.truth_table(compared, {"evidence": truth})
+    table = truth_table(compared, {"evidence": truth})
     lime = table[(table["method"] == "lime") & (table["measure"] == "recall")].set_index("model")
     assert list(lime.index) == [*MODELS, "retrained", "random-head", "random-features"]
     assert lime["value"].tolist()[:5] == [1, 0.5, 0, 0.5, 0]
@@ -238,45 +262,45 @@ def test_truth_by_hand(compared):
     assert (lime["examples"] == 1).all()
     share = table[(table["method"] == "shap") & (table["measure"] == "share")].set_index("model")
     assert share["value"].tolist()[:3] == pytest.approx([0.7, 0.5, 0.3])
-    view = tables.truth_view(lime.reset_index(), compared.run)
+    view = truth_view(lime.reset_index(), compared.run)
     assert view["model"].tolist()[-2:] == ["its random head", "random words"]
     assert view["against large"].isna().tolist() == [True] + [False] * 5
 
 
 def test_without_a_truth_the_table_is_empty_and_has_its_columns(compared):
-    table = tables.truth_table(compared, {})
+    table = truth_table(compared, {})
     assert table.empty
     assert {"truth", "measure", "value", "chance", "difference", "examples"} <= set(table)
 
 
 def test_known_truths(run, monkeypatch):
-    known = tables.known_truths(run, TASK)
+    known = known_truths(run, TASK)
     assert list(known) == ["evidence", "shortcut"]
     assert set(known["evidence"].index) >= {"test-0", "test-999"}
     snli = changed(run, tasks=["snli", "sst2"])
     edits = pd.DataFrame({"id": ["test-7"], "edited": [((0, 1),)]})
-    monkeypatch.setattr("trusteq.tables.truth.load_edits", lambda: edits)
-    assert tables.known_truths(snli, "snli")["edits"].to_dict() == {"test-7": ((0, 1),)}
-    assert tables.known_truths(snli, "sst2") == {}
+    monkeypatch.setattr("trusteq.study.evidence.load_edits", lambda: edits)
+    assert known_truths(snli, "snli")["edits"].to_dict() == {"test-7": ((0, 1),)}
+    assert known_truths(snli, "sst2") == {}
 
 
 def test_edits_that_cannot_be_read_or_are_of_other_rows_are_left_out(run, monkeypatch):
     def fail():
         raise DataError("no such data set")
 
-    monkeypatch.setattr("trusteq.tables.truth.load_edits", fail)
-    assert tables.known_truths(changed(run, tasks=["snli"]), "snli") == {}
+    monkeypatch.setattr("trusteq.study.evidence.load_edits", fail)
+    assert known_truths(changed(run, tasks=["snli"]), "snli") == {}
     source = {"dataset": "stanfordnlp/snli", "config": "plain_text", "split": "validation"}
     other = changed(run, tasks={"snli": {"splits": {"train": [source], "test": [source]}}})
-    monkeypatch.setattr("trusteq.tables.truth.load_edits", lambda: pytest.fail("ids are those of another split"))
-    assert tables.known_truths(other, "snli") == {}
+    monkeypatch.setattr("trusteq.study.evidence.load_edits", lambda: pytest.fail("ids are those of another split"))
+    assert known_truths(other, "snli") == {}
 
 
 def test_faithfulness_by_model_and_method(run):
-    table = tables.faithfulness_table(run, TASK, None)
+    table = faithfulness_table(run, TASK, None)
     values = table[table["measure"] == "comprehensiveness"].set_index(["model", "method"])["value"]
     assert values[TINY, "random features"] == pytest.approx(0.45)
-    view = tables.faithfulness_view(table, tables.titles(run))
+    view = faithfulness_view(table, titles(run))
     assert list(view) == ["model", "method", "comprehensiveness", "95% of comp.", "sufficiency", "95% of suff."]
     assert view["sufficiency"].tolist()[:3] == pytest.approx([0.25, 0.2, 0.075])
 
@@ -300,8 +324,8 @@ def test_verdicts_of_models_and_controls(verdicts):
 
 def test_clusters_reach_the_predictions(compared, monkeypatch):
     clusters = pd.Series(["a", "a", "b", "b"], index=made_up.EXAMPLES["id"])
-    monkeypatch.setattr("trusteq.tables.scores.clusters", lambda run, task: clusters)
-    table = tables.verdicts(dataclasses.replace(compared, clusters=clusters)).set_index(["method", "model", "measure"])
+    monkeypatch.setattr("trusteq.study.sides.clusters", lambda run, task: clusters)
+    table = verdicts(dataclasses.replace(compared, clusters=clusters)).set_index(["method", "model", "measure"])
     assert table["n"]["lime", TINY, "accuracy"] == 2
     assert table["n"]["lime", TINY, "normalised_alignment"] == 1
 
@@ -310,16 +334,16 @@ def test_clusters_reach_the_predictions(compared, monkeypatch):
 def found(run, verdicts, tmp_path):
     other = Results(tmp_path, run.experiment)
     other.write(verdicts, "comparison", TASK, "verdicts")
-    return tables.all_verdicts(other, seed=0)
+    return all_verdicts(other, seed=0)
 
 
 def test_verdicts_for_a_page(run, found):
-    chosen = tables.deciding(found)
+    chosen = deciding(found)
     assert set(chosen["method"]) == {"lime"}
     changed_outcomes = chosen.assign(
         outcome=["equivalent", "equivalent", "equivalent", "undecided"] * 5, verdict="undecided", drop_in=[True] * 20
     )
-    table = tables.verdict_table(changed_outcomes, run)
+    table = verdict_table(changed_outcomes, run)
     assert table["model"].tolist()[:2] == ["Demo-distilled", "Demo-tiny"]
     assert table.iloc[0].to_dict() == {
         "task": TASK,
@@ -330,29 +354,29 @@ def test_verdicts_for_a_page(run, found):
         "verdict": "undecided",
         "paper's rule": "drop-in",
     }
-    assert tables.method_table(found, run)["method"].tolist() == ["lime"] * 5 + ["shap"] * 5
-    needed = tables.difference_table(chosen.assign(n_needed=5000), run)["examples needed"].tolist()
+    assert method_table(found, run)["method"].tolist() == ["lime"] * 5 + ["shap"] * 5
+    needed = difference_table(chosen.assign(n_needed=5000), run)["examples needed"].tolist()
     assert needed[:2] == ["4 of 5,000", "2 of 5,000"]
 
 
 def test_the_plane_has_a_point_for_each_model_and_method(found):
-    plane = tables.plane_table(found)
+    plane = plane_table(found)
     assert len(plane) == 10
     reseeded = plane[(plane["model"] == "reseeded") & (plane["method"] == "lime")].iloc[0]
     assert (reseeded["x"], reseeded["y"]) == pytest.approx((0, 1))
 
 
 def test_word_counts_of_snli_are_what_was_measured():
-    counts = tables.word_counts()
+    counts = word_counts()
     assert counts.groupby("counted")["pairs"].sum().to_dict() == {"distinct words": 9824, "positions": 9824}
-    means = tables.mean_chance(counts).set_index("counted")
+    means = mean_chance(counts).set_index("counted")
     assert means["mean_words"].to_dict() == pytest.approx({"positions": 21.5, "distinct words": 18.0}, abs=0.05)
     assert means["chance"].to_dict() == pytest.approx({"positions": 0.378, "distinct words": 0.468}, abs=5e-4)
     assert means["always_1"]["distinct words"] == pytest.approx(0.055, abs=5e-4)
 
 
 def test_chance_by_words():
-    table = tables.chance_by_words(12)
+    table = chance_by_words(12)
     assert table["words"].tolist() == list(range(1, 13))
     assert table["chance"].tolist()[:10] == [1] * 10
     # Of eleven words each set lacks one: the same one, 1/11, or the sets share 9 of 11.
@@ -366,7 +390,7 @@ def test_steadiness_takes_the_measured_rows_about_it():
         {"row": "steadiness lime 5000", "value": None},
         {"row": "memory", "value": 200, "what": "MB"},
     ]
-    table = tables.steadiness_table(rows)
+    table = steadiness_table(rows)
     assert table[["method", "passes", "Jaccard"]].to_numpy().tolist() == [["lime", 1000, 0.6], ["shapley", 5000, 0.9]]
 
 
@@ -382,7 +406,7 @@ def test_places_on_the_scale(run, tmp_path):
         }
     )
     other.write(rows, "comparison", TASK, "alignment")
-    table = tables.on_the_scale(other, seed=0)
+    table = on_the_scale(other, seed=0)
     assert table["method"].tolist() == ["lime", "shap"]
     assert table["0.5 is"].tolist() == pytest.approx([0.5, np.nan], nan_ok=True)
     assert table["0.7 is"].tolist() == pytest.approx([0.9, np.nan], nan_ok=True)
@@ -391,8 +415,8 @@ def test_places_on_the_scale(run, tmp_path):
 def test_no_written_table_holds_a_word_of_a_text(compared, verdicts):
     """Names of models and methods are all the text there is: SNLI's sentences may not be passed on."""
     known = set(MODELS) | set(CONTROLS) | {"lime", "shap", "test-0", "test-1"}
-    made = [*tables.alignment_tables(compared), tables.curve_table(compared), verdicts]
-    for table in [*made, tables.segment_table(compared), tables.control_table(compared)]:
+    made = [*alignment_tables(compared), curve_table(compared), verdicts]
+    for table in [*made, segment_table(compared), control_table(compared)]:
         keys = table[[name for name in ("id", "method", "model", "model_a", "model_b") if name in table]]
         assert set(keys.to_numpy().ravel()) <= known
         assert not {"word", "text_a", "text_b"} & set(table)

@@ -9,11 +9,41 @@ import pandas as pd
 import pytest
 from made_up import LABELS, MODELS, TASK
 
-from trusteq import calibration, sentences, tables
+from trusteq.calibration import proper_scores
 from trusteq.errors import ArtefactError
-from trusteq.loyalty import LOYALTY
-from trusteq.predictions import Predictions
-from trusteq.tables import calibration as calibration_tables
+from trusteq.pages.calibration import (
+    decomposition_view,
+    difference_view,
+    error_view,
+    loyalty_view,
+    outcome_view,
+    repair_view,
+    score_view,
+    temperature_view,
+)
+from trusteq.sentences.calibration import (
+    bar_sentence,
+    calibration_outcome_sentence,
+    calibration_sentence,
+    decomposition_sentence,
+    loyalty_sentence,
+    null_band_sentence,
+    temperature_sentence,
+)
+from trusteq.study import sides
+from trusteq.study.calibrate import (
+    calibration_differences,
+    decomposition_table,
+    interval_scores,
+    judged_scores,
+    loyalty_tables,
+    reliability_tables,
+    score_table,
+    temperature_table,
+)
+from trusteq.study.sides import clusters, predicted_sides
+from trusteq.verdict.agreement import LOYALTY
+from trusteq.verdict.predictions import Predictions
 
 LARGE, DISTILLED, TINY = MODELS
 SIDES = [*MODELS, "retrained", "random-head"]
@@ -27,27 +57,27 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sides(run):
-    return tables.predicted_sides(run, TASK, 0)
+    return predicted_sides(run, TASK, 0)
 
 
 @pytest.fixture(scope="module")
 def found(sides):
-    return tables.interval_scores(sides)
+    return interval_scores(sides)
 
 
 @pytest.fixture(scope="module")
 def differences(sides):
-    return tables.calibration_differences(sides)
+    return calibration_differences(sides)
 
 
 @pytest.fixture(scope="module")
 def repaired(run, sides):
-    return tables.temperature_table(sides, tables.predicted_sides(run, TASK, 0, "dev"))
+    return temperature_table(sides, predicted_sides(run, TASK, 0, "dev"))
 
 
 @pytest.fixture(scope="module")
 def loyalty(sides):
-    return tables.loyalty_tables(sides)
+    return loyalty_tables(sides)
 
 
 def column(table, key, value, of):
@@ -62,28 +92,28 @@ class TestClusters:
 
         def texts(*first):
             examples = made_up.EXAMPLES.assign(text_a=first)
-            monkeypatch.setattr(calibration_tables, "load_examples", lambda task, split: examples)
+            monkeypatch.setattr(sides, "load_examples", lambda task, split: examples)
 
         return texts
 
     def test_are_the_first_texts_by_id(self, run, texts):
         texts("p", "q", "p", "q")
-        assert tables.clusters(run, TASK).to_dict() == {"test-0": "p", "test-1": "q", "test-2": "p", "test-3": "q"}
-        assert tables.predicted_sides(run, TASK, 0)[TINY].clusters.tolist() == ["p", "q", "p", "q"]
+        assert clusters(run, TASK).to_dict() == {"test-0": "p", "test-1": "q", "test-2": "p", "test-3": "q"}
+        assert predicted_sides(run, TASK, 0)[TINY].clusters.tolist() == ["p", "q", "p", "q"]
 
     def test_are_none_where_no_two_share_one(self, run, texts):
         texts("p", "q", "r", "s")
-        assert tables.clusters(run, TASK) is None
-        assert tables.predicted_sides(run, TASK, 0)[TINY].clusters is None
+        assert clusters(run, TASK) is None
+        assert predicted_sides(run, TASK, 0)[TINY].clusters is None
 
     def test_follow_the_ids_and_not_the_order(self, run, monkeypatch):
         turned = made_up.EXAMPLES.assign(text_a=["p", "q", "p", "r"])[::-1].reset_index(drop=True)
-        monkeypatch.setattr(calibration_tables, "load_examples", lambda task, split: turned)
-        assert tables.predicted_sides(run, TASK, 0)[TINY].clusters.tolist() == ["p", "q", "p", "r"]
+        monkeypatch.setattr(sides, "load_examples", lambda task, split: turned)
+        assert predicted_sides(run, TASK, 0)[TINY].clusters.tolist() == ["p", "q", "p", "r"]
 
     def test_are_resampled_as_wholes(self, run, texts):
         texts("p", "p", "p", "p")  # one cluster: every draw is the sample itself
-        found = tables.interval_scores(tables.predicted_sides(run, TASK, 0)).query("score == 'accuracy'")
+        found = interval_scores(predicted_sides(run, TASK, 0)).query("score == 'accuracy'")
         assert found["low"].tolist() == found["high"].tolist() == found["value"].tolist()
 
 
@@ -91,7 +121,7 @@ def test_sides_are_the_models_and_the_controls_of_the_large_one(run, sides):
     assert list(sides) == SIDES
     np.testing.assert_array_equal(sides["retrained"].probabilities, sides[DISTILLED].probabilities)
     np.testing.assert_array_equal(sides["random-head"].probabilities, sides[TINY].probabilities)
-    dev = tables.predicted_sides(run, TASK, 0, "dev")
+    dev = predicted_sides(run, TASK, 0, "dev")
     assert list(dev) == SIDES[:-1]  # the twin is no model to be repaired
     assert dev[LARGE].ids[0] == "dev-0"
 
@@ -99,17 +129,17 @@ def test_sides_are_the_models_and_the_controls_of_the_large_one(run, sides):
 def test_a_large_model_with_one_seed_has_no_second_self(run):
     models = run.experiment.models | {LARGE: run.experiment.models[LARGE].model_copy(update={"seeds": None})}
     once = run.experiment.model_copy(update={"models": models})
-    assert list(tables.predicted_sides(replace(run, experiment=once), TASK, 0)) == [*MODELS, "random-head"]
+    assert list(predicted_sides(replace(run, experiment=once), TASK, 0)) == [*MODELS, "random-head"]
 
 
 def test_a_lost_table_is_named(run, tmp_path):
     with pytest.raises(ArtefactError, match=r"0\.parquet: not there; it is made by notebooks/01_finetune\.py"):
-        tables.predicted_sides(replace(run, folder=tmp_path), TASK, 0)
+        predicted_sides(replace(run, folder=tmp_path), TASK, 0)
 
 
 def test_scores_with_intervals_are_those_without(run, found):
     assert found["model"].unique().tolist() == SIDES
-    plain = tables.score_table(run, TASK, 0)
+    plain = score_table(run, TASK, 0)
     for score in plain.columns.drop("model"):
         assert column(found, "score", score, "value")[list(MODELS)].tolist() == plain[score].tolist()
     accuracy = found[found["score"] == "accuracy"]
@@ -119,7 +149,7 @@ def test_scores_with_intervals_are_those_without(run, found):
 
 
 def test_reliability_has_the_bars_of_a_calibrated_model(run):
-    table = tables.reliability_tables(run, TASK, 0)
+    table = reliability_tables(run, TASK, 0)
     filled = table[table["count"] > 0].set_index("model")
     # Four predictions at 0.95: all four are right in 81%, three or more in 99%, so the middle 95% is 3/4 to 1.
     assert filled.loc[LARGE, ["low", "high"]].tolist() == [0.75, 1.0]
@@ -127,7 +157,7 @@ def test_reliability_has_the_bars_of_a_calibrated_model(run):
 
 
 def test_the_parts_of_the_brier_score_make_it_up(found, sides):
-    table = tables.decomposition_table(sides).set_index("model")
+    table = decomposition_table(sides).set_index("model")
     assert table.index.tolist() == SIDES
     np.testing.assert_allclose(table["brier"], column(found, "score", "brier", "value"))
     parts = table["reliability"] - table["resolution"] + table["uncertainty"] + table["within_bins"]
@@ -153,10 +183,10 @@ class TestDifferences:
 
     def test_margins_stand_at_the_scores_that_decide(self, differences):
         decided = differences.dropna(subset="outcome")
-        assert set(decided["score"]) == set(tables.judged_scores())
+        assert set(decided["score"]) == set(judged_scores())
         assert len(decided) == 3 * 5
         assert differences.loc[differences["outcome"].isna(), ["margin", "n", "n_needed"]].isna().all(axis=None)
-        assert {name: of.title for name, of in tables.judged_scores().items()} == {
+        assert {name: of.title for name, of in judged_scores().items()} == {
             "accuracy": "accuracy",
             "debiased_ece": "expected calibration error",
             "overconfidence": "mean confidence minus accuracy",
@@ -164,7 +194,7 @@ class TestDifferences:
 
     def test_do_not_depend_on_the_order_of_the_rows(self, sides, differences):
         turned = sides | {TINY: sides[TINY].rows(np.array([2, 0, 3, 1]))}
-        pd.testing.assert_frame_equal(tables.calibration_differences(turned), differences)
+        pd.testing.assert_frame_equal(calibration_differences(turned), differences)
 
     def test_of_many_examples_are_decided(self):
         rng = np.random.default_rng(0)
@@ -175,7 +205,7 @@ class TestDifferences:
             name: Predictions(("a", "b"), np.column_stack([values, 1 - values]), gold, ids)
             for name, values in {"large": likely, "same": likely + 0.001, "sure": likely**0.2}.items()
         }
-        outcomes = tables.calibration_differences(sides).dropna(subset="outcome").groupby("model")["outcome"].agg(list)
+        outcomes = calibration_differences(sides).dropna(subset="outcome").groupby("model")["outcome"].agg(list)
         assert outcomes["same"] == outcomes["itself"] == ["equivalent"] * 3
         assert sorted(outcomes["sure"]) == ["equivalent", "not-equivalent", "not-equivalent"]
 
@@ -211,12 +241,12 @@ def test_loyalty_by_hand(loyalty):
 
 def test_loyalty_goes_by_id(sides, loyalty):
     turned = sides | {TINY: sides[TINY].rows(np.array([2, 0, 3, 1]))}
-    pd.testing.assert_frame_equal(tables.loyalty_tables(turned), loyalty)
+    pd.testing.assert_frame_equal(loyalty_tables(turned), loyalty)
 
 
 def test_no_table_holds_a_text(differences, repaired, loyalty):
     """Premises are data of others: they group the examples, and go no further."""
-    known = {*SIDES, "itself", *calibration.SCORES, "smooth_ece", *LOYALTY}
+    known = {*SIDES, "itself", *proper_scores.SCORES, "smooth_ece", *LOYALTY}
     known |= {"equivalent", "not-equivalent", "undecided"}
     for table in (differences, repaired, loyalty):
         for name in table.select_dtypes(exclude="number"):
@@ -225,7 +255,7 @@ def test_no_table_holds_a_text(differences, repaired, loyalty):
 
 class TestViews:
     def test_scores_and_intervals(self, run, found):
-        view = tables.score_view(found, run, "accuracy", "nll")
+        view = score_view(found, run, "accuracy", "nll")
         assert list(view) == ["model", "accuracy", "accuracy 95%", "NLL", "NLL 95%"]
         assert view["model"].tolist() == TITLES
         assert view["accuracy"].tolist() == [0.75, 0.75, 0.5, 0.75, 0.5]
@@ -233,43 +263,43 @@ class TestViews:
         assert 0 <= low < 0.75 < high <= 1
 
     def test_scores_and_null_bands(self, run, found):
-        assert list(tables.error_view(found, run)) == [
+        assert list(error_view(found, run)) == [
             *("model", "ECE", "ECE 95%", "ECE if calibrated"),
             *("MCE", "MCE if calibrated"),
         ]
-        view = tables.score_view(found, run, "adaptive_ece", "smooth_ece", chance=True)
+        view = score_view(found, run, "adaptive_ece", "smooth_ece", chance=True)
         assert list(view) == ["model", "adaptive", "adaptive if calibrated", "smooth"]  # the last one has no band
 
     def test_differences(self, run, differences):
-        view = tables.outcome_view(differences, run, "accuracy")
+        view = outcome_view(differences, run, "accuracy")
         assert list(view) == ["model", "value", "difference", "95%", "outcome", "examples needed"]
         assert view["model"].tolist() == [*TITLES[1:3], "itself", *TITLES[3:]]
         assert view["95%"].tolist()[2] == "0.000 to 0.000"
-        assert list(tables.difference_view(differences, run, "brier")) == ["model", "Brier", "Brier 95%"]
+        assert list(difference_view(differences, run, "brier")) == ["model", "Brier", "Brier 95%"]
 
     def test_repair(self, run, differences, repaired):
-        view = tables.temperature_view(repaired, run, "ece")
+        view = temperature_view(repaired, run, "ece")
         assert list(view) == ["model", "temperature", "ECE before", "ECE after"]
         assert view["ECE before"].tolist() == pytest.approx([0.2, 0, 0.05, 0], abs=1e-5)
-        view = tables.repair_view(differences, repaired, run, "overconfidence")
+        view = repair_view(differences, repaired, run, "overconfidence")
         assert view["model"].tolist() == TITLES[1:4]
         assert view["before"].tolist() == pytest.approx([-0.2, -0.15, -0.2])
         assert view["after"].tolist() == pytest.approx([0, 0, 0], abs=1e-5)
 
     def test_the_rest(self, run, sides, loyalty):
-        view = tables.loyalty_view(loyalty, run, "total_variation", "confidence_distance")
+        view = loyalty_view(loyalty, run, "total_variation", "confidence_distance")
         assert list(view) == ["model", "total_variation", "total_variation 95%", "confidence_distance"]
-        view = tables.decomposition_view(tables.decomposition_table(sides), run)
+        view = decomposition_view(decomposition_table(sides), run)
         assert view["model"].tolist() == TITLES
         assert "Brier" in view
 
 
 class TestSentences:
     def test_lower_and_higher_errors(self, run):
-        scores = tables.score_table(run, TASK, 0)
-        lower = sentences.calibration_sentence(scores, run)
+        scores = score_table(run, TASK, 0)
+        lower = calibration_sentence(scores, run)
         assert "Demo-distilled and Demo-tiny have a lower ECE than Demo-large (0.2000)" in lower
-        higher = sentences.calibration_sentence(scores.assign(ece=[0.1, 0.05, 0.3]), run)
+        higher = calibration_sentence(scores.assign(ece=[0.1, 0.05, 0.3]), run)
         assert "Demo-distilled has a lower ECE than Demo-large (0.1000); Demo-tiny has a higher ECE" in higher
 
     @pytest.mark.parametrize(
@@ -284,51 +314,49 @@ class TestSentences:
     def test_null_bands(self, run, limits, who, rest):
         rows = pd.DataFrame({"model": MODELS, "score": "ece", "value": [0.2, 0.0, 0.05], "null_high": limits})
         expected = f"{who} a larger ECE than a calibrated model would have by luck{rest}."
-        assert sentences.null_band_sentence(rows, run) == expected
+        assert null_band_sentence(rows, run) == expected
 
     def test_bars(self, run):
-        reliability = tables.reliability_tables(run, TASK, 0)
-        assert sentences.bar_sentence(reliability, run) == (
+        reliability = reliability_tables(run, TASK, 0)
+        assert bar_sentence(reliability, run) == (
             "Filled bins outside their bar: Demo-large 0 of 1; Demo-distilled 0 of 1; Demo-tiny 0 of 1."
         )
         outside = reliability.assign(low=reliability["low"].mask(reliability["model"] == TINY, 0.9))
-        assert "Demo-tiny 1 of 1, with 100% of the predictions" in sentences.bar_sentence(outside, run)
+        assert "Demo-tiny 1 of 1, with 100% of the predictions" in bar_sentence(outside, run)
 
     def test_decomposition(self, run):
         values = {"reliability": [0.1, 0.4, 0.1], "resolution": [0.3, 0.3, 0.1], "within_bins": 0.0}
         table = pd.DataFrame({"model": MODELS, "brier": 0.5, "uncertainty": 0.6} | values)
-        sentence = sentences.decomposition_sentence(table, run)
+        sentence = decomposition_sentence(table, run)
         assert "in calibration (reliability) for Demo-distilled" in sentence
         assert "in telling examples apart (resolution) for Demo-tiny" in sentence
 
     def test_outcomes(self, run):
         rows = [(LARGE, "brier", None), (DISTILLED, "accuracy", "equivalent"), (TINY, "accuracy", "not-equivalent")]
         rows += [("itself", "accuracy", "equivalent"), ("random-head", "accuracy", "undecided")]
-        sentence = sentences.calibration_outcome_sentence(
-            pd.DataFrame(rows, columns=["model", "score", "outcome"]), run
-        )
+        sentence = calibration_outcome_sentence(pd.DataFrame(rows, columns=["model", "score", "outcome"]), run)
         assert "Of 2 smaller models, in accuracy 1 equivalent, 1 not-equivalent and 0 undecided." in sentence
         assert sentence.endswith('the controls are: "itself" equivalent; "its random head" undecided.')
 
     def test_repair(self, run, differences, repaired):
-        sentence = sentences.temperature_sentence(differences, repaired, run)
+        sentence = temperature_sentence(differences, repaired, run)
         assert "is taken away, for Demo-large and Demo-tiny." in sentence
         assert "Rescaling brings Demo-distilled and Demo-tiny closer" in sentence
-        none = sentences.temperature_sentence(differences, repaired.assign(temperature=0.9, difference=9.0), run)
+        none = temperature_sentence(differences, repaired.assign(temperature=0.9, difference=9.0), run)
         assert "for no model. Rescaling brings no smaller model closer" in none
 
     def test_loyalty(self, run, loyalty):
-        sentence = sentences.loyalty_sentence(loyalty, run)
+        sentence = loyalty_sentence(loyalty, run)
         assert (
             "Demo-tiny predicts the large one's class most often (75%) and Demo-distilled least often (50%)" in sentence
         )
         assert (
             "Trained again, the large model predicts its own former class in 50%; clearly below that: none." in sentence
         )
-        alone = sentences.loyalty_sentence(loyalty[loyalty["model"] != "retrained"], run)
+        alone = loyalty_sentence(loyalty[loyalty["model"] != "retrained"], run)
         assert "this run does not say" in alone
         behind = loyalty.assign(high=loyalty["high"].mask(loyalty["model"] == TINY, -1.0))
-        assert "clearly below that: Demo-tiny." in sentences.loyalty_sentence(behind, run)
+        assert "clearly below that: Demo-tiny." in loyalty_sentence(behind, run)
 
 
 def test_labels_of_the_sides(sides):

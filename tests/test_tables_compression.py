@@ -5,10 +5,22 @@ import pandas as pd
 import pytest
 from made_up import CHANCE, TASK, make_run
 
-from trusteq import figures, sentences, tables
-from trusteq.experiment import Experiment, ModelSettings
-from trusteq.margins import load_margins
-from trusteq.store import Results
+from trusteq.pages.compression import frontier, kept_panels, saving_view
+from trusteq.pages.keeping_trust import gain_intervals, objective_table
+from trusteq.pages.show import titles
+from trusteq.sentences.compression import (
+    compression_sentence,
+    gain_sentence,
+    price_sentence,
+    recovery_sentence,
+    seed_sentence,
+)
+from trusteq.study.comparisons import compare
+from trusteq.study.compressions import compression_table, gain_table
+from trusteq.study.experiment import Experiment, ModelSettings
+from trusteq.study.judge import verdicts
+from trusteq.study.results import Results
+from trusteq.verdict.margins import load_margins
 
 LARGE, SMALL, TINY = "demo-large", "demo-distilled", "demo-tiny"
 MARGINS = {name: margin.margin for name, margin in load_margins().items()}
@@ -21,7 +33,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def table(run):
-    return tables.compression_table(run, TASK)
+    return compression_table(run, TASK)
 
 
 def row(table, method, model, seed=0):
@@ -60,9 +72,11 @@ def test_the_large_model_is_not_compared_with_itself(table):
 
 
 def test_outcomes_are_those_of_the_verdicts_page(run, table):
-    verdicts = tables.verdicts(tables.compare(run, TASK))
+    found_verdicts = verdicts(compare(run, TASK))
     for method in ("lime", "shap"):
-        of = verdicts[(verdicts["method"] == method) & (verdicts["model"] == TINY)].set_index("measure")
+        of = found_verdicts[(found_verdicts["method"] == method) & (found_verdicts["model"] == TINY)].set_index(
+            "measure"
+        )
         found = row(table, method, TINY)
         assert found["verdict"] == of["verdict"].iloc[0]
         for measure in of.index:
@@ -73,7 +87,7 @@ def test_outcomes_are_those_of_the_verdicts_page(run, table):
 
 def test_what_a_model_saves_comes_from_its_metrics(run, table):
     sizes = {"latency_1_ms": [1.0], "latency_32_ms": [2.0], "peak_memory_bytes": [3e6]}
-    view = tables.saving_view(table, tables.titles(run), pd.DataFrame({"model": [LARGE], **sizes}))
+    view = saving_view(table, titles(run), pd.DataFrame({"model": [LARGE], **sizes}))
     assert list(view["model"]) == ["Demo-large", "Demo-distilled", "Demo-tiny"]
     assert list(view["parameters M"]) == [1.5, 3.0, 4.5]
     assert list(view["non-zero M"]) == [1.0, 2.0, 3.0]
@@ -82,7 +96,7 @@ def test_what_a_model_saves_comes_from_its_metrics(run, table):
 
 def test_the_gain_is_the_mean_difference_in_jaccard(run):
     # With the large model: demo-distilled (1/3 + 1) / 2, demo-tiny (0 + 1) / 2. Example by example 1/3 and 0.
-    gains = tables.gain_table(run, TASK, baseline=TINY).set_index(["method", "model"])
+    gains = gain_table(run, TASK, baseline=TINY).set_index(["method", "model"])
     assert list(gains.index) == [("lime", SMALL), ("shap", SMALL)]
     assert gains.loc[("lime", SMALL), "gain"] == pytest.approx(1 / 6)
     assert gains["low"].lt(1 / 6).all() and gains["high"].gt(1 / 6).all()
@@ -104,7 +118,7 @@ def test_the_gain_averages_a_models_seeds(run):
     folder.mkdir(parents=True)
     for name in ("metrics", "timing"):
         (folder / f"{name}.json").write_bytes((run.model(TASK, SMALL, 0) / f"{name}.json").read_bytes())
-    gains = tables.gain_table(two, TASK, baseline=TINY)
+    gains = gain_table(two, TASK, baseline=TINY)
     # Against the large model's first seed 1/6; the second seed is taught by, and compared with, its seed 1: {1, 2}
     # beside {2, 3} shares one word of three.
     assert gains["gain"].tolist() == pytest.approx([((2 / 3 + 2 / 3) / 2) - 1 / 2] * 2)
@@ -112,37 +126,35 @@ def test_the_gain_averages_a_models_seeds(run):
 
 
 def test_the_objective_is_told_part_by_part(run):
-    table = tables.objective_table(run, TASK, [SMALL])
+    table = objective_table(run, TASK, [SMALL])
     (found,) = table.to_dict("records")
     assert (found["labels"], found["soft_labels"], found["attribution"], found["seconds"]) == (0.5, 0.5, 0, 20)
     assert found["by"] is None
 
 
 def test_pictures_have_a_place_for_every_model(run, table, drawing):
-    names, small = tables.titles(run), table[(table["method"] == "lime") & (table["model"] != LARGE)]
-    figure = figures.kept_panels(small, names, MARGINS)
+    names, small = titles(run), table[(table["method"] == "lime") & (table["model"] != LARGE)]
+    figure = kept_panels(small, names, MARGINS)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["Demo-distilled", "Demo-tiny"]
-    ax = figures.frontier(small, names, x="accuracy", xlabel="accuracy")
+    ax = frontier(small, names, x="accuracy", xlabel="accuracy")
     assert {text for text in ax.get_legend_handles_labels()[1]} == {"Demo-distilled", "Demo-tiny"}
-    gains = tables.gain_table(run, TASK, baseline=TINY)
-    assert [t.get_text() for t in figures.gain_intervals(gains, names).get_yticklabels()] == ["Demo-distilled"]
+    gains = gain_table(run, TASK, baseline=TINY)
+    assert [t.get_text() for t in gain_intervals(gains, names).get_yticklabels()] == ["Demo-distilled"]
 
 
 def test_sentences_say_what_the_tables_hold(run, table):
-    text = sentences.compression_sentence(table, run)
+    text = compression_sentence(table, run)
     assert "Under lime, of 2 compressed models" in text and "Demo-distilled (" in text and "Demo-tiny (" in text
-    gains = tables.gain_table(run, TASK, baseline=TINY)
+    gains = gain_table(run, TASK, baseline=TINY)
     better = gains.assign(low=0.1, gain=0.2, high=0.3)
-    assert "closer than with Demo-tiny by Demo-distilled (+0.200)" in sentences.gain_sentence(
-        better, run, baseline=TINY
-    )
-    assert "no objective brings" in sentences.gain_sentence(gains.assign(low=-0.1), run, baseline=TINY)
+    assert "closer than with Demo-tiny by Demo-distilled (+0.200)" in gain_sentence(better, run, baseline=TINY)
+    assert "no objective brings" in gain_sentence(gains.assign(low=-0.1), run, baseline=TINY)
     worse = gains.assign(low=-0.3, gain=-0.2, high=-0.1)
-    assert "further away with Demo-distilled (-0.200)" in sentences.gain_sentence(worse, run, baseline=TINY)
-    assert "Demo-distilled: accuracy +0.250" in sentences.price_sentence(table, run, baseline=TINY)
-    assert "0.7 times" in sentences.price_sentence(table, run, baseline=TINY)
-    assert "not known" in sentences.seed_sentence(gains, run)
-    assert "larger for Demo-distilled" in sentences.seed_sentence(gains.assign(seeds=2, seed_spread=0.01), run)
+    assert "further away with Demo-distilled (-0.200)" in gain_sentence(worse, run, baseline=TINY)
+    assert "Demo-distilled: accuracy +0.250" in price_sentence(table, run, baseline=TINY)
+    assert "0.7 times" in price_sentence(table, run, baseline=TINY)
+    assert "not known" in seed_sentence(gains, run)
+    assert "larger for Demo-distilled" in seed_sentence(gains.assign(seeds=2, seed_spread=0.01), run)
 
 
 def test_recovery_is_told_of_pairs_that_differ_in_it_alone(tmp_path):
@@ -150,9 +162,9 @@ def test_recovery_is_told_of_pairs_that_differ_in_it_alone(tmp_path):
     run = Results(tmp_path, Experiment(name="x", title="X", tasks=[TASK], models=models, methods={"lime": {}}))
     values = {"accuracy": [0.7, 0.4, 0.5, 0.6], "normalised_alignment": [np.nan, 0.2, 0.25, 0.6]}
     table = pd.DataFrame({"method": "lime", "model": list(models), "seed": 0} | values)
-    text = sentences.recovery_sentence(table, run)
+    text = recovery_sentence(table, run)
     assert text == "First layer, trained on, under lime: accuracy +0.100, alignment +0.05."
-    assert "No model" in sentences.recovery_sentence(table.head(2), run)
+    assert "No model" in recovery_sentence(table.head(2), run)
 
 
 def test_a_model_under_another_name_keeps_its_entry():

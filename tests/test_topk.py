@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from weights import labels, random_table, table
 
+from trusteq.alignment.ranking import chance_jaccard, jaccard, ranked_features, top_features
 from trusteq.errors import DataError
-from trusteq.topk import chance_jaccard, jaccard, ranked_features, top_features
 
 # --- jaccard and chance ---
 

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trusteq import uncertainty
-from trusteq.calibration import scores
+from trusteq.calibration import intervals
+from trusteq.calibration.intervals import score_differences, score_intervals
+from trusteq.calibration.proper_scores import scores
 from trusteq.errors import DataError
-from trusteq.uncertainty import score_differences, score_intervals
 
 MEANS = ["accuracy", "brier", "nll", "mean_confidence", "overconfidence"]
 ERRORS = ["ece", "adaptive_ece", "classwise_ece"]
@@ -122,13 +122,13 @@ def test_whole_clusters_are_drawn():
 
 
 def test_many_examples_are_drawn_in_random_groups(monkeypatch):
-    monkeypatch.setattr(uncertainty, "_GROUPS", 300)
+    monkeypatch.setattr(intervals, "_GROUPS", 300)
     _, compressed, labels = two_models(2000)
     table = score_intervals(compressed, labels).set_index("score")
     for name, values in examples_scores(compressed, labels).items():
         width = 2 * 1.96 * values.std() / np.sqrt(2000)
         assert table.loc[name, "high"] - table.loc[name, "low"] == pytest.approx(width, rel=0.15), name
-    order, groups, size = uncertainty.bootstrap_groups(compressed, clusters=np.repeat(np.arange(1000), 2))
+    order, groups, size = intervals.bootstrap_groups(compressed, clusters=np.repeat(np.arange(1000), 2))
     assert size == 300
     assert set(np.bincount(groups)) == {6, 8}  # 1000 clusters of two, 3 or 4 in a group
     groups = groups[np.argsort(order)]

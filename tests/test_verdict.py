@@ -10,11 +10,12 @@ import pytest
 from refusals import one_line
 
 import trusteq
-from trusteq import decision, wording
 from trusteq.errors import DataError, ExperimentError, ModelError
-from trusteq.margins import load_margins, parse_margins
-from trusteq.predictions import Predictions
-from trusteq.verdict import audit, audit_predictions
+from trusteq.verdict import text
+from trusteq.verdict.audit import audit, audit_predictions
+from trusteq.verdict.decide import overall
+from trusteq.verdict.margins import load_margins, parse_margins
+from trusteq.verdict.predictions import Predictions
 
 LABELS = ("no", "yes")
 WORDS = [f"w{number}" for number in range(16)]
@@ -137,7 +138,7 @@ def test_every_margin_has_a_reason_and_a_dimension():
     ],
 )
 def test_the_worst_outcome_is_the_verdict(outcomes, expected):
-    assert decision.overall(pd.Series(outcomes)) == expected
+    assert overall(pd.Series(outcomes)) == expected
 
 
 def test_texts_that_cannot_tell_models_apart_are_undecided(examples):
@@ -239,7 +240,7 @@ def test_the_report_holds_the_verdict_and_asks_for_nothing(examples):
     ],
 )
 def test_models_are_called_by_what_tells_them_apart(names, short):
-    assert wording.short_names(*names) == short
+    assert text.short_names(*names) == short
 
 
 def test_the_package_offers_it():

@@ -16,17 +16,21 @@ import pandas as pd
 import pytest
 import yaml
 
-from trusteq import load_classifier, load_examples, notebooks, published, store
-from trusteq.attribution.jobs import jobs
-from trusteq.attribution.shards import Shard
-from trusteq.book import _pages, _reference_pages, table_of_contents
 from trusteq.errors import ArtefactError, ExperimentError
-from trusteq.experiment import ROOT, Experiment
+from trusteq.examples.load import load_examples
+from trusteq.models.classifier import load_classifier
 from trusteq.models.heads import random_head
+from trusteq.pages.book import _pages, _reference_pages, table_of_contents
+from trusteq.project import root
 from trusteq.registry import validated
-from trusteq.reproduce import compare_tables
-from trusteq.store import Results
-from trusteq.workflow import check_inputs, plan
+from trusteq.store import manifest_path, sha256, verify, write_text
+from trusteq.study import notebooks, publish
+from trusteq.study.experiment import Experiment
+from trusteq.study.jobs import jobs
+from trusteq.study.reproduce import compare_tables
+from trusteq.study.results import Results
+from trusteq.study.shards import Shard
+from trusteq.study.workflow import check_inputs, plan
 
 SMALL = {
     "name": "small",
@@ -60,9 +64,7 @@ def explained_tables(run: Results) -> list[tuple[str, str]]:
 def attribution_manifests(run: Results) -> dict[tuple[str, str], bytes]:
     """The manifest of every table of attributions, which says when it was made."""
     path = functools.partial(run.path, "attribution", "demo-nli")
-    return {
-        (model, name): store.manifest_path(path(model, 0, name)).read_bytes() for model, name in explained_tables(run)
-    }
+    return {(model, name): manifest_path(path(model, 0, name)).read_bytes() for model, name in explained_tables(run)}
 
 
 def times(run: Results) -> dict[str, int]:
@@ -74,7 +76,7 @@ def hashes(run: Results) -> dict[str, str]:
     """What the seed decides: every table, metrics and weights; manifests and timings hold the machine's part."""
     patterns = ("*.parquet", "metrics.json", "history.csv", "*.safetensors")
     files = [file for pattern in patterns for file in run.folder.rglob(pattern)]
-    return {str(file.relative_to(run.folder)): store.sha256(file) for file in files}
+    return {str(file.relative_to(run.folder)): sha256(file) for file in files}
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +96,7 @@ def test_a_run_leaves_every_artefact_and_its_manifest(small):
         assert small.attribution("demo-nli", model, 0, table)["id"].nunique() == 4
     assert len(small.comparison("demo-nli", "alignment")) == 2
     assert set(small.calibration("demo-nli", 0, "scores")["model"]) == set(experiment.models)
-    count, problems = store.verify(small.folder)
+    count, problems = verify(small.folder)
     assert (count, problems) == (len(times(small)) + len(experiment.runs), [])
     made = {name for name in times(small) if name.startswith(("predictions", "attribution"))}
     predicted = {"demo-large": ["0", "0-dev", "0-random-head"], "demo-distilled": ["0", "0-dev"]}
@@ -134,13 +136,15 @@ def explained(run: Results, model: str, **parameters) -> str:
     """Execute the attribution notebook for a model; return what it printed."""
     output = run.folder / "logs" / "out.ipynb"
     parameters |= {"experiment": run.folder / "experiment.yaml", "results": run.folder.parent, "model": model}
-    notebooks.execute(ROOT / "notebooks" / "02_attribution.py", output, {k: str(v) for k, v in parameters.items()})
+    notebooks.execute(root() / "notebooks" / "02_attribution.py", output, {k: str(v) for k, v in parameters.items()})
     outputs = [output for cell in json.loads(output.read_text())["cells"] for output in cell.get("outputs", [])]
     return "".join(line for output in outputs if output.get("name") == "stdout" for line in output["text"])
 
 
 def test_shards_of_two_runs_are_joined_to_the_bytes_of_one(small, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the kernels: an installed package may be that of another checkout
+    monkeypatch.setenv(
+        "PYTHONPATH", str(root())
+    )  # for the kernels: an installed package may be that of another checkout
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as the workflow has it: two threads change the last digits
     copy = Results(tmp_path / "small", small.experiment)
     shutil.copytree(small.folder, copy.folder)
@@ -196,7 +200,7 @@ def test_a_further_method_leaves_the_tables_of_the_others_as_they_are(small, tmp
         "gradient-x-input",
         "gradient-x-input.random-head",
     }
-    assert store.verify(more.folder)[1] == []
+    assert verify(more.folder)[1] == []
     before = times(more)
     run(tmp_path, "--limit", "3", methods=SMALL["methods"] | {"gradient-x-input": {}})
     assert times(more) == before
@@ -214,7 +218,7 @@ def test_a_killed_run_leaves_nothing_half_written_and_goes_on(small, tmp_path):
     assert len(pd.read_parquet(first)) == 1000
     assert not list((tmp_path / "small" / "comparison").glob("**/*.parquet"))  # it was killed halfway
     again = run(tmp_path)
-    assert store.verify(again.folder)[1] == []
+    assert verify(again.folder)[1] == []
     # The first run of this module was cut to three examples since: compare what both have in full.
     same = {name: digest for name, digest in hashes(again).items() if name.startswith(("predictions", "models"))}
     assert same == {name: hashes(small)[name] for name in same}
@@ -258,10 +262,10 @@ def word_runs(run):
 
 
 def test_pages_of_published_results_are_made_from_them_alone(small, tmp_path):
-    folder = published.publish(small, tmp_path)
+    folder = publish.publish(small, tmp_path)
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / "sitecustomize.py").write_text(WITHOUT)
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path / 'without'}{os.pathsep}{ROOT}"}
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path / 'without'}{os.pathsep}{root()}"}
     command = [sys.executable, "-m", "trusteq", "pages", str(folder), "--results", str(tmp_path / "pages")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -288,7 +292,7 @@ def test_pages_of_published_results_are_made_from_them_alone(small, tmp_path):
 
 
 def test_a_published_run_is_reproduced_cell_by_cell(small, tmp_path):
-    folder = published.publish(Results.open(small.folder), tmp_path)  # other tests run it with a limit
+    folder = publish.publish(Results.open(small.folder), tmp_path)  # other tests run it with a limit
     command = [sys.executable, "-m", "trusteq", "reproduce", str(folder), "--results", str(tmp_path / "again")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -343,7 +347,7 @@ def test_every_training_seed_has_its_pages(tmp_path):
     runs = [("demo-large", 0), ("demo-large", 1), ("demo-tiny", 0)]
     names += [f"{stage}/demo-nli/{m}/{seed}" for stage in ("01_finetune", "02_attribution") for m, seed in runs]
     for name in names:
-        store.write_text("", run.folder / "notebooks" / f"{name}.ipynb")
+        write_text("", run.folder / "notebooks" / f"{name}.ipynb")
     pages = _pages(run)
     assert set(pages) == {name.replace("/", "-") for name in names}
     titles = [pages[f"02_attribution-demo-nli-{model}-{seed}"][1].split(", seed")[1:] for model, seed in runs]
@@ -359,13 +363,13 @@ def test_stages_of_the_table_of_contents_become_pages():
     assert "runs/01_finetune-a-b-0" in toc and "runs/01_finetune-a-c-0" in toc and "runs/02_attribution-a-b-0" in toc
     assert "runs/03_calibration" not in toc
     assert "runs/results" in toc and "runs/first" not in toc  # the latter is a page that this run has not
-    assert (ROOT / "_toc.yml").read_text().count("runs/01_finetune") == 2  # in a comment and as the place-holder
+    assert (root() / "_toc.yml").read_text().count("runs/01_finetune") == 2  # in a comment and as the place-holder
     assert "Reference runs" not in toc
 
 
 def test_published_results_stand_under_their_first_page(monkeypatch):
     experiment = Experiment.load("snli-minilm")
-    monkeypatch.setattr(published, "open_published", lambda name: Results(Path(name), experiment))
+    monkeypatch.setattr(publish, "open_published", lambda name: Results(Path(name), experiment))
     pages = dict.fromkeys(["x/03_calibration-snli-0", "x/04_comparison-snli", "x/is_half_low", "x/results", "results"])
     (part,) = (part for part in table_of_contents(pages)["parts"] if part["caption"] == "Reference runs")
     others = ["04_comparison-snli", "03_calibration-snli-0", "is_half_low"]

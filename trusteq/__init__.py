@@ -3,39 +3,16 @@
 import importlib
 
 _HOMES = {
-    "Experiment": "trusteq.experiment",
-    "Results": "trusteq.store",
-    "TrusteqError": "trusteq.errors",
-    "align": "trusteq.alignment",
-    "audit": "trusteq.verdict",
-    "explain": "trusteq.attribution",
+    "audit": "trusteq.verdict.audit",
+    "audit_predictions": "trusteq.verdict.audit",
+    "explain": "trusteq.attribution.explain",
     "load_classifier": "trusteq.models.classifier",
-    "load_examples": "trusteq.examples",
-    "load_published": "trusteq.published",
+    "load_examples": "trusteq.examples.load",
+    "load_published": "trusteq.study.publish",
     "read_examples": "trusteq.examples.files",
+    "read_predictions": "trusteq.verdict.predictions",
 }
-_MODULES = (
-    "alignment",
-    "attribution",
-    "binning",
-    "calibration",
-    "errors",
-    "examples",
-    "figures",
-    "lab",
-    "nullband",
-    "published",
-    "ranking",
-    "rationales",
-    "sentences",
-    "speed",
-    "stages",
-    "statistics",
-    "store",
-    "tables",
-    "uncertainty",
-    "verdict",
-)
+_MODULES = ("alignment", "calibration", "errors")
 
 __all__ = [*_HOMES, *_MODULES]
 

@@ -14,13 +14,18 @@ from trusteq.errors import ERROR_MARK, ExperimentError, TrusteqError, error_line
 # Written out: to import them takes pandas, and --help is to answer at once; a test holds the two together.
 METHODS = "lime, shap, shapley, occlusion, integrated-gradients, gradient-x-input or random"
 
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="May this small model replace that large one? Run experiments, build the book, explain, verify.",
 )
+
+
 EXIT_CODES = {"equivalent": 0, "not-equivalent": 1, "undecided": 3}
+
+
 HubOption = Annotated[Path | None, typer.Option(help="A mirror of the Hub: DIR/models/<id>, DIR/datasets/<id>.")]
 
 
@@ -43,8 +48,8 @@ def run(
     ] = None,
 ):
     """Run what is missing or changed of an experiment."""
-    from trusteq import workflow
-    from trusteq.experiment import Experiment
+    from trusteq.study import workflow
+    from trusteq.study.experiment import Experiment
 
     limited = Experiment.load(experiment).limited(explain=limit, train_limit=train_limit)
     done = workflow.run(limited, results=results, cores=cores, hub=hub, shard=shard, announce=typer.echo)
@@ -57,8 +62,8 @@ def book(
     reference: Annotated[Path, typer.Option(help="Where trusteq pages makes its pages.")] = Path("results/published"),
 ):
     """Build the book of a run, and perhaps of published results, into _build/html."""
-    from trusteq.book import build_book
-    from trusteq.store import Results
+    from trusteq.pages.book import build_book
+    from trusteq.study.results import Results
 
     typer.echo(f"Book: {build_book(Results.open(results), reference=reference)}")
 
@@ -72,10 +77,11 @@ def publish(
     cores: Annotated[int, typer.Option(min=1, help="Jobs at a time, where there are parts.")] = 2,
 ):
     """Write the results of a run without texts and weights, as the book publishes them."""
-    from trusteq import published, workflow
     from trusteq.errors import ExperimentError
-    from trusteq.experiment import Experiment
-    from trusteq.store import Results
+    from trusteq.study import publish as published
+    from trusteq.study import workflow
+    from trusteq.study.experiment import Experiment
+    from trusteq.study.results import Results
 
     _read_from(hub)
     runs = [Results.open(folder) for folder in results]
@@ -95,7 +101,8 @@ def pages(
     results: Annotated[Path, typer.Option(help="Folder below which the pages are made.")] = Path("results/published"),
 ):
     """Make the pages of published results from their tables alone, without texts, models or torch."""
-    from trusteq import published, workflow
+    from trusteq.study import publish as published
+    from trusteq.study import workflow
 
     for name in names or published.names():
         typer.echo(f"Pages: {workflow.make_pages(name, results=results, cores=cores).folder / 'notebooks'}")
@@ -110,9 +117,10 @@ def reproduce(
     tolerance: Annotated[float, typer.Option(min=0, help="Largest difference of a cell.")] = 1e-6,
 ):
     """Run a published experiment again and compare it cell by cell. Exit code: 0 within the tolerance, 1 not."""
-    from trusteq import published, workflow
-    from trusteq.reproduce import compare_tables
-    from trusteq.tables.origin import machines
+    from trusteq.pages.status import machines
+    from trusteq.study import publish as published
+    from trusteq.study import workflow
+    from trusteq.study.reproduce import compare_tables
 
     _read_from(hub)
     before = published.load_published(name)
@@ -136,7 +144,7 @@ def execute(
     hub: HubOption = None,
 ):
     """Execute one notebook with other parameters."""
-    from trusteq import notebooks, workflow
+    from trusteq.study import notebooks, workflow
 
     log = None  # a user sees the errors alone
     if os.environ.get("TRUSTEQ_CHILD"):
@@ -160,7 +168,7 @@ def explain(
     """Weigh the words of one text or pair for the predicted class; print them, largest weight first."""
     import pandas as pd
 
-    from trusteq.attribution import explain as explain_examples
+    from trusteq.attribution.explain import explain as explain_examples
     from trusteq.models.classifier import load_classifier
 
     classifier = load_classifier(model, hub=hub)
@@ -191,12 +199,14 @@ def audit(
     hub: HubOption = None,
 ):
     """Decide whether one model may replace another. Exit code: 0 equivalent, 1 not equivalent, 3 undecided."""
-    from trusteq import report, verdict, wording
-    from trusteq.margins import parse_margins
+    from trusteq.verdict import audit as verdict
+    from trusteq.verdict import report
+    from trusteq.verdict import text as wording
+    from trusteq.verdict.margins import parse_margins
 
     options = {"margins": parse_margins(margin or []), "names": (large, compressed), "seed": seed}
     if large.endswith(".csv") and compressed.endswith(".csv"):
-        from trusteq.predictions import read_predictions
+        from trusteq.verdict.predictions import read_predictions
 
         found = verdict.audit_predictions(read_predictions(large), read_predictions(compressed), **options)
     else:
@@ -227,8 +237,9 @@ def calibrate(
     seed: int = 0,
 ):
     """Score the calibration of saved predictions, with null bands and a reliability diagram."""
-    from trusteq import report, wording
-    from trusteq.predictions import read_predictions
+    from trusteq.verdict import report
+    from trusteq.verdict import text as wording
+    from trusteq.verdict.predictions import read_predictions
 
     out = Path(f"{predictions.stem}-calibration") if out is None else out
     found = report.write_calibration(read_predictions(predictions), out, name=predictions.name, seed=seed)

@@ -31,16 +31,22 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from trusteq import Results, align, alignment, figures, load_examples, tables
+from trusteq.alignment import overlap
+from trusteq.alignment.overlap import align
+from trusteq.examples.load import load_examples
+from trusteq.pages.figures import GREY, STYLE
+from trusteq.pages.show import show, titles
 from trusteq.statistics import stream
+from trusteq.study.sides import gold_labels
+from trusteq.study.results import Results
 
 # %%
 run = Results.of(experiment, results)
 seed, k = run.experiment.seeds[0], run.experiment.k
-task, titles = next(iter(run.experiment.tasks)), tables.titles(run)
+task, titles = next(iter(run.experiment.tasks)), titles(run)
 large, *_, small = run.experiment.models
 methods = list(run.experiment.task_methods(task))
-plt.style.use(figures.STYLE)
+plt.style.use(STYLE)
 
 # %% [markdown]
 # ## What a word's weight is
@@ -62,7 +68,7 @@ weights = {}
 for name, method in itertools.product((large, small), methods):
     weights[name, method] = run.attribution(task, name, seed, method)
 a, b = weights[large, methods[0]], weights[small, methods[0]]
-label = tables.gold_labels(run, task)[a["id"].unique()]
+label = gold_labels(run, task)[a["id"].unique()]
 n_words = a[a["label"] == a["id"].map(label)].groupby("id", sort=False).size()
 
 # %% [markdown]
@@ -81,7 +87,7 @@ words["rank"] = words["size"].rank(ascending=False, method="first").astype(int)
 heaviest = words.sort_values("rank").head(5)
 columns = ["rank", "segment", "position", "word", "weight"]
 title = f"The five heaviest words, {titles[large]}, {methods[0]}"
-tables.show(heaviest[columns], formats={"weight": "{:+.4f}"}, caption=title)
+show(heaviest[columns], formats={"weight": "{:+.4f}"}, caption=title)
 
 # %% [markdown]
 # Segment 0 is the first text and 1 the second; positions count from 0. All words of the example, in reading order:
@@ -90,7 +96,7 @@ tables.show(heaviest[columns], formats={"weight": "{:+.4f}"}, caption=title)
 ax = plt.figure(figsize=(7, 0.6 + 0.2 * len(words))).gca()
 colour = np.where(words["weight"] > 0, "#3a6edc", "#eb8214")
 ax.barh(words.index, words["weight"], color=colour)
-ax.axhline(words["segment"].eq(0).sum() - 0.5, color=figures.GREY, linestyle="--")
+ax.axhline(words["segment"].eq(0).sum() - 0.5, color=GREY, linestyle="--")
 ax.set_yticks(words.index, words["word"] + np.where(words["rank"] <= k, " ★", ""))
 ax.grid(axis="y", visible=False)
 ax.set_ylim(len(words), -1)
@@ -112,8 +118,8 @@ Markdown(
 # weights, k = 10 as in the paper. Signs, sizes and order are dropped.
 
 # %%
-top_a = alignment.top_features(a, k=k, label=label)[example]
-top_b = alignment.top_features(b, k=k, label=label)[example]
+top_a = overlap.top_features(a, k=k, label=label)[example]
+top_b = overlap.top_features(b, k=k, label=label)[example]
 word_at = words.set_index(["segment", "position"])["word"]
 Markdown(", ".join(f"{word_at[place]} {place}" for place in sorted(top_a)))
 
@@ -147,7 +153,7 @@ Markdown(", ".join(f"{word_at[place]} {place}" for place in sorted(top_a)))
 # ```{solution} att-jaccard
 # :class: dropdown
 # Both hold b and c, so the intersection has 2 elements. The union {a, b, c, d} has 4. The index is 2/4 = **0.5**. In
-# Python: `alignment.jaccard(frozenset("abc"), frozenset("bcd"))`.
+# Python: `overlap.jaccard(frozenset("abc"), frozenset("bcd"))`.
 # ```
 #
 # ## Two models, one example
@@ -160,7 +166,7 @@ groups = pd.DataFrame({"in_the_top_of": owners})
 places = [top_a & top_b, top_a - top_b, top_b - top_a]
 groups["how_many"] = [len(group) for group in places]
 groups["words"] = [", ".join(word_at[place] for place in sorted(group)) for group in places]
-tables.show(groups)
+show(groups)
 
 # %% tags=["hide-input"]
 shared, union = len(top_a & top_b), len(top_a | top_b)
@@ -188,8 +194,8 @@ Markdown(f"Shared {shared}, union {union}: the Jaccard index here is {shared}/{u
 n, size = len(words), min(k, len(words))
 rng = stream(seed, "lesson-attribution", "chance")
 sets = [frozenset(rng.choice(n, size, replace=False).tolist()) for _ in range(10_000)]
-drawn = [alignment.jaccard(*pair) for pair in zip(sets[::2], sets[1::2], strict=True)]
-exact = alignment.chance_jaccard(n, k)
+drawn = [overlap.jaccard(*pair) for pair in zip(sets[::2], sets[1::2], strict=True)]
+exact = overlap.chance_jaccard(n, k)
 Markdown(
     f"{len(drawn)} pairs of sets of {size} from {n} words: "
     f"mean Jaccard {np.mean(drawn):.4f}. Exact value: {exact:.4f}."
@@ -202,13 +208,13 @@ Markdown(
 
 # %%
 lengths = range(1, max(41, n_words.max() + 1))
-levels = pd.Series([alignment.chance_jaccard(n, k) for n in lengths], index=lengths)
+levels = pd.Series([overlap.chance_jaccard(n, k) for n in lengths], index=lengths)
 expected = levels[n_words]
 ax = plt.figure(figsize=(7, 3.4)).gca()
 ax.plot(levels, color="0.3", label="chance, exact")
 ax.plot(expected, "o", alpha=0.4, label="examples of this run")
-cut = alignment.PAPER_THRESHOLD
-ax.axhline(cut, color=figures.GREY, linestyle="--", label=f"the paper's cut, {cut}")
+cut = overlap.PAPER_THRESHOLD
+ax.axhline(cut, color=GREY, linestyle="--", label=f"the paper's cut, {cut}")
 ax.set(xlabel="words in the example", ylabel=f"chance Jaccard, k = {k}", ylim=(0, 1.02))
 ax.legend();
 
@@ -233,7 +239,7 @@ found = [align(weights[x], weights[y], k=k, label=label) for x, y in pairs]
 found = pd.DataFrame(map(vars, found))[["mean", "low", "high", "chance"]]
 found.insert(0, "second", [f"{titles[name]}, {method}" for _, (name, method) in pairs])
 found.insert(0, "first", [f"{titles[name]}, {method}" for (name, method), _ in pairs])
-tables.show(found, caption=f"Mean Jaccard over {len(label)} examples, with a 95% interval")
+show(found, caption=f"Mean Jaccard over {len(label)} examples, with a 95% interval")
 
 # %% tags=["hide-input"]
 by_model = found["mean"].iloc[: len(methods)].mean()
@@ -273,7 +279,7 @@ ax = plt.figure(figsize=(7, 3.4)).gca()
 between = f"{titles[large]} – {titles[small]}, {methods[0]}"
 ax.plot(by_k.keys(), [found.mean for found in by_k.values()], marker="o", label=between)
 ax.plot(by_k.keys(), [found.chance for found in by_k.values()], color="0.3", label="chance")
-ax.axvline(k, color=figures.GREY, linestyle="--", linewidth=1)
+ax.axvline(k, color=GREY, linestyle="--", linewidth=1)
 ax.set(xlabel="k", ylabel="mean Jaccard", ylim=(0, 1.02), xticks=range(1, 21))
 ax.legend();
 
@@ -304,7 +310,7 @@ pro_b = b.assign(weight=b["weight"].clip(lower=0))
 signed = align(pro_a, pro_b, k=3, label=label)
 kinds = ["absolute weights", "positive weights", "chance"]
 means = [by_k[3].mean, signed.mean, signed.chance]
-tables.show(pd.DataFrame({"sets_by": kinds, "jaccard": means}), caption="At k = 3")
+show(pd.DataFrame({"sets_by": kinds, "jaccard": means}), caption="At k = 3")
 
 # %% [markdown]
 # ```{solution-end}
@@ -323,12 +329,12 @@ rows = []
 if "evidence" in examples:
     planted = examples.set_index("id")["evidence"][label.index].map(frozenset)
     for (name, method), table in weights.items():
-        tops = alignment.top_features(table, k=k, label=label)
+        tops = overlap.top_features(table, k=k, label=label)
         pairs = zip(tops, planted, strict=True)
         recall = np.mean([len(top & truth) / len(truth) for top, truth in pairs])
         rows.append({"model": titles[name], "method": method, "recall": recall})
     blind = (k / n_words).clip(upper=1).mean()
-    display(tables.show(pd.DataFrame(rows).assign(chance=blind)))
+    display(show(pd.DataFrame(rows).assign(chance=blind)))
 
 # %% tags=["hide-input"]
 best = max(rows, key=lambda row: row["recall"], default=None)

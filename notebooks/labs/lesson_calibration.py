@@ -29,15 +29,19 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from trusteq import Results, binning, calibration, figures, nullband, tables
+from trusteq.calibration import bins, null_bands, proper_scores
+from trusteq.pages.figures import STYLE, colours, reliability_diagram
+from trusteq.pages.show import show, titles
 from trusteq.statistics import stream
+from trusteq.study.sides import probabilities
+from trusteq.study.results import Results
 
 run = Results.of(experiment, results)
 seed = run.experiment.seeds[0]
 task = next(iter(run.experiment.tasks))
 large, small = run.experiment.large, list(run.experiment.models)[-1]
-titles, colours = tables.titles(run), figures.colours(run.experiment.models)
-plt.style.use(figures.STYLE)
+titles, colours = titles(run), colours(run.experiment.models)
+plt.style.use(STYLE)
 
 # %% [markdown]
 # ## What confidence is
@@ -48,11 +52,11 @@ plt.style.use(figures.STYLE)
 
 # %%
 labels = np.array(run.experiment.task(task).labels)
-p, y = tables.probabilities(run, task, large, seed)
+p, y = probabilities(run, task, large, seed)
 confidence, correct = p.max(axis=1), p.argmax(axis=1) == y
 first = pd.DataFrame(p, columns=labels).assign(confidence=confidence)
 first = first.assign(prediction=labels[p.argmax(axis=1)], label=labels[y])
-tables.show(first.head(5), caption=f"{titles[large]} on {task}")
+show(first.head(5), caption=f"{titles[large]} on {task}")
 
 # %% [markdown]
 # A model is *calibrated* if its confidence can be taken at its word: of all predictions made with confidence 0.8,
@@ -74,14 +78,14 @@ Markdown(
 # equal width. Let us look into the fullest one: how many of its predictions are right, and how sure were they?
 
 # %%
-edges, bins = binning.assign_bins(confidence)
+edges, bins = bins.assign_bins(confidence)
 fullest = np.bincount(bins).argmax()
 sure, right = confidence[bins == fullest], correct[bins == fullest]
 one_bin = {"count": len(sure), "right": right.sum()}
 one_bin |= {"accuracy": right.mean(), "confidence": sure.mean()}
 one_bin |= {"gap": right.mean() - sure.mean()}
 title = f"{titles[large]}, confidence {edges[fullest]:.1f} to {edges[fullest + 1]:.1f}"
-tables.show(pd.DataFrame([one_bin]), caption=title)
+show(pd.DataFrame([one_bin]), caption=title)
 
 # %% [markdown]
 # The gap is accuracy minus confidence: negative in an overconfident bin, positive in an underconfident one. Its
@@ -113,24 +117,24 @@ tables.show(pd.DataFrame([one_bin]), caption=title)
 # %%
 steps = {}
 for name in (large, small):
-    table = calibration.reliability_table(*tables.probabilities(run, task, name, seed))
+    table = proper_scores.reliability_table(*probabilities(run, task, name, seed))
     table["adds"] = table["share"] * table["gap"].abs()
     table["so_far"] = table["adds"].cumsum()
     steps[name] = table[table["count"] > 0]
     edged = {"lower": "{:.1f}", "upper": "{:.1f}"}
-    display(tables.show(steps[name], digits=4, formats=edged, caption=titles[name]))
+    display(show(steps[name], digits=4, formats=edged, caption=titles[name]))
 
 # %%
 scores, ece = {}, {}
 for name, rows in steps.items():
-    scores[name] = calibration.scores(*tables.probabilities(run, task, name, seed))
+    scores[name] = proper_scores.scores(*probabilities(run, task, name, seed))
     ece[name] = scores[name]["ece"]
     assert np.isclose(ece[name], rows["so_far"].iloc[-1])
 ece_table = pd.DataFrame({"model": ece.keys(), "ece": ece.values()}).replace({"model": titles})
-tables.show(ece_table, digits=4)
+show(ece_table, digits=4)
 
 # %% [markdown]
-# The last entries of `so far` are the two ECEs: the same as `calibration.scores` computes.
+# The last entries of `so far` are the two ECEs: the same as `proper_scores.scores` computes.
 #
 # ## The same as a picture
 #
@@ -140,7 +144,7 @@ tables.show(ece_table, digits=4)
 # %%
 axes = plt.subplots(1, 2, figsize=(7.5, 3.8), sharey=True)[1]
 for ax, (name, rows) in zip(axes, steps.items(), strict=True):
-    figures.reliability_diagram(rows, ax, color=colours[name], title=titles[name])
+    reliability_diagram(rows, ax, color=colours[name], title=titles[name])
     ax.label_outer()
 
 # %% tags=["hide-input"]
@@ -188,8 +192,8 @@ for name, rows in steps.items():
 
 # %%
 counts = (2, 5, 10, 20, 50, 100)
-rows = [{"bins": n} | calibration.scores(p, y, n_bins=n) for n in counts]
-tables.show(pd.DataFrame(rows)[["bins", "ece", "mce"]], caption=titles[large])
+rows = [{"bins": n} | proper_scores.scores(p, y, n_bins=n) for n in counts]
+show(pd.DataFrame(rows)[["bins", "ece", "mce"]], caption=titles[large])
 
 # %% [markdown]
 # ```{exercise} How many bins?
@@ -201,7 +205,7 @@ tables.show(pd.DataFrame(rows)[["bins", "ece", "mce"]], caption=titles[large])
 # ```{solution} cal-bins
 # :class: dropdown
 # Narrow bins hold few predictions, so their accuracies are noisy, and the maximum picks the noisiest. With bins of
-# equal mass, `calibration.scores(p, y, n_bins=n, binning="equal-mass")`, no bin is nearly empty, so at ten bins no
+# equal mass, `proper_scores.scores(p, y, n_bins=n, binning="equal-mass")`, no bin is nearly empty, so at ten bins no
 # handful of predictions decides the MCE; at a hundred bins all of them are small and noisy. A calibration error
 # without its binning is half a number: this book always uses ten bins of equal width, as the paper does.
 # ```
@@ -218,10 +222,10 @@ truth = np.array([1, 0, 0])
 by_hand = pd.DataFrame(three, columns=["p_label", "p_second", "p_third"])
 by_hand["brier"] = ((three - truth) ** 2).sum(axis=1)
 by_hand["nll"] = -np.log(three[:, 0])
-tables.show(by_hand, caption="Probabilities of the label and two other classes")
+show(by_hand, caption="Probabilities of the label and two other classes")
 
 # %% tags=["hide-input"]
-three_scores = calibration.scores(three, np.zeros(3, dtype=int))
+three_scores = proper_scores.scores(three, np.zeros(3, dtype=int))
 ratio = by_hand[["brier", "nll"]].iloc[2] / by_hand[["brier", "nll"]].iloc[0]
 Markdown(
     f"The means are {three_scores['brier']:.3f} (Brier) and {three_scores['nll']:.3f} nats (NLL). Being sure and wrong "
@@ -253,12 +257,12 @@ Markdown(
 # %%
 null = {}
 for name in (large, small):
-    drawn, _ = tables.probabilities(run, task, name, seed)
+    drawn, _ = probabilities(run, task, name, seed)
     rng = stream(seed, "lesson-calibration", name)
     sums = drawn.cumsum(axis=1)[:, :-1]  # where one class ends and the next begins
     fakes = [(rng.random((len(drawn), 1)) > sums).sum(axis=1) for _ in range(300)]
     right = np.array(fakes) == drawn.argmax(axis=1)
-    sure, bins = drawn.max(axis=1), binning.assign_bins(drawn.max(axis=1))[1]
+    sure, bins = drawn.max(axis=1), bins.assign_bins(drawn.max(axis=1))[1]
     gaps = [np.bincount(bins, found - sure) for found in right]
     null[name] = np.array([np.abs(gap).sum() / len(sure) for gap in gaps])
 
@@ -292,15 +296,15 @@ for name, values in null.items():
 # compared, ask what chance alone makes of each: here it is a property of the number of examples and of the
 # confidences.
 #
-# `nullband.null_bands` does the same for every score, with 1,000 draws. Its *null band* is what 95% of them lie in; the
+# `null_bands.null_bands` does the same for every score, with 1,000 draws. Its *null band* is what 95% of them lie in; the
 # chapter on calibration shows it beside each model's ECE.
 
 # %%
 bands = []
 for name in null:
-    band = nullband.null_bands(tables.probabilities(run, task, name, seed)[0])
+    band = null_bands.null_bands(probabilities(run, task, name, seed)[0])
     bands.append(band[band["score"] == "ece"].assign(model=titles[name]))
-tables.show(pd.concat(bands)[["model", "expected", "low", "high"]], digits=4)
+show(pd.concat(bands)[["model", "expected", "low", "high"]], digits=4)
 
 # %% [markdown]
 # ```{exercise} A smaller test set
@@ -320,10 +324,10 @@ rng = stream(seed, "lesson-calibration", "quarter")
 sums = quarter.cumsum(axis=1)[:, :-1]
 fakes = [(rng.random((len(quarter), 1)) > sums).sum(axis=1) for _ in range(300)]
 right = np.array(fakes) == quarter.argmax(axis=1)
-sure, bins = quarter.max(axis=1), binning.assign_bins(quarter.max(axis=1))[1]
+sure, bins = quarter.max(axis=1), bins.assign_bins(quarter.max(axis=1))[1]
 level = np.mean([np.abs(np.bincount(bins, found - sure)).sum() / len(sure) for found in right])
 levels = {"examples": [len(quarter), len(p)], "mean_ece": [level, null[large].mean()]}
-tables.show(pd.DataFrame(levels), digits=4)
+show(pd.DataFrame(levels), digits=4)
 
 # %% [markdown]
 # ```{solution-end}

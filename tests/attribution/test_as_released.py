@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trusteq import alignment
-from trusteq.attribution import as_released, explain
+from trusteq.alignment import overlap
+from trusteq.attribution import as_released
 from trusteq.attribution.as_released import NLI, PI
+from trusteq.attribution.explain import explain
 from trusteq.attribution.lime import perturbations
 from trusteq.errors import ExperimentError
 from trusteq.models.classifier import load_classifier
@@ -335,10 +336,10 @@ def test_top_features_are_words_and_the_separator_can_be_the_first():
     label = pd.Series({"repeated": "neutral"})
     for method, separator in (("lime", "SEP"), ("shap", "[SEP]")):
         rows = explain(Together(NLI), table("repeated"), method=method, n_samples=500, boundary="as-released")
-        (first,), (both,) = (alignment.top_features(rows, k=k, label=label) for k in (1, 2))
+        (first,), (both,) = (overlap.top_features(rows, k=k, label=label) for k in (1, 2))
         assert first == {separator} and both == {separator, "dog"}
     # The table of SHAP has both copies of a token, the set has the word once.
-    (top,) = alignment.top_features(rows, k=100, label=label)
+    (top,) = overlap.top_features(rows, k=100, label=label)
     assert top == {"The", "dog", "saw", "the", "other", "dog,", "and", "ran.", "[SEP]", "A", "ran", "after"}
 
 

@@ -12,10 +12,10 @@ import transformers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from trusteq import words
-from trusteq.attribution import explain
-from trusteq.attribution.assembly import Assembler
-from trusteq.attribution.perturb import Example
-from trusteq.examples import load_examples
+from trusteq.attribution.explain import explain
+from trusteq.attribution.features import Example
+from trusteq.attribution.tokens import Assembler
+from trusteq.examples.load import load_examples
 from trusteq.models.classifier import Classifier, as_classifier
 
 SHARED_HUB = Path(__file__).parents[2].parent / "shared" / "hub"

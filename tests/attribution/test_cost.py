@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trusteq import speed
-from trusteq.attribution import cost, explain
+from trusteq.attribution import cost
 from trusteq.attribution.cost import Cost, estimate
+from trusteq.attribution.explain import explain
 from trusteq.errors import ExperimentError
+from trusteq.pages.attribution import beside_libraries
 
 
 class Counting:
@@ -101,7 +102,7 @@ def test_beside_the_library_are_its_largest_difference_and_both_times():
         return np.stack([1 - yes, yes], axis=1)
 
     linear.labels = ("no", "yes")
-    beside = speed.beside_libraries(linear, pairs(3), {"lime": 50}, seed=1)
+    beside = beside_libraries(linear, pairs(3), {"lime": 50}, seed=1)
     assert list(beside["method"]) == ["lime"] and list(beside["examples"]) == [3]
     assert beside["largest_difference"][0] < 1e-6 < beside["largest_weight"][0]
     assert (beside[["seconds", "seconds_of_the_library"]] > 0).all(axis=None)

@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trusteq.attribution import METHODS, engine, explain
-from trusteq.attribution.assembly import TokenPredictor
+from trusteq.attribution import engine
 from trusteq.attribution.engine import TextPredictor, answer
-from trusteq.attribution.perturb import Example
+from trusteq.attribution.explain import explain
+from trusteq.attribution.features import Example
+from trusteq.attribution.methods import METHODS
+from trusteq.attribution.tokens import TokenPredictor
 from trusteq.errors import ModelError
 from trusteq.models.classifier import load_classifier
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trusteq.attribution import COLUMNS, explain
+from trusteq.attribution.explain import COLUMNS, explain
 from trusteq.errors import DataError, ExperimentError, ModelError
 from trusteq.models.classifier import load_classifier
 

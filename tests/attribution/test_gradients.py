@@ -11,9 +11,9 @@ from scipy.integrate import quad_vec
 from scipy.special import softmax
 
 from trusteq import words
-from trusteq.attribution import explain
+from trusteq.attribution.explain import explain
+from trusteq.attribution.features import Example
 from trusteq.attribution.gradients import gradient_x_input, integrated_gradients
-from trusteq.attribution.perturb import Example
 from trusteq.errors import ExperimentError
 from trusteq.models.classifier import Classifier, as_classifier, load_classifier
 from trusteq.models.heads import HEADS

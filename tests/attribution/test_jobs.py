@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trusteq.attribution import METHODS, SAMPLING, explain
-from trusteq.attribution.jobs import Job, jobs
-from trusteq.experiment import Experiment
+from trusteq.attribution.explain import explain
+from trusteq.attribution.methods import METHODS, SAMPLING
 from trusteq.models.classifier import load_classifier
 from trusteq.registry import validated
 from trusteq.statistics import stream_seed
+from trusteq.study.experiment import Experiment
+from trusteq.study.jobs import Job, jobs
 
 TASK = "demo-nli"
 

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
+from trusteq.attribution.features import Example
 from trusteq.attribution.owen import _evaluations, owen
-from trusteq.attribution.perturb import Example
 
 TEXT = "one two, three four five and six seven eight"
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trusteq.attribution import explain
-from trusteq.attribution.reference import explain_with_library
+from trusteq.attribution.explain import explain
+from trusteq.attribution.libraries import explain_with_library
 from trusteq.errors import ExperimentError
-from trusteq.examples import load_examples
+from trusteq.examples.load import load_examples
 from trusteq.models.classifier import load_classifier
 
 SHARED_HUB = Path(__file__).parents[2].parent / "shared" / "hub"

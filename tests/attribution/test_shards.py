@@ -10,15 +10,16 @@ import pandas as pd
 import pytest
 from refusals import one_line
 
-from trusteq import store
-from trusteq.attribution import explain, shards, stored
-from trusteq.attribution.jobs import jobs
-from trusteq.attribution.shards import NOTHING, WHOLE, Shard
+from trusteq.attribution.explain import explain
 from trusteq.errors import ExperimentError
-from trusteq.experiment import Experiment
 from trusteq.models.classifier import load_classifier
 from trusteq.registry import validated
-from trusteq.store import Results
+from trusteq.store import manifest_path, to_json, write_table, write_text
+from trusteq.study import shards
+from trusteq.study.experiment import Experiment
+from trusteq.study.jobs import jobs
+from trusteq.study.results import Results
+from trusteq.study.shards import NOTHING, WHOLE, Shard
 
 EXAMPLES = pd.DataFrame(
     {
@@ -46,7 +47,7 @@ def make(tmp_path):
         values = {"name": "small", "title": "Small", "tasks": ["demo-nli"], "models": ["demo-tiny"], "methods": METHODS}
         run = Results(tmp_path / folder, validated(Experiment, values | changes, where="here"))
         manifest = {"files": {"model.safetensors": {"sha256": weights}, "config.json": {"sha256": "c"}}}
-        store.write_text(store.to_json(manifest), run.model(*KEY.values()) / "manifest.json")
+        write_text(to_json(manifest), run.model(*KEY.values()) / "manifest.json")
         return run
 
     return make
@@ -110,7 +111,7 @@ def test_joined_shards_are_the_whole_byte_for_byte(make, classifier, tmp_path, n
     table, seconds, note = joined(run, table=name)
     assert (seconds, note) == (1.5 * of, f"{name}: joined from {of} shards")
     again = tmp_path / "again" / whole.name
-    store.write_table(table, again)
+    write_table(table, again)
     assert again.read_bytes() == whole.read_bytes()
 
 
@@ -138,7 +139,7 @@ def test_a_missing_shard(make, classifier):
     table, _, note = joined(run)
     assert table is None
     assert note == "lime: 3 shards are not joined: lime.shard-2-of-3.parquet or its manifest is not there"
-    store.manifest_path(write(run, classifier, Shard(2, 3))).unlink()
+    manifest_path(write(run, classifier, Shard(2, 3))).unlink()
     assert joined(run).table is None
 
 
@@ -181,7 +182,7 @@ def test_shards_of_another_kind_are_not_joined_even_under_its_name(make, classif
     run = make()
     for number in (1, 2):
         part = write(run, classifier, Shard(number, 2), table="lime.again")
-        for file in (part, store.manifest_path(part)):
+        for file in (part, manifest_path(part)):
             file.rename(file.with_name(file.name.replace(".again", ".random-head")))
     table, _, note = joined(run, table="lime.random-head")
     assert table is None
@@ -212,7 +213,7 @@ def test_damaged_shards_are_not_joined(make, classifier):
     first.write_bytes(content)
     assert joined(run).table is not None
     for broken in ("", "[]", json.dumps({"parameters": None}), json.dumps({"parameters": {"task": "demo-nli"}})):
-        store.manifest_path(second).write_text(broken)
+        manifest_path(second).write_text(broken)
         assert joined(run).note.endswith("the manifest of lime.shard-2-of-2.parquet does not say what it was made of")
 
 
@@ -220,14 +221,14 @@ def test_damaged_shards_are_not_joined(make, classifier):
 
 
 def attributions(run, classifier, part=WHOLE, *, table="lime"):
-    return stored.attributions(run, origin(run, table=table)[0], classifier, EXAMPLES, part=part, progress=True)
+    return shards.attributions(run, origin(run, table=table)[0], classifier, EXAMPLES, part=part, progress=True)
 
 
 @pytest.fixture
 def explanations(monkeypatch):
     """Count the tables that are made."""
     made = []
-    monkeypatch.setattr(stored, "explain", lambda *args, **kwargs: made.append(1) or explain(*args, **kwargs))
+    monkeypatch.setattr(shards, "explain", lambda *args, **kwargs: made.append(1) or explain(*args, **kwargs))
     return made
 
 
@@ -236,13 +237,13 @@ def test_a_table_made_of_the_same_is_kept_with_its_manifest(make, classifier, ex
     run = make()
     first, seconds = attributions(run, classifier, part)
     path = run.path("attribution", *KEY.values(), part.name("lime"))
-    manifest = store.manifest_path(path).read_bytes()
+    manifest = manifest_path(path).read_bytes()
     os.utime(path, (0, 0))
     again, taken = attributions(run, classifier, part)
     pd.testing.assert_frame_equal(again, first)
     assert again.attrs == first.attrs
     assert (taken, len(explanations)) == (seconds, 1)
-    assert store.manifest_path(path).read_bytes() == manifest
+    assert manifest_path(path).read_bytes() == manifest
     assert path.stat().st_mtime > 0  # for the workflow, which goes by times
     assert capsys.readouterr().out.endswith(f"{part.name('lime')}: kept as it is\n")
 
@@ -281,7 +282,7 @@ def test_a_damaged_table_is_made_anew(make, classifier, explanations, capsys):
     attributions(make(), classifier)
     assert "lime: made anew: " in capsys.readouterr().out
     assert path.read_bytes() == content
-    store.manifest_path(path).unlink()
+    manifest_path(path).unlink()
     attributions(make(), classifier)
     assert len(explanations) == 3
 

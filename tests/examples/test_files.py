@@ -27,7 +27,7 @@ def write(tmp_path):
 
 
 def snli_row(gold, premise, hypothesis, *judgements):
-    parses, ids = ["( p )", "( h )", "(ROOT p)", "(ROOT h)"], ["7.jpg#0", "7.jpg#0e"]
+    parses, ids = ["( p )", "( h )", "(root() p)", "(root() h)"], ["7.jpg#0", "7.jpg#0e"]
     return "\t".join([gold, *parses, premise, hypothesis, *ids, *judgements])
 
 

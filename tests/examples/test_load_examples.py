@@ -8,7 +8,7 @@ import pytest
 from refusals import one_line
 
 from trusteq.errors import DataError, ExperimentError
-from trusteq.examples import load_examples, sample
+from trusteq.examples.load import load_examples, sample
 from trusteq.registry import Task
 
 SPLIT = {"train": "train", "dev": "validation", "test": "test"}

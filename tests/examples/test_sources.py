@@ -10,9 +10,9 @@ import yaml
 from refusals import one_line
 
 from trusteq.errors import DataError, ExperimentError
-from trusteq.examples import load_examples
-from trusteq.experiment import Experiment
+from trusteq.examples.load import load_examples
 from trusteq.registry import Source, load_task, task_names, validated
+from trusteq.study.experiment import Experiment
 
 PAIR, SENTENCES = ["premise", "hypothesis"], ["sentence1", "sentence2"]
 MNLI_SPLITS = ["train", "validation_matched", "validation_mismatched", "test_matched", "test_mismatched"]

@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 
 import trusteq
 from trusteq.errors import ExperimentError, ModelError
-from trusteq.experiment import Recipe
 from trusteq.models import bert, finetune
 from trusteq.models.classifier import as_classifier, load_classifier
 from trusteq.models.compress import (
@@ -30,6 +29,7 @@ from trusteq.models.compress import (
 )
 from trusteq.models.heads import HEADS
 from trusteq.models.layers import Int8Linear, factorised, whole_products
+from trusteq.models.recipe import Recipe
 from trusteq.registry import Compression, ModelSpec, validated
 
 LABELS = ("no", "yes", "maybe")

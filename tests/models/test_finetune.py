@@ -9,17 +9,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from trusteq import store
 from trusteq.errors import DataError, ExperimentError, ModelError
 from trusteq.examples.synthetic import generate
-from trusteq.experiment import Recipe
 from trusteq.models import finetune as module
 from trusteq.models.build import build
 from trusteq.models.classifier import Classifier, load_classifier
 from trusteq.models.finetune import finetune, predict, save
 from trusteq.models.objective import distillation_loss
-from trusteq.models.rows import tokenised
+from trusteq.models.recipe import Recipe
+from trusteq.models.training_rows import tokenised
 from trusteq.registry import ModelSpec, Scratch
+from trusteq.store import verify
 
 LABELS = ("bad", "good")
 RECIPE = Recipe(batch_size=8, learning_rate=5e-3, epochs=3, max_length=16)
@@ -368,7 +368,7 @@ def test_the_folder_holds_safetensors_alone_and_verifies(tune, tmp_path):
     tuned = tune(epochs=1)
     folder = tmp_path / "models" / "tiny" / "0"
     save(tuned, folder, metrics={"accuracy": 0.5}, timing={"inference_seconds": 1.5}, task="demo", seed=0)
-    assert store.verify(tmp_path / "models") == (1, [])
+    assert verify(tmp_path / "models") == (1, [])
     names = {path.name for path in folder.iterdir()}
     assert not {name for name in names if name.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt"))}
     metrics, timing, manifest = (

@@ -9,12 +9,12 @@ import torch
 from refusals import one_line
 
 from trusteq.errors import DataError, ModelError
-from trusteq.experiment import Recipe
 from trusteq.models import footprint as module
 from trusteq.models.build import build
 from trusteq.models.classifier import load_classifier
 from trusteq.models.compress import compress
 from trusteq.models.footprint import footprint, latency, peak_memory
+from trusteq.models.recipe import Recipe
 from trusteq.registry import Compression, ModelSpec, Scratch
 
 PAIRS = pd.DataFrame({"text_a": ["a man", "a dog", "a house", "the park", "not bad"], "text_b": list("vwxyz")})

@@ -14,9 +14,8 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 
 import trusteq
 from trusteq.errors import ModelError
-from trusteq.experiment import Recipe
 from trusteq.models import finetune as training
-from trusteq.models import objective, rows
+from trusteq.models import objective, training_rows
 from trusteq.models.classifier import as_classifier
 from trusteq.models.compress import encoder_layers
 from trusteq.models.objective import (
@@ -31,6 +30,7 @@ from trusteq.models.objective import (
     with_words_deleted,
     word_gradients,
 )
+from trusteq.models.recipe import Recipe
 from trusteq.registry import Compression, ModelSpec
 
 LABELS = ("no", "yes", "maybe")
@@ -67,8 +67,10 @@ def batch(tmp_path):
     """A function that makes a batch of a table, as training does."""
 
     def make(table, teacher):
-        taught = rows.taught(rows.tokenised(table, teacher.tokenizer, folder=tmp_path, with_words=True), table, teacher)
-        made = rows.collator(teacher.tokenizer)(list(taught))
+        taught = training_rows.taught(
+            training_rows.tokenised(table, teacher.tokenizer, folder=tmp_path, with_words=True), table, teacher
+        )
+        made = training_rows.collator(teacher.tokenizer)(list(taught))
         labels, words = made.pop("labels"), made.pop("words")
         return Batch(made, labels, made.pop("teacher").double(), words)
 

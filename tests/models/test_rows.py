@@ -8,9 +8,9 @@ import transformers
 from refusals import one_line
 
 from trusteq.errors import ModelError
-from trusteq.models import rows as module
+from trusteq.models import training_rows as module
 from trusteq.models.classifier import load_classifier
-from trusteq.models.rows import collator, taught, tokenised
+from trusteq.models.training_rows import collator, taught, tokenised
 from trusteq.words import words
 
 # [PAD] is not 0, so that a batch padded with zeros shows.

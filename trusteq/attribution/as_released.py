@@ -19,13 +19,19 @@ from trusteq.attribution.partition import partition_tree
 from trusteq.errors import ExperimentError
 
 NLI, PI = " [SEP] ", "  "
+
+
 THE_JOINT = (-1, -1)  # segment and position of what belongs to neither text
 
+
 Feature = tuple[int, int, str]  # segment, position, word
+
 
 # What the scripts tell shap's text masker to be a token. Splitting at white space, as they do for NLI, leaves an empty
 # token before white space at the start.
 _TOKEN = {NLI: re.compile(r"\A(?=\s)|\S+"), PI: re.compile(r"\w+|[^\w\s]")}
+
+
 _MASKED = " ..."  # what shap's text masker puts for a run of masked tokens
 
 
@@ -173,6 +179,8 @@ METHODS: dict[str, dict[str, Callable]] = {
     "lime": {NLI: lime, PI: lime},
     "shap": {NLI: owen, PI: permutations},
 }
+
+
 _FEATURES = {"lime": JoinedWords, "shap": JoinedTokens}
 
 

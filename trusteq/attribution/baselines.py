@@ -4,7 +4,7 @@ from collections.abc import Generator
 
 import numpy as np
 
-from trusteq.attribution.perturb import Example
+from trusteq.attribution.features import Example
 
 
 def occlusion(

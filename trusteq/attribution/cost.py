@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from trusteq.attribution import explain
 from trusteq.attribution.engine import WINDOW
+from trusteq.attribution.explain import explain
 from trusteq.models.classifier import Classifier
 
 PROBED = 3  # examples, where they are explained one at a time; of a window, an eighth
+
+
 SHARE_PROBED = 20  # at most one example in so many, so that the probe stays short beside the run
 
 

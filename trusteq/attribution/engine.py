@@ -5,12 +5,16 @@ from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 
-from trusteq.attribution.perturb import Example
+from trusteq.attribution.features import Example
 from trusteq.errors import ModelError
 
 Question = tuple[Example, np.ndarray]  # an example and masks of its features, (n, features)
+
+
 # Examples explained side by side. On a CPU one fills a batch; alone, its last digits depend on no other example.
 WINDOW = {"cuda": 128}
+
+
 TEXTS_AT_ONCE = 1024  # given to a callable
 
 

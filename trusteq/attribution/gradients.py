@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trusteq import words
-from trusteq.attribution.perturb import Example
+from trusteq.attribution.features import Example
 from trusteq.errors import ExperimentError
 
-if TYPE_CHECKING:  # the names of methods are read where nothing is explained, and torch takes seconds to import
+if TYPE_CHECKING:
     import torch
 
 STEPS = 50
+
+
 # Tokens that the model sees at once. Each layer keeps its activations for the way back, so that these are far fewer
 # than in `models.forward`: at BERT-base size a token takes about 0.6 MB.
 BUDGET = {"cuda": 1 << 13, "cpu": 1 << 9}

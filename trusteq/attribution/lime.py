@@ -4,10 +4,12 @@ from collections.abc import Generator
 
 import numpy as np
 
-from trusteq.attribution.perturb import Example
+from trusteq.attribution.features import Example
 
 # The paper keeps 20 features and uses the top 10; a word that is not kept has weight 0.
 FEATURES_KEPT = 20
+
+
 KERNEL_WIDTH = 25  # of the library, for cosine distances times 100
 
 

@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trusteq.attribution.perturb import Example
+from trusteq.attribution.features import Example
 
 _Values = Generator[np.ndarray, np.ndarray, np.ndarray]
+
+
 BATCH = 6  # masks that the library evaluates before it looks again which branches matter most
 
 

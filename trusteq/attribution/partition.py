@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 _CONNECTORS = {"but", "and", "or"}
+
+
 _ENDS = {".", "?", "!"}
 
 

@@ -1,1 +1,1 @@
-"""Classifiers: loading them, asking them for probabilities, fine-tuning them."""
+"""Classifiers: loading them, asking them for probabilities, fine-tuning and compressing them."""

@@ -5,14 +5,18 @@ from collections.abc import Sequence
 import transformers
 
 from trusteq.examples.synthetic import vocabulary
-from trusteq.experiment import Recipe
 from trusteq.models.classifier import LOADING, check_weights, load_tokenizer, loading, locate
 from trusteq.models.heads import HEADS
+from trusteq.models.recipe import Recipe
 from trusteq.registry import ModelSpec
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
 # Keys of pretraining checkpoints that a classifier has no use for, and keys of the head that is new.
 PRETRAINING_KEYS = ("cls.", "vocab_", "pooler.", "position_ids")
+
+
 NEW_HEAD_KEYS = ("classifier.",)
 
 

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from trusteq.errors import ExperimentError, ModelError, nearest
 
-if TYPE_CHECKING:  # the registry checks options by the functions below, and torch takes seconds to import
+if TYPE_CHECKING:
     import torch
     import transformers
 
@@ -22,7 +22,11 @@ if TYPE_CHECKING:  # the registry checks options by the functions below, and tor
     from trusteq.registry import Compression
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+
+
 Layers = Annotated[tuple[int, ...], Field(min_length=1)]
+
+
 # The linear layers of an attention block that read the hidden states, and the one that writes them (BERT, RoBERTa).
 READING, WRITING = ("query", "key", "value"), "dense"
 
@@ -93,9 +97,15 @@ WAYS: dict[str, Callable[..., None]] = {
     "prune-heads": prune_heads,
     "low-rank": low_rank,
 }
+
+
 STEP = {"way", "options"}
+
+
 # Ways whose result a checkpoint of the library's own form holds: nothing has to be put together for it.
 ORDINARY = ("keep-layers", "prune-weights")
+
+
 # Ways that find no whole matrix of floats to work on where another one has been.
 TOO_LATE = {"int8": tuple(WAYS), "low-rank": ("low-rank", "prune-heads")}
 

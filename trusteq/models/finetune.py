@@ -12,15 +12,15 @@ import torch
 import transformers
 from transformers.trainer_utils import get_last_checkpoint
 
-from trusteq import store
 from trusteq.errors import DataError, ExperimentError
-from trusteq.experiment import Recipe
-from trusteq.models import rows
+from trusteq.models import training_rows
 from trusteq.models.build import build
 from trusteq.models.classifier import Classifier, as_classifier
 from trusteq.models.compress import compress, settled
 from trusteq.models.objective import Batch, check_teacher, needs_words, student_loss
+from trusteq.models.recipe import Recipe
 from trusteq.registry import ModelSpec
+from trusteq.store import atomic_path, describe, to_json, write_text
 
 HISTORY = ("epoch", "loss", "eval_loss", "eval_accuracy")
 
@@ -79,9 +79,9 @@ def finetune(
     trainer = _StudentTrainer(
         model=model,
         args=_arguments(recipe, seed, checkpoints),
-        data_collator=rows.collator(tokenizer),
+        data_collator=training_rows.collator(tokenizer),
         train_dataset=_training_rows(train, tokenizer, folder, teacher, recipe),
-        eval_dataset=rows.tokenised(dev, tokenizer, folder=folder),
+        eval_dataset=training_rows.tokenised(dev, tokenizer, folder=folder),
         compute_metrics=_accuracy,
         processing_class=tokenizer,
     )
@@ -96,15 +96,17 @@ def finetune(
 
 def _training_rows(train: pd.DataFrame, tokenizer, folder: Path, teacher: Classifier | None, recipe: Recipe):
     if teacher is None:
-        return rows.tokenised(train, tokenizer, folder=folder)
-    return rows.taught(rows.tokenised(train, tokenizer, folder=folder, with_words=needs_words(recipe)), train, teacher)
+        return training_rows.tokenised(train, tokenizer, folder=folder)
+    return training_rows.taught(
+        training_rows.tokenised(train, tokenizer, folder=folder, with_words=needs_words(recipe)), train, teacher
+    )
 
 
 def _digest(settings: list, tables: Sequence[pd.DataFrame], models: Sequence[Classifier | None]) -> str:
     """Return one hash of all that decides the outcome of a training run."""
     digest = hashlib.sha256(repr(settings).encode())
     for table in tables:
-        for part in rows.hashes(table[["text_a", "text_b", "label"]]):
+        for part in training_rows.hashes(table[["text_a", "text_b", "label"]]):
             digest.update(part)
     for model in filter(None, models):
         for name, values in model.model.state_dict().items():
@@ -117,7 +119,7 @@ def _clear_other_runs(checkpoints: Path, digest: str) -> None:
     mark = checkpoints / "run.sha256"
     if not mark.is_file() or mark.read_text() != digest:
         shutil.rmtree(checkpoints, ignore_errors=True)
-        store.write_text(digest, mark)
+        write_text(digest, mark)
 
 
 def _checkpoint_to_resume(checkpoints: Path) -> str | None:
@@ -205,17 +207,17 @@ def save(tuned: FineTuned, folder: Path, *, metrics: dict, timing: dict, **param
 
     metrics: what the seed decides. timing: what the machine decides; kept apart so that metrics can be compared.
     """
-    with store.atomic_path(folder) as temporary:
+    with atomic_path(folder) as temporary:
         tuned.classifier.model.save_pretrained(temporary)
         tuned.classifier.tokenizer.save_pretrained(temporary)
         tuned.history.to_csv(temporary / "history.csv", index=False)
         size = sum(file.stat().st_size for file in temporary.glob("*.safetensors"))
         shape = sizes(tuned.classifier.model) | {"weights_bytes": size}
-        store.write_text(store.to_json(metrics | shape), temporary / "metrics.json")
+        write_text(to_json(metrics | shape), temporary / "metrics.json")
         timing = timing | {"training_seconds": tuned.seconds, "device": device_name(tuned.classifier)}
-        store.write_text(store.to_json(timing), temporary / "timing.json")
-        manifest = store.describe(sorted(temporary.iterdir()), parameters, root=temporary)
-        store.write_text(store.to_json(manifest), temporary / "manifest.json")
+        write_text(to_json(timing), temporary / "timing.json")
+        manifest = describe(sorted(temporary.iterdir()), parameters, root=temporary)
+        write_text(to_json(manifest), temporary / "manifest.json")
 
 
 def sizes(model) -> dict[str, int]:

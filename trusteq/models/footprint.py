@@ -1,8 +1,9 @@
-"""What a model costs where it is used: time for a batch of texts, memory beyond the libraries', bytes on disk."""
+"""Processes of their own for what is trained or measured side by side."""
 
 import contextlib
 import itertools
 import math
+import multiprocessing
 import resource
 import statistics
 import sys
@@ -10,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +19,28 @@ import pandas as pd
 import torch
 import transformers
 
-from trusteq import processes
 from trusteq.errors import DataError
-from trusteq.experiment import Recipe
 from trusteq.models.build import build
 from trusteq.models.classifier import Classifier, load_classifier
 from trusteq.models.finetune import sizes
+from trusteq.models.recipe import Recipe
 from trusteq.registry import ModelSpec, Scratch
 
+# Imported once, by the server that the processes come from; it then starts one within a second.
+_PRELOADED = ["trusteq.stages", "trusteq.models.footprint"]
+
+
+def context() -> BaseContext:
+    """Return the context of processes that are not forked from this one: torch's threads do not survive that."""
+    found = multiprocessing.get_context("forkserver")
+    # Has an effect before the first process alone, so everybody asks for the same.
+    found.set_forkserver_preload(_PRELOADED)
+    return found
+
+
 WARM_UP = 3  # batches that are not counted: the first ones find the kernels
+
+
 SMALLEST = Scratch(num_hidden_layers=1, hidden_size=8, num_attention_heads=1, intermediate_size=8)
 
 
@@ -73,7 +88,7 @@ def peak_memory(folder: str | Path, examples: pd.DataFrame, *, batch: int = 32) 
     Raises ModelError for a folder that holds no model, DataError where there are no examples.
     """
     runs = list(itertools.islice(_batches(examples, batch), max(1, math.ceil(len(examples) / batch))))
-    with ProcessPoolExecutor(1, processes.context()) as pool:
+    with ProcessPoolExecutor(1, context()) as pool:
         return pool.submit(_rise, str(folder), runs, torch.get_num_threads()).result()
 
 

@@ -12,9 +12,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cosine_similarity, cross_entropy, kl_div, log_softmax
 
 from trusteq.errors import ModelError
-from trusteq.experiment import Recipe
 from trusteq.models.classifier import Classifier
 from trusteq.models.compress import encoder_layers
+from trusteq.models.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 import pandas as pd
 
-from trusteq import tables
-from trusteq.alignment import is_aligned
+from trusteq.alignment.overlap import is_aligned
+from trusteq.pages.show import paper_table, titles
 from trusteq.sentences.base import joined, listed
-from trusteq.store import Results
+from trusteq.study.results import Results
+from trusteq.study.sides import CONTROLS
 
 
 def alignment_sentence(alignment: pd.DataFrame, run: Results) -> str:
@@ -31,13 +32,13 @@ def control_sentence(controls: pd.DataFrame, run: Results) -> str:
         rows = controls[(controls["model_b"] == name) & controls["normalised"].notna()]
         if len(rows):
             values = [f"{row.normalised:.2f} ({row.method})" for row in rows.itertuples()]
-            parts.append(f"{tables.CONTROLS[name]} at {listed(values)}")
+            parts.append(f"{CONTROLS[name]} at {listed(values)}")
     if not parts:
         return "No control has a place on the scale: no explainer agrees with itself beyond chance."
     blind = controls[controls["model_b"] == "random-features"].dropna(subset=["normalised_low", "normalised_high"])
     seen = int(((blind["normalised_low"] <= 0) & (blind["normalised_high"] >= 0)).sum())
     return (
-        f"{tables.titles(run)[run.experiment.large]} with itself under another explainer seed stands at 1 by "
+        f"{titles(run)[run.experiment.large]} with itself under another explainer seed stands at 1 by "
         f"construction; the other controls: {'; '.join(parts)}. The interval of random words holds 0 in {seen} of "
         f"{len(blind)} cases."
     )
@@ -45,7 +46,7 @@ def control_sentence(controls: pd.DataFrame, run: Results) -> str:
 
 def yardstick_sentence(alignment: pd.DataFrame, controls: pd.DataFrame, run: Results) -> str:
     """Return which smaller models agree with the large one as much as it does with itself retrained, or less."""
-    names, large = tables.titles(run), run.experiment.large
+    names, large = titles(run), run.experiment.large
     parts = []
     for row in controls[controls["model_b"] == "retrained"].itertuples():
         same = alignment[(alignment["method"] == row.method) & (alignment["seed"] == row.seed)]
@@ -87,7 +88,7 @@ def segment_sentence(segments: pd.DataFrame, run: Results) -> str:
 
 def companion_sentence(found: pd.DataFrame, alignment: pd.DataFrame, run: Results) -> str:
     """Return whether all measures of agreement put the same smaller model next to the large one, by method."""
-    names = tables.titles(run)
+    names = titles(run)
     parts = []
     for method, rows in found[found["model_b"].isin(run.experiment.models)].groupby("method", sort=False):
         pairs = alignment[(alignment["method"] == method) & (alignment["model_a"] == run.experiment.large)]
@@ -127,12 +128,12 @@ def ceiling_sentence(ceilings: pd.DataFrame, run: Results) -> str:
         parts.append(f"{text}, {reach} of {len(found)} at 0.7 or more")
     for model, found in ceilings[ceilings["other"] == "training seed"].groupby("model", sort=False):
         values = [f"{row.jaccard:.2f} ({row.method})" for row in found.itertuples()]
-        parts.append(f"retrained, {tables.titles(run)[model]} agrees with itself at {listed(values)}")
+        parts.append(f"retrained, {titles(run)[model]} agrees with itself at {listed(values)}")
     return joined(parts)
 
 
 def paper_range_sentence() -> str:
     """Return the range of the paper's Jaccard values, as far as it is held."""
-    row = tables.paper_table("jaccard_range").iloc[0]
+    row = paper_table("jaccard_range").iloc[0]
     span = f"between {row['low']} and {row['high']}"
     return f"The paper's values for {row['scope']} lie {span}; its single cells are not held."

@@ -2,15 +2,19 @@
 
 import pandas as pd
 
-from trusteq import tables
-from trusteq.decision import OUTCOMES, overall
+from trusteq.pages.show import titles
 from trusteq.sentences.base import listed
-from trusteq.store import Results
+from trusteq.study.calibrate import (
+    judged_scores,
+)
+from trusteq.study.results import Results
+from trusteq.study.sides import CONTROLS
+from trusteq.verdict.decide import OUTCOMES, overall
 
 
 def calibration_sentence(scores: pd.DataFrame, run: Results) -> str:
     """Return which models have a lower and which a higher ECE than the large one, in a sentence."""
-    ece = scores.set_index("model")["ece"].rename(tables.titles(run))
+    ece = scores.set_index("model")["ece"].rename(titles(run))
     large, others = ece.iloc[0], ece.iloc[1:]
     lower, higher = others[others < large], others[others >= large]
     parts = [
@@ -25,9 +29,9 @@ def calibration_sentence(scores: pd.DataFrame, run: Results) -> str:
 
 
 def null_band_sentence(found: pd.DataFrame, run: Results) -> str:
-    """Return which models have a larger ECE than calibrated ones would. found: of `tables.interval_scores`."""
+    """Return which models have a larger ECE than calibrated ones would. found: of `interval_scores`."""
     rows = found[(found["score"] == "ece") & found["model"].isin(run.experiment.models)]
-    names, above = rows["model"].map(tables.titles(run)), rows["value"] > rows["null_high"]
+    names, above = rows["model"].map(titles(run)), rows["value"] > rows["null_high"]
     says = f"{listed(names[above]) or 'No model'} {'has' if above.sum() < 2 else 'have'} a larger ECE than"
     rest = (
         f", {listed(names[~above])} {'has' if (~above).sum() == 1 else 'have'} not"
@@ -40,7 +44,7 @@ def null_band_sentence(found: pd.DataFrame, run: Results) -> str:
 def bar_sentence(reliability: pd.DataFrame, run: Results) -> str:
     """Return for how many bins of each model the accuracy lies outside the bar. reliability: with low and high."""
     parts = []
-    for model, title in tables.titles(run).items():
+    for model, title in titles(run).items():
         rows = reliability[(reliability["model"] == model) & (reliability["count"] > 0)]
         outside = rows[(rows["accuracy"] < rows["low"]) | (rows["accuracy"] > rows["high"])]
         held = f", with {outside['share'].sum():.0%} of the predictions" if len(outside) else ""
@@ -49,8 +53,8 @@ def bar_sentence(reliability: pd.DataFrame, run: Results) -> str:
 
 
 def decomposition_sentence(found: pd.DataFrame, run: Results) -> str:
-    """Return which part each smaller model's Brier score differs by. found: of `tables.decomposition_table`."""
-    names, table = tables.titles(run), found.set_index("model")
+    """Return which part each smaller model's Brier score differs by. found: of `decomposition_table`."""
+    names, table = titles(run), found.set_index("model")
     texts = {"reliability": "calibration (reliability)", "resolution": "telling examples apart (resolution)"}
     texts["within_bins"] = "what happens within bins"
     apart = (table - table.loc[run.experiment.large])[list(texts)].abs()
@@ -64,15 +68,15 @@ def decomposition_sentence(found: pd.DataFrame, run: Results) -> str:
 def calibration_outcome_sentence(differences: pd.DataFrame, run: Results) -> str:
     """Return the outcomes for the smaller models by measure, and for each control over all measures.
 
-    differences: of `tables.calibration_differences`.
+    differences: of `calibration_differences`.
     """
-    decided, parts, judged = differences.dropna(subset="outcome"), [], tables.judged_scores()
+    decided, parts, judged = differences.dropna(subset="outcome"), [], judged_scores()
     small = decided[decided["model"].isin(run.experiment.models)]
     for score, rows in small.groupby("score", sort=False):
         counts = [f"{(rows['outcome'] == outcome).sum()} {outcome}" for outcome in OUTCOMES]
         parts.append(f"in {judged[score].title} {listed(counts)}")
     controls = decided.drop(small.index).groupby("model", sort=False)["outcome"]
-    last = [f'"{tables.CONTROLS[name]}" {overall(outcomes)}' for name, outcomes in controls]
+    last = [f'"{CONTROLS[name]}" {overall(outcomes)}' for name, outcomes in controls]
     return (
         f"Of {small['model'].nunique()} smaller models, {'; '.join(parts)}. Over all of these, the controls are: "
         f"{'; '.join(last)}."
@@ -82,9 +86,9 @@ def calibration_outcome_sentence(differences: pd.DataFrame, run: Results) -> str
 def temperature_sentence(differences: pd.DataFrame, found: pd.DataFrame, run: Results) -> str:
     """Return which models are too sure, and how far rescaling brings the smaller ones to the large one.
 
-    differences: of `tables.calibration_differences`. found: of `tables.temperature_table`.
+    differences: of `calibration_differences`. found: of `temperature_table`.
     """
-    names = tables.titles(run)
+    names = titles(run)
     rows = found[(found["score"] == "debiased_ece") & found["model"].isin(names)].set_index("model")
     cooled = listed(names[model] for model in rows.index[rows["temperature"] > 1])
     small = rows.index.drop(run.experiment.large)
@@ -100,7 +104,7 @@ def temperature_sentence(differences: pd.DataFrame, found: pd.DataFrame, run: Re
 
 def loyalty_sentence(found: pd.DataFrame, run: Results) -> str:
     """Return which smaller models are as loyal to the large one as it is to itself, retrained."""
-    names = tables.titles(run)
+    names = titles(run)
     labels = found[found["measure"] == "label_loyalty"].set_index("model")
     small = labels[labels.index.isin(names)]
     most, least = small["value"].idxmax(), small["value"].idxmin()

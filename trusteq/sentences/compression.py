@@ -2,18 +2,18 @@
 
 import pandas as pd
 
-from trusteq import tables
-from trusteq.decision import OUTCOMES
+from trusteq.pages.show import titles
 from trusteq.sentences.base import joined, listed
-from trusteq.store import Results
+from trusteq.study.results import Results
+from trusteq.verdict.decide import OUTCOMES
 
 
 def compression_sentence(table: pd.DataFrame, run: Results) -> str:
     """Return the verdicts by method, and which model keeps most of the words and which least.
 
-    table: of `tables.compression_table`.
+    table: of `compression_table`.
     """
-    names, parts = tables.titles(run), []
+    names, parts = titles(run), []
     for method, rows in _small(table, run).groupby("method", sort=False):
         counts = [f"{(rows['verdict'] == outcome).sum()} {outcome}" for outcome in OUTCOMES]
         order = rows.sort_values("normalised_alignment").dropna(subset="normalised_alignment")
@@ -27,7 +27,7 @@ def compression_sentence(table: pd.DataFrame, run: Results) -> str:
 
 def recovery_sentence(table: pd.DataFrame, run: Results) -> str:
     """Return what training on after the compression brings, for every model that is there with and without it."""
-    names, parts = tables.titles(run), []
+    names, parts = titles(run), []
     small = _small(table, run)
     for method, rows in small.groupby("method", sort=False):
         by = rows.drop_duplicates("model").set_index("model")
@@ -50,9 +50,9 @@ def _recovers(other, spec) -> bool:
 def gain_sentence(gains: pd.DataFrame, run: Results, *, baseline: str) -> str:
     """Return under which methods which objectives bring a student's words closer to the teacher's than a baseline.
 
-    gains: of `tables.gain_table`.
+    gains: of `gain_table`.
     """
-    names, parts = tables.titles(run), []
+    names, parts = titles(run), []
     for method, rows in gains.groupby("method", sort=False):
         better = [f"{names[row.model]} ({row.gain:+.3f})" for row in rows.itertuples() if row.low > 0]
         worse = [f"{names[row.model]} ({row.gain:+.3f})" for row in rows.itertuples() if row.high < 0]
@@ -65,7 +65,7 @@ def gain_sentence(gains: pd.DataFrame, run: Results, *, baseline: str) -> str:
 
 def price_sentence(table: pd.DataFrame, run: Results, *, baseline: str) -> str:
     """Return what each objective costs beside a baseline: accuracy, change of ECE, seconds, means over seeds."""
-    names = tables.titles(run)
+    names = titles(run)
     means = _small(table, run).drop_duplicates(["model", "seed"]).groupby("model", sort=False)
     means = means[["accuracy", "ece_difference", "training_seconds"]].mean()
     own, parts = means.loc[baseline], []
@@ -81,7 +81,7 @@ def price_sentence(table: pd.DataFrame, run: Results, *, baseline: str) -> str:
 
 def seed_sentence(gains: pd.DataFrame, run: Results) -> str:
     """Return for which objectives the gain is larger than what the training seeds of one student differ by."""
-    names, parts = tables.titles(run), []
+    names, parts = titles(run), []
     if (gains["seeds"] < 2).all():
         return "Every student has one training seed: how far seeds differ is not known."
     for method, rows in gains.groupby("method", sort=False):

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from trusteq.pages.claims import CONTRADICTS, OPEN, SUPPORTS
+from trusteq.pages.findings import Claim, minority, verdict_on
 from trusteq.sentences.base import listed
-from trusteq.tables.claims import CONTRADICTS, OPEN, SUPPORTS
-from trusteq.tables.findings import Claim, minority, verdict_on
 
 
 def count_sentence(found: pd.DataFrame) -> str:

@@ -4,17 +4,17 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from trusteq import tables
+from trusteq.pages.first import ASKED, ASKED_MODELS, EXPECTED, HALF_WIDTH, as_asked
+from trusteq.pages.show import titles
 from trusteq.sentences.base import capital, listed
-from trusteq.store import Results
-from trusteq.tables.first import ASKED, ASKED_MODELS, EXPECTED, HALF_WIDTH, as_asked
+from trusteq.study.results import Results
 
 _RANGE = f"the expected {EXPECTED[0]} to {EXPECTED[1]}"
 
 
 def first_question_sentence(run: Results) -> str:
     """Return who plays the parts of the paper's two models, and which of the three experiments this run holds."""
-    names, experiment = list(tables.titles(run).values()), run.experiment
+    names, experiment = list(titles(run).values()), run.experiment
     text = f"The paper names {listed(ASKED_MODELS)}. "
     if set(ASKED_MODELS) <= set(names):
         text += "This run has both."
@@ -175,7 +175,7 @@ def _shifts(found: pd.DataFrame) -> Iterable[tuple]:
 
 def _items(lines: Iterable[tuple], run: Results) -> str:
     """Return one list item a row, headed by its task, method and smaller model."""
-    names, items = tables.titles(run), []
+    names, items = titles(run), []
     for row, text in lines:
         parts = [row.task, *([row.method] if hasattr(row, "method") else []), names[row.model]]
         items.append(f"- **{', '.join(parts)}**: {text}")

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from trusteq.pages import claims
+from trusteq.pages.claims import Runs, each, runs_and_tasks
+from trusteq.pages.show import titles
 from trusteq.sentences.base import listed
-from trusteq.tables import claims
-from trusteq.tables.base import titles
-from trusteq.tables.claims import Runs, each, runs_and_tasks
-from trusteq.tables.comparisons import of_seed
+from trusteq.study.sides import of_seed
 
 
 def low_alignment(runs: Runs) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from trusteq.store import Results
+from trusteq.study.results import Results
 
 
 def run_sentence(run: Results) -> str:

@@ -2,16 +2,17 @@
 
 import pandas as pd
 
-from trusteq import tables
-from trusteq.decision import OUTCOMES
+from trusteq.pages.show import paper_table, side_titles, titles
 from trusteq.sentences.base import joined, listed
-from trusteq.store import Results
+from trusteq.study.results import Results
+from trusteq.study.sides import CONTROLS
+from trusteq.verdict.decide import OUTCOMES
 
 
 def verdict_sentence(found: pd.DataFrame, run: Results) -> str:
     """Return the verdicts on the smaller models and whether the controls come out as they should, in sentences.
 
-    found: of `tables.all_verdicts`, one method a task.
+    found: of `all_verdicts`, one method a task.
     """
     models = found.drop_duplicates(["task", "model"])
     small = models[models["model"].isin(run.experiment.models)]
@@ -20,7 +21,7 @@ def verdict_sentence(found: pd.DataFrame, run: Results) -> str:
     for control, outcome in (("reseeded", "equivalent"), ("random-head", "not-equivalent")):
         rows = models[models["model"] == control]
         right = int((rows["verdict"] == outcome).sum())
-        text += f' The control "{tables.CONTROLS[control]}" is found {outcome} in {right} of {len(rows)} tasks.'
+        text += f' The control "{CONTROLS[control]}" is found {outcome} in {right} of {len(rows)} tasks.'
     again = models.loc[models["model"] == "retrained", "verdict"]
     if len(again):
         text += f" The large model retrained is found {listed(dict.fromkeys(again))}."
@@ -31,11 +32,11 @@ def verdict_sentence(found: pd.DataFrame, run: Results) -> str:
 def method_sentence(found: pd.DataFrame, run: Results) -> str:
     """Return for which models the outcome of the alignment depends on the method.
 
-    found: of `tables.all_verdicts`, all methods.
+    found: of `all_verdicts`, all methods.
     """
     rows = found[found["measure"] == "normalised_alignment"]
     outcomes = rows.groupby(["task", "model"], sort=False)["outcome"].nunique()
-    differ = [f"{tables.side_titles(run)[model]} on {task}" for task, model in outcomes.index[outcomes > 1]]
+    differ = [f"{side_titles(run)[model]} on {task}" for task, model in outcomes.index[outcomes > 1]]
     if differ:
         return f"The method decides about the alignment of {listed(differ)}."
     return f"All methods agree on the outcome of the alignment, in {len(outcomes)} of {len(outcomes)} cases."
@@ -43,7 +44,7 @@ def method_sentence(found: pd.DataFrame, run: Results) -> str:
 
 def truth_sentence(truth: pd.DataFrame, run: Results) -> str:
     """Return how much of a truth the large model's top words hold, and which smaller models hold less, by method."""
-    names, large = tables.titles(run), run.experiment.large
+    names, large = titles(run), run.experiment.large
     parts = []
     for method, found in truth.groupby("method", sort=False):
         own = found[found["model"] == large].iloc[0]
@@ -63,14 +64,14 @@ def faithfulness_sentence(found: pd.DataFrame, run: Results) -> str:
     random = values.xs("random features", level="method")
     named = values.drop("random features", level="method")
     better = named.droplevel("method").gt(random.reindex(named.droplevel("method").index)).to_numpy()
-    failed = [f"{method} of {tables.titles(run)[model]}" for model, _, method in named.index[~better]]
+    failed = [f"{method} of {titles(run)[model]}" for model, _, method in named.index[~better]]
     text = f"Without its top words a model loses more than without random ones in {better.sum()} of {len(better)} cases"
     return f"{text}; not by {listed(failed)}." if failed else f"{text}."
 
 
 def chance_sentence(means: pd.DataFrame) -> str:
-    """Return the mean chance over SNLI beside the paper's range. means: of `tables.mean_chance`."""
-    row = tables.paper_table("jaccard_range").iloc[0]
+    """Return the mean chance over SNLI beside the paper's range. means: of `mean_chance`."""
+    row = paper_table("jaccard_range").iloc[0]
     values = [f"{found.chance:.3f} over {found.counted}" for found in means.itertuples()]
     place = [f"{(found.chance - row['low']) / (row['high'] - row['low']):.0%}" for found in means.itertuples()]
     return (

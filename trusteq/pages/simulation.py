@@ -1,0 +1,53 @@
+"""The page on whether intervals can be trusted, from the committed benchmark."""
+
+import json
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+
+from trusteq.pages.figures import GREY
+from trusteq.project import root
+
+
+def benchmark() -> dict:
+    """Return what benchmarks/intervals.py last wrote: coverage, decisions (rows), machine, versions, seconds."""
+    return json.loads((root() / "benchmarks" / "intervals.json").read_text(encoding="utf-8"))
+
+
+def table(part: str) -> pd.DataFrame:
+    """Return "coverage" or "decisions" of the committed benchmark, in the columns of the function of that name.
+
+    Measures are called by their titles, such as "Brier score".
+    """
+    rows = pd.DataFrame(benchmark()[part]).astype({"holds": "boolean"})
+    return rows.assign(what=rows["what"].replace(_TITLES, regex=True))
+
+
+_TITLES = {r"\bece\b": "ECE", r"\bmce\b": "MCE", r"\bnll\b": "NLL", "^brier": "Brier score", "^jaccard": "mean Jaccard"}
+
+
+def coverage_intervals(coverage: pd.DataFrame, ax=None, *, level: float = 0.95):
+    """Draw the coverage of each kind of interval with its own 95% interval, one colour for each n.
+
+    coverage: of `simulation.coverage`, for one n or several. Where the rows say which coverage is wanted, a band shows
+    it. level: the line of what the intervals promise.
+    """
+    kinds, sizes = list(coverage["what"].unique()), list(coverage["n"].unique())
+    ax = ax or plt.figure(figsize=(7, 1.4 + 0.38 * len(kinds))).gca()
+    if coverage["wanted_low"].notna().any():
+        ax.axvspan(
+            coverage["wanted_low"].min(), coverage["wanted_high"].max(), color="#1b7f4d", alpha=0.12, linewidth=0
+        )
+    ax.axvline(level, color=GREY, linestyle="--", linewidth=1)
+    for place, (n, color) in enumerate(zip(sizes, sns.color_palette("crest", len(sizes)), strict=True)):
+        rows = coverage[coverage["n"] == n]
+        y = rows["what"].map(kinds.index) + 0.22 * (place - (len(sizes) - 1) / 2)
+        ax.hlines(y, rows["low"], rows["high"], color=color, linewidth=1.6)
+        ax.plot(rows["coverage"], y, "o", color=color, markersize=4.5, label=f"n = {n:,}")
+    ax.set_yticks(range(len(kinds)), kinds)
+    ax.set(xlabel="share of intervals that hold the truth", ylim=(len(kinds) - 0.5, -0.5))
+    ax.set_xlim(min(0.9, coverage["low"].min() - 0.02), 1)
+    ax.grid(axis="y", visible=False)
+    ax.figure.legend(loc="outside upper center", ncols=len(sizes))
+    return ax
