@@ -1,5 +1,5 @@
-# make book: the demo, run and rendered to _build/html/index.html.   make test: the tests.
-# Both first make .venv from requirements.lock if it is missing or older.
+# make book: the demo, run and rendered to _build/html/index.html.   make test: the tests.   make test-slow: the rest.
+# All first make .venv from requirements.lock if it is missing or older.
 PYTHON ?= python3
 CORES ?= $(shell nproc)
 # Where to get a CPU-only torch, say https://download.pytorch.org/whl/cpu; empty: the package index's own build.
@@ -9,17 +9,17 @@ TORCH_INDEX ?=
 EXPERIMENT ?= demo
 HUB ?=
 
-# Published experiments that have pages in the book; the demo's come from the run itself.
-REFERENCE = $(filter-out demo,$(notdir $(patsubst %/,%,$(wildcard data/published/*/))))
-
-.PHONY: book test reproduce clean
+.PHONY: book test test-slow reproduce clean
 book: .venv/installed
 	.venv/bin/trusteq run experiments/demo.yaml --cores $(CORES)
-	.venv/bin/trusteq pages $(REFERENCE) --cores $(CORES)
 	.venv/bin/trusteq book
 
 test: .venv/installed
 	.venv/bin/python -m pytest
+
+# Simulations at length, kills, the whole demo: before such a piece of work is called done.
+test-slow: .venv/installed
+	.venv/bin/python -m pytest -m slow
 
 reproduce: .venv/installed
 	.venv/bin/trusteq reproduce $(EXPERIMENT) --cores $(CORES) $(if $(HUB),--hub $(HUB))

@@ -26,9 +26,8 @@ from trusteq.alignment import overlap
 from trusteq.calibration import intervals, proper_scores
 from trusteq.calibration.proper_scores import SCORES
 from trusteq.statistics import DRAWS, interval, resampled_sums, stream, stream_seed
-from trusteq.verdict.decide import Explained, judge
+from trusteq.verdict import decide
 from trusteq.verdict.margins import load_margins
-from trusteq.verdict.predictions import Predictions
 
 WANTED = (0.935, 0.965)  # coverage that a 95% interval must have
 
@@ -37,6 +36,9 @@ _BLOCK = 100  # data sets side by side
 
 
 _BINNED_BLOCK = 10  # the same, where each has 90 columns
+
+
+_ECE = SCORES["ece"]
 
 
 Intervals = Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -57,7 +59,7 @@ def mean_intervals(world: PredictionWorld, rng: np.random.Generator, n: int, cou
     sums = {name: drawn[:, :, place] for place, name in enumerate(names)} | {"bin_count": np.array([n])}
     found = {}
     for name in MEANS:
-        of_both = SCORES[name](sums)
+        of_both = SCORES[name].of_sums(sums)
         found[name] = interval(of_both[:, 1], n=n)
         found[f"{name} difference"] = interval(of_both[:, 1] - of_both[:, 0], n=n)
     return found
@@ -99,10 +101,10 @@ def _binned(whole: Mapping, drawn: Mapping, n: int) -> Intervals:
         m: [{name: of[0, i] for name, of in sums.items()} for i in range(len(own[m][0]))] for m, sums in whole.items()
     }
     slack = {
-        m: np.array([intervals.slack_to_zero("ece", *pair) for pair in zip(each[m], own[m][0], strict=True)])
+        m: np.array([intervals.slack_to_zero(_ECE, *pair) for pair in zip(each[m], own[m][0], strict=True)])
         for m in whole
     }
-    left = {m: np.array([intervals.residual_bias("ece", of) for of in each[m]]) for m in whole}
+    left = {m: np.array([intervals.residual_bias(_ECE, of) for of in each[m]]) for m in whole}
 
     def alone(model: str) -> tuple[np.ndarray, np.ndarray]:
         return np.maximum(own[model][0] - slack[model], 0), np.maximum(own[model][1], 0)
@@ -123,7 +125,7 @@ def _binned(whole: Mapping, drawn: Mapping, n: int) -> Intervals:
 
 def _ece_bounds(middles: np.ndarray, draws: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     pairs = zip(middles[0], draws.T, strict=True)
-    each = [intervals.score_bounds("ece", {"ece": middle}, {"ece": drawn}, n) for middle, drawn in pairs]
+    each = [intervals.score_bounds(_ECE, {_ECE.name: middle}, {_ECE.name: drawn}, n) for middle, drawn in pairs]
     low, high = np.array(each).T
     return low, high
 
@@ -288,17 +290,19 @@ def _decision_row(
 
 
 def judgement(twin: str, n: int, number: int, *, seed: int = 0) -> str:
-    """Return the verdict of a whole `judge` on the large model and a twin, n examples, n // 10 explained.
+    """Return the verdict of an audit on the large model and a twin, n examples, n // 10 explained.
 
     twin: "large", the same model under other explainer seeds, or "random-head". number: which data set.
     """
     names = ("judgement", twin, str(n), str(number))
     world, rng, key = _shared_world(seed), stream(seed, *names), stream_seed(seed, *names)
     rows, labels = world.draw(rng, (n,))
-    models = [Predictions(("a", "b", "c"), world.models[name][rows], labels) for name in ("large", twin)]
+    models = [world.models[name][rows] for name in ("large", twin)]
     overlaps = _shared_overlaps(0.0 if twin == "large" else np.inf, seed)
-    explained = _explained(overlaps, rng.integers(len(overlaps.chance), size=n // 10 // HYPOTHESES), key)
-    return judge(*models, explained=explained, margins=load_margins(), seed=key).verdict
+    premises = rng.integers(len(overlaps.chance), size=n // 10 // HYPOTHESES)
+    scores = intervals.score_differences(*models, labels, seed=key)
+    measured = decide.measured(load_margins(), scores, n, _explained(overlaps, premises, key), len(premises))
+    return decide.overall(measured["outcome"])
 
 
 _shared_world = functools.cache(lambda seed: prediction_world(seed=seed))
@@ -307,7 +311,7 @@ _shared_world = functools.cache(lambda seed: prediction_world(seed=seed))
 _shared_overlaps = functools.cache(lambda distance, seed: overlap_world(distance=distance, seed=seed))
 
 
-def _explained(world: OverlapWorld, premises: np.ndarray, seed: int) -> Explained:
+def _explained(world: OverlapWorld, premises: np.ndarray, seed: int) -> overlap.Alignment:
     """Return the alignment of the hypotheses of some premises, against its ceiling, by the package's own functions."""
     ids = [f"test-{number}" for number in range(HYPOTHESES * len(premises))]
     clusters = pd.Series(np.repeat(np.arange(len(premises)), HYPOTHESES), index=ids)
@@ -319,5 +323,4 @@ def _explained(world: OverlapWorld, premises: np.ndarray, seed: int) -> Explaine
         return overlap.summarise(table, ceiling=ceiling, **options)
 
     ceiling = overlap.ceiling(*map(summarised, (world.large_itself, world.compressed_itself)), **options)
-    found = summarised(world.jaccard, ceiling)
-    return Explained(found, pd.DataFrame(), len(premises), "simulated", 0)
+    return summarised(world.jaccard, ceiling)

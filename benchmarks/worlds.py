@@ -17,6 +17,7 @@ from trusteq.alignment.ranking import chance_jaccard
 from trusteq.calibration.bins import Design
 from trusteq.calibration.proper_scores import SCORES
 from trusteq.statistics import stream
+from trusteq.verdict.margins import load_margins
 
 MEANS = ("accuracy", "brier", "nll", "overconfidence")
 
@@ -52,7 +53,7 @@ class PredictionWorld:
             "bin_correct": np.bincount(design.bins, right, N_BINS),
         }
         sums |= {name: (self.chances * losses).sum(keepdims=True)[0] for name, losses in design.losses.items()}
-        return {name: float(SCORES[name](sums)) for name in (*MEANS, "ece", "mce")}
+        return {name: float(SCORES[name].of_sums(sums)) for name in (*MEANS, "ece", "mce")}
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Return rows of the population and labels drawn from their chances, both of the shape given."""
@@ -144,19 +145,23 @@ def _jaccard(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a & b).sum(axis=-1) / (a | b).sum(axis=-1)
 
 
+# What moves each measure: a parameter of `prediction_world`, its range, and whether the measure rises with it.
+_MOVED_BY = {"accuracy": ("noise", 0, 5, -1)} | dict.fromkeys(("ece", "overconfidence"), ("sharpness", 0.6, 4, 1))
+
+
 @functools.cache
 def world_at_margin(measure: str, margin: float, *, calibrated: bool = False, seed: int = 0):
     """Return a world in which the true difference of a measure is its margin: as different as is not yet equivalent.
 
     calibrated: the large model of a PredictionWorld has the chances of the labels.
     """
-    if measure == "normalised_alignment":
+    if load_margins()[measure].alignment:
 
         def lacking(distance: float) -> float:
             return 1 - margin - overlap_world(distance=distance, seed=seed).truth()["normalised alignment"]
 
         return overlap_world(distance=brentq(lacking, 0, 5, xtol=1e-4), seed=seed)
-    parameter, low, high, sign = ("noise", 0, 5, -1) if measure == "accuracy" else ("sharpness", 0.6, 4, 1)
+    parameter, low, high, sign = _MOVED_BY[measure]
     large = "calibrated" if calibrated else "large"
     wanted = prediction_world(seed=seed).truth(large)[measure] + sign * margin
 

@@ -23,41 +23,25 @@
 #   ask of a model, without either of them being run.
 
 # %% tags=["parameters"]
-experiment = "demo-keeping-trust"  # a name from experiments/ or a path
-results = None  # folder below which results are kept; None: the checkout's own
-baseline = None  # the model that others are measured against; None: the first distilled one of the experiment
-anew = False  # make all models again; otherwise only those that are missing
+experiment = "snli-lab"  # a name from experiments/ or a path
+results = None  # folder below which results are kept; None: the project's own
 
 # %% tags=["remove-output"]
-import matplotlib.pyplot as plt
-from IPython.display import Markdown
+from trusteq.pages import keeping_trust as page
+from trusteq.pages.show import open_page
+from trusteq.study import stages
 
-from trusteq.pages.compression import frontier, trust_view
-from trusteq.pages.figures import STYLE
-from trusteq.pages.keeping_trust import gain_intervals, gain_view, objective_table
-from trusteq.pages.show import show, titles
-from trusteq.sentences.compression import gain_sentence, price_sentence, seed_sentence
-from trusteq.study import lab
-from trusteq.study.compressions import compression_table, gain_table
-from trusteq.study.results import Results
-
-run = Results.of(experiment, results)
-task, large = next(iter(run.experiment.tasks)), run.experiment.large
-names, students = titles(run), run.experiment.students
-baseline = baseline or students[0]
-finer = {"accuracy": "{:.3f}", "ECE change": "{:+.3f}"}
-plt.style.use(STYLE)
+run = open_page(experiment, results)
+task = next(iter(run.experiment.tasks))
+stages.make(run, "compress", task)
 
 # %% [markdown]
 # ## The students
+#
+# The first is the plain one, which the others are measured against.
 
-# %% tags=["remove-stderr"]
-made = lab.complete(run, task, anew=anew)
-table = compression_table(run, task)
-table = table[table["model"].isin([large, *students])].reset_index(drop=True)
-run.write(table, "compression", task, "students", task=task)
-print(f"{len(made)} of {len(run.experiment.models)} models were made here")
-show(objective_table(run, task, students), digits=1)
+# %%
+page.objectives(run, task)
 
 # %% [markdown]
 # ## The frontier
@@ -66,40 +50,21 @@ show(objective_table(run, task, students), digits=1)
 # trust stands high and, below, close to 0: as well calibrated as the teacher.
 
 # %%
-small, methods = table[table["model"] != large], table["method"].unique()
-axes = plt.subplots(2, len(methods), figsize=(9, 8), sharey=True, squeeze=False)[1]
-for column, method in enumerate(methods):
-    rows = small[small["method"] == method]
-    frontier(rows, names, axes[0, column], x="accuracy", xlabel="accuracy").set_title(method)
-    frontier(rows, names, axes[1, column], x="ece_difference", xlabel="change in ECE").axvline(0, color="0.25")
-for ax in axes[:, 1:].flat:
-    ax.set_ylabel("")
-axes[0, 0].figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3);
-
-# %%
-Markdown(price_sentence(table, run, baseline=baseline))
+page.frontiers(run, task)
 
 # %% [markdown]
-# A longer training is the fair rival: an objective that costs twice the time must beat plain distillation given as
-# much.
+# The table has what each objective costs beside the plain student: accuracy, distance from the teacher's calibration
+# error (below 0 it is closer), and training time. A longer training is the fair rival: an objective that costs twice
+# the time must beat plain distillation given as much.
 
 # %% [markdown]
 # ## Does it help under explainers that it was not trained on?
 #
-# How much closer a student's top words are to the teacher's than those of the baseline, on the same examples, the mean
-# over training seeds. Neither LIME nor SHAP was part of any objective.
+# How much closer a student's top words are to the teacher's than those of the plain student, on the same examples, the
+# mean over training seeds. Neither LIME nor SHAP was part of any objective. An interval right of 0 shows a gain.
 
 # %%
-gains = gain_table(run, task, baseline=baseline)
-gains = gains[gains["model"].isin(students)]
-run.write(gains, "compression", task, "gains", task=task, baseline=baseline)
-gain_intervals(gains, names);
-
-# %%
-Markdown(gain_sentence(gains, run, baseline=baseline))
-
-# %%
-show(gain_view(gains, names), formats={"training s": "{:.1f}"})
+page.gains(run, task)
 
 # %% [markdown]
 # The intervals are over examples; training seeds differ as well, and the next table has each of them.
@@ -108,8 +73,11 @@ show(gain_view(gains, names), formats={"training s": "{:.1f}"})
 # ## Seed by seed
 
 # %% tags=["hide-output"]
-for method, rows in table.groupby("method", sort=False):
-    display(show(trust_view(rows, names), digits=2, formats=finer, caption=method))
+page.by_seed(run, task)
+
+# %% [markdown]
+# A gain that is no larger than what the training seeds of one student differ by may be a seed's luck. Of a student with
+# one seed it is not known how far seeds differ.
 
 # %%
-Markdown(seed_sentence(gains, run))
+page.beyond_seeds(run, task)

@@ -19,17 +19,9 @@
 experiments = None  # names of published experiments; None: all on real data
 
 # %%
-from IPython.display import Markdown
+from trusteq.pages import cost as page
 
-from trusteq.pages import cost
-from trusteq.pages.show import show
-from trusteq.pages.status import benchmark_rows, origin_table
-from trusteq.sentences.findings import cost_sentence, scale_sentence
-from trusteq.study import publish
-from trusteq.study.experiment import Experiment
-
-runs = [run for run in publish.reference_runs() if experiments is None or run.experiment.name in experiments]
-spent = cost.run_costs(runs)
+runs = page.published(experiments)
 
 # %% [markdown]
 # ## The published runs
@@ -38,10 +30,7 @@ spent = cost.run_costs(runs)
 # time is about half of the sum, and an hour here is not an hour on a quiet machine.
 
 # %%
-show(spent, digits=2)
-
-# %%
-Markdown(cost_sentence(spent))
+page.spent(runs)
 
 # %% [markdown]
 # ## By what they were made
@@ -49,8 +38,7 @@ Markdown(cost_sentence(spent))
 # From the manifests of all artefacts. More than one value in a row means that the run was made in several goes.
 
 # %% tags=["hide-output"]
-for run in runs:
-    display(show(origin_table(run), caption=run.experiment.name))
+page.origins(runs)
 
 # %% [markdown]
 # ## The paper's scale
@@ -61,11 +49,7 @@ for run in runs:
 # `experiments/paper.yaml`: hours on one core, for one table of attributions. Training is not in it.
 
 # %%
-scale = cost.paper_scale(benchmark_rows(), Experiment.load("paper"), device="cpu")
-show(scale, digits=1, formats={"passes": "{:,}"})
-
-# %%
-Markdown(scale_sentence(scale, "cores"))
+page.papers_scale("cpu")
 
 # %% [markdown]
 # The questions of the second task are taken to be as long as SNLI's pairs, which they need not be. On a CPU, all models
@@ -76,9 +60,4 @@ Markdown(scale_sentence(scale, "cores"))
 # ## On one GPU
 
 # %%
-gpu = cost.paper_scale(benchmark_rows(), Experiment.load("paper"), device="gpu bf16")
-if gpu["ours"].notna().any():
-    display(show(gpu, digits=1, formats={"passes": "{:,}"}))
-    display(Markdown(scale_sentence(gpu, "GPUs")))
-else:
-    print("Not measured: no GPU was at hand. The rows of the benchmark are open, and the experiment file is ready.")
+page.papers_scale("gpu bf16")

@@ -29,60 +29,22 @@
 experiments = None  # names of published experiments; None: all on real data
 
 # %%
-import matplotlib.pyplot as plt
-from IPython.display import Markdown
+from trusteq.pages import findings as page
+from trusteq.pages.cost import published
+from trusteq.pages.show import page_style
 
-from trusteq.pages import claims, findings
-from trusteq.pages.figures import STYLE
-from trusteq.pages.findings import Claim, claim_intervals
-from trusteq.pages.show import paper_table, show
-from trusteq.sentences import reasons as why
-from trusteq.sentences.findings import count_sentence, why_list
-from trusteq.study import publish
-from trusteq.verdict.margins import load_margins
-
-plt.style.use(STYLE)
-runs = [run for run in publish.reference_runs() if experiments is None or run.experiment.name in experiments]
-
-# %%
-pairs = [run for run in runs if not run.experiment.name.startswith("first-")]  # the top ten words, as in the paper
-paper = paper_table("jaccard_range").iloc[0]
-accuracy = paper_table("models").set_index("model")["nli_accuracy"]
-margins = load_margins()
-accurate = f"{accuracy['Distil-BERT']} against {accuracy['BERT-base']} %"
-
-# %%
-# A claim: what the paper has of it, which rows say something of it, and why.
-asked = {
-    "alignment is low": (f"{paper['low']} to {paper['high']}", claims.low_alignment, why.low_alignment),
-    "a model below 0.7 is no drop-in replacement": ("0.7, without a reason", claims.rule_on_itself, why.rule_on_itself),
-    "compressed models look at other words": ("no anchors", claims.different_words, why.different_words),
-    "compression changes calibration": ("not held", claims.calibration_changes, why.calibration_changes),
-    "the small model is better calibrated": ("BERT-Tiny; not held", claims.better_calibrated, why.better_calibrated),
-    "distillation keeps calibration better": ("Distil-BERT; not held", claims.distillation, why.distillation),
-    "accuracy and trust are uncoupled": (accurate, claims.uncoupled, why.uncoupled),
-    "the boundary changes the number": ("not asked", claims.boundary, why.boundary),
-    "most disagreement is compression's": ("one training seed", claims.mostly_compression, why.mostly_compression),
-    "training can keep more of the words": ("left open", claims.keeping_trust, why.keeping_trust),
-}
-
-# %%
-found = {
-    statement: Claim(held, rows_of(pairs), why_of(pairs))
-    for statement, (held, rows_of, why_of) in asked.items()
-}
+page_style()
+runs = published(experiments)
+found = page.held(runs)
 
 # %% [markdown]
 # ## All in one table
+#
+# *Ours* runs from the lowest estimate to the highest. The sections below have the rows, how many say what, and numbers
+# to read beside them: the lowest and highest of the runs, models and tasks.
 
 # %%
-show(findings.summary(found))
-
-# %% [markdown]
-# Why, in short; the sections below have the rows.
-
-# %%
-Markdown(why_list(found))
+page.summary(found)
 
 # %% [markdown]
 # ## Alignment is low
@@ -91,15 +53,11 @@ Markdown(why_list(found))
 # for every pair, task and explainer. Below, the same of the models here.
 
 # %%
-rows = found["alignment is low"].rows
-display(show(findings.finding_view(rows)))
-Markdown(count_sentence(rows))
-
-# %%
-claim_intervals(rows, lines={"the paper's cut, 0.7": (0.7,)}, xlabel="mean Jaccard with the large model");
+page.section(found, "alignment is low")
 
 # %% [markdown]
-# What such a number means is another question.
+# What such a number means is another question: below the table stands what chance alone gives, and what the large model
+# shares with itself.
 
 # %% [markdown]
 # ## Below 0.7 is no drop-in replacement
@@ -108,9 +66,11 @@ claim_intervals(rows, lines={"the paper's cut, 0.7": (0.7,)}, xlabel="mean Jacca
 # the same data from another seed, as happens with every update of a model that nobody compressed.
 
 # %%
-rows = found["a model below 0.7 is no drop-in replacement"].rows
-display(show(findings.finding_view(rows)))
-Markdown(count_sentence(rows))
+page.section(found, "a model below 0.7 is no drop-in replacement")
+
+# %% [markdown]
+# Where the large model does not pass beside itself, the rule says little about compression. The share is the part of
+# the disagreement with the smaller models that the explainer's seed alone makes.
 
 # %% [markdown]
 # ## Compressed models look at other words
@@ -119,14 +79,7 @@ Markdown(count_sentence(rows))
 # quarters of that way count as the same words.
 
 # %%
-rows = found["compressed models look at other words"].rows
-display(show(findings.finding_view(rows)))
-Markdown(count_sentence(rows))
-
-# %%
-same = 1 - margins["normalised_alignment"].margin
-anchors = {"the same words, by our margin": (same,), "chance and ceiling": (0, 1)}
-claim_intervals(rows, lines=anchors, xlabel="0: chance, 1: the explainer with itself");
+page.section(found, "compressed models look at other words")
 
 # %% [markdown]
 # ## Compression changes calibration
@@ -135,13 +88,11 @@ claim_intervals(rows, lines=anchors, xlabel="0: chance, 1: the explainer with it
 # margin is 0.02.
 
 # %%
-rows = found["compression changes calibration"].rows
-display(show(findings.finding_view(rows)))
-Markdown(count_sentence(rows))
+page.section(found, "compression changes calibration")
 
-# %%
-margin = margins["ece"].margin  # overconfidence has the same
-claim_intervals(rows, lines={"the margin": (-margin, margin)}, xlabel="difference from the large model");
+# %% [markdown]
+# The numbers beside it are mean confidence less accuracy, less the large model's: below 0 a model is less sure than the
+# large one, above it surer. Training the large model again moves it too.
 
 # %% [markdown]
 # ## The small model is better calibrated
@@ -149,9 +100,10 @@ claim_intervals(rows, lines={"the margin": (-margin, margin)}, xlabel="differenc
 # The paper reports a lower ECE of BERT-Tiny than of BERT-base. Below 0, the smaller model's is lower.
 
 # %%
-rows = found["the small model is better calibrated"].rows
-display(show(findings.finding_view(rows)))
-Markdown(count_sentence(rows))
+page.section(found, "the small model is better calibrated")
+
+# %% [markdown]
+# A smaller model's error can be lower than the large one's by no more than that is.
 
 # %% [markdown]
 # ## Distillation keeps calibration better
@@ -160,9 +112,11 @@ Markdown(count_sentence(rows))
 # without: below 0, the distilled one's calibration error is closer to the large model's.
 
 # %%
-rows = found["distillation keeps calibration better"].rows
-display(show(findings.finding_view(rows)))
-Markdown(count_sentence(rows))
+page.section(found, "distillation keeps calibration better")
+
+# %% [markdown]
+# Beside it stand both models' errors, less the large model's. Where the two lie on different sides of it, the interval
+# of their difference is not that of the estimate, and the row cannot say.
 
 # %% [markdown]
 # ## Accuracy and trust are uncoupled
@@ -171,9 +125,7 @@ Markdown(count_sentence(rows))
 # accuracy; a row supports the claim where the model is then not equivalent in words or in calibration.
 
 # %%
-rows = found["accuracy and trust are uncoupled"].rows
-display(show(findings.finding_view(rows)))
-Markdown(count_sentence(rows))
+page.section(found, "accuracy and trust are uncoupled")
 
 # %% [markdown]
 # ## The boundary changes the number
@@ -183,9 +135,10 @@ Markdown(count_sentence(rows))
 # different chance levels.
 
 # %%
-rows = found["the boundary changes the number"].rows
-display(show(findings.finding_view(rows)))
-Markdown(count_sentence(rows))
+page.section(found, "the boundary changes the number")
+
+# %% [markdown]
+# *0 to 1* is the place of the smaller models between chance and ceiling, both ways.
 
 # %% [markdown]
 # ## Most disagreement is compression's
@@ -198,12 +151,11 @@ Markdown(count_sentence(rows))
 # but compression could make it disagree.
 
 # %%
-rows = found["most disagreement is compression's"].rows
-display(show(findings.finding_view(rows)))
-Markdown(count_sentence(rows))
+page.section(found, "most disagreement is compression's")
 
-# %%
-claim_intervals(rows, lines={"nothing": (0,)}, xlabel="disagreement left for compression");
+# %% [markdown]
+# Beside it is the share that each source has. More than nothing is compression's where a whole interval lies right of
+# 0.
 
 # %% [markdown]
 # ## Training can keep more of the words
@@ -213,12 +165,7 @@ claim_intervals(rows, lines={"nothing": (0,)}, xlabel="disagreement left for com
 # same student without that part.
 
 # %%
-rows = found["training can keep more of the words"].rows
-display(show(findings.finding_view(rows)))
-Markdown(count_sentence(rows))
-
-# %%
-claim_intervals(rows, lines={"no gain": (0,)}, xlabel="gain in mean Jaccard with the teacher");
+page.section(found, "training can keep more of the words")
 
 # %% [markdown]
 # ## What fidelity costs
@@ -228,8 +175,7 @@ claim_intervals(rows, lines={"no gain": (0,)}, xlabel="gain in mean Jaccard with
 # on the scale from chance, 0, to ceiling, 1, by the first method.
 
 # %%
-costs = findings.fidelity_cost(pairs)
-show(findings.cost_view(costs), digits=2)
+page.costs(runs)
 
 # %% [markdown]
 # ## The three first experiments
@@ -237,5 +183,4 @@ show(findings.cost_view(costs), digits=2)
 # The paper expects a mean Jaccard index of 0.5 to 0.7 for LIME's top five words.
 
 # %%
-first = findings.first_experiments([run for run in runs if run.experiment.name.startswith("first-")])
-show(first, digits=2)
+page.first_experiments(runs)

@@ -25,92 +25,63 @@
 
 # %% tags=["parameters"]
 experiment = "first-alignment"  # a name from experiments/ or a path
-results = None  # folder below which results are kept; None: the checkout's own
+results = None  # folder below which results are kept; None: the project's own
+
+# %% [markdown]
+# The paper names BERT-base and Distil-BERT; here their parts are played by these models. *Explained as asked* is LIME's
+# top five words of 50 examples.
 
 # %%
-import matplotlib.pyplot as plt
-from IPython.display import Markdown
+from trusteq.pages import first as page
+from trusteq.pages.show import open_page
 
-from trusteq.pages.comparison import pair_table
-from trusteq.pages.figures import STYLE, alignment_intervals, confidence_histogram, jaccard_distribution, per_model
-from trusteq.pages.first import EXPECTED, first_alignment, first_answers, first_calibration, first_calibration_view
-from trusteq.pages.show import show, titles
-from trusteq.sentences.first import (
-    first_alignment_sentence,
-    first_confidence_sentence,
-    first_ece_sentence,
-    first_needed_sentence,
-    first_question_sentence,
-    first_scale_sentence,
-    first_steps_sentence,
-)
-from trusteq.sentences.run import run_sentence
-from trusteq.study.sides import of_seed
-from trusteq.study.results import Results
-
-run = Results.of(experiment, results)
-seed, large, names = run.experiment.seeds[0], run.experiment.large, titles(run)
-plt.style.use(STYLE)
-Markdown(f"{first_question_sentence(run)} {run_sentence(run)}")
+run = open_page(experiment, results)
+page.question(run)
 
 # %% [markdown]
 # ## The answers in short
 #
-# *open*: the interval reaches over an end of the expected range. *not shown*: the interval of the difference holds 0.
+# *open*: the interval reaches over an end of the expected range. *not shown*: the interval of the difference holds 0;
+# that does not show that there is no shift.
 
 # %%
-aligned, calibrated = first_alignment(run), first_calibration(run)
-show(first_answers(aligned, calibrated, run))
+page.answers(run)
 
 # %% [markdown]
 # ## Do the two look at the same words?
 
 # %%
-Markdown(first_alignment_sentence(aligned, run))
-
-# %%
-for task in run.experiment.tasks:
-    pairs = of_seed(run, task, "alignment", seed=seed).query("model_a == @large")
-    display(show(pair_table(pairs, run), digits=2, caption=task))
-    ax = alignment_intervals(pairs, names)
-    ax.axvspan(*EXPECTED, color="0.5", alpha=0.15, linewidth=0)
-    ax.set_title(task)
+page.words(run)
 
 # %% [markdown]
-# The grey area is the range that the paper expects. The dot is the mean, the line its interval, the tick what two sets
-# drawn blindly would share, and the diamond what the explainer shares with itself under another seed. A method that
-# draws nothing has its ceiling at 1.
+# The grey area is the range that the paper expects, 0.5 to 0.7. The dot is the mean, the line its interval, the tick
+# what two sets drawn blindly would share, and the diamond what the explainer shares with itself under another seed. A
+# method that draws nothing has its ceiling at 1. Where an interval reaches over an end of the range, so few examples
+# leave it open.
 
 # %% [markdown]
 # ## What does such a mean say?
 #
 # A range of Jaccard indices expects something only between its anchors: at chance it would be met by two models that
-# share nothing, and above the ceiling not even by one model beside itself.
+# share nothing, and above the ceiling not even by one model beside itself. So put chance at 0 and the ceiling at 1, and
+# the mean and the expected range between them.
 
 # %%
-Markdown(first_scale_sentence(aligned, run))
+page.scale(run)
+
+# %% [markdown]
+# An interval above 0 tells the pair from chance, one below 1 from a single model explained twice. An end of the
+# expected range at 0 or below asks for no more than chance gives, one above 1 for more than a model reaches with
+# itself.
 
 # %% [markdown]
 # ## How many examples does it take?
 #
 # The width of an interval falls with the square root of the number of examples: half the width takes four times as
-# many.
+# many. One reason for wide intervals is how coarse a single index is.
 
 # %%
-Markdown(first_needed_sentence(aligned, run))
-
-# %% [markdown]
-# One reason is how coarse a single index is.
-
-# %%
-Markdown(first_steps_sentence(run))
-
-# %%
-for task in run.experiment.tasks:
-    examples = of_seed(run, task, "examples", seed=seed)
-    height = 1.6 + 0.5 * len(aligned[aligned["task"] == task])
-    ax = plt.figure(figsize=(7, height)).gca()
-    jaccard_distribution(examples, names, large, ax).set_title(task)
+page.needed(run)
 
 # %% [markdown]
 # One dot is one example; the box holds the middle half of them. The further the dots are apart, the less the mean of a
@@ -122,28 +93,21 @@ for task in run.experiment.tasks:
 # All test examples now, not the explained ones alone.
 
 # %%
-for task in run.experiment.tasks:
-    bins = run.calibration(task, seed, "reliability")
-    per_model(bins, confidence_histogram, names).supxlabel(f"on {task}")
+page.confidence(run)
 
 # %% [markdown]
 # The solid line is the mean confidence, the dashed one the accuracy. Solid right of dashed is too sure, left of it not
 # sure enough. The ECE can stay where it is while the confidences move, if the accuracy moves with them.
-
-# %%
-Markdown(first_confidence_sentence(calibrated, run))
-
-# %% [markdown]
+#
 # The ECE of a calibrated model is not 0, and is larger the fewer the examples. So it is the difference that is tested:
 # both models are scored on the same drawn examples, and the interval is for the difference of the two errors without
 # that luck. The difference of the raw values may lie near its end.
 
 # %%
-show(first_calibration_view(calibrated, run))
-
-# %%
-Markdown(first_ece_sentence(calibrated, run))
+page.error(run)
 
 # %% [markdown]
-# Where the ECE shifts, a confidence of the smaller model is not worth what it was in the large one. Whether a shift is
-# small enough to live with is a matter of margins, and so for the page of results.
+# *Above 0.9* is the share of predictions that are so sure. An interval of the difference that leaves out 0 shows a
+# shift: above it for the worse, below it for the better. Where the ECE shifts, a confidence of the smaller model is not
+# worth what it was in the large one. Whether a shift is small enough to live with is a matter of margins, and so for
+# the page of results.

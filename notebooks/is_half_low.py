@@ -20,36 +20,19 @@
 
 # %% tags=["parameters"]
 experiment = "demo"  # a name from experiments/ or a path
-results = None  # folder below which results are kept; None: the checkout's own
+results = None  # folder below which results are kept; None: the project's own
 
 # %%
-import matplotlib.pyplot as plt
-import pandas as pd
-from IPython.display import Markdown
+from trusteq.pages import is_half_low as page
+from trusteq.pages.show import open_page
 
-from trusteq.alignment import overlap
-from trusteq.pages.figures import STYLE, alignment_intervals, scale_intervals
-from trusteq.pages.is_half_low import (
-    chance_by_words,
-    chance_curve,
-    mean_chance,
-    on_the_scale,
-    steadiness_table,
-    word_counts,
-    word_histogram,
-)
-from trusteq.pages.show import paper_table, show, side_titles
-from trusteq.pages.status import benchmark_rows
-from trusteq.sentences.alignment import ceiling_sentence, paper_range_sentence, yardstick_sentence
-from trusteq.sentences.verdict import chance_sentence, half_sentence
-from trusteq.study.sides import CONTROLS, of_seed
-from trusteq.study.results import Results
+run = open_page(experiment, results)
 
-run = Results.of(experiment, results)
-seed, large = run.experiment.seeds[0], run.experiment.large
-names = side_titles(run)
-plt.style.use(STYLE)
-Markdown(paper_range_sentence())
+# %% [markdown]
+# The paper's own means lie in this range; its single cells are not held.
+
+# %%
+page.papers_range()
 
 # %% [markdown]
 # ## The floor is not at zero
@@ -58,8 +41,7 @@ Markdown(paper_range_sentence())
 # least eight. How much they share on average follows from the number of words alone, exactly, by counting.
 
 # %%
-first = {words: overlap.chance_jaccard(words, 10) for words in (10, 12, 15, 20, 30, 50)}
-show(pd.DataFrame({"words": first.keys(), "chance": first.values()}))
+page.chance_of([10, 12, 15, 20, 30, 50])
 
 # %% [markdown]
 # SNLI's pairs are short. The upper picture shows the chance level by number of words, the lower one how many words
@@ -67,24 +49,14 @@ show(pd.DataFrame({"words": first.keys(), "chance": first.values()}))
 # authors' scripts take the *distinct words* of both texts, the separator among them.
 
 # %% tags=["hide-input"]
-counts, chance = word_counts(), chance_by_words(60)
-paper = paper_table("jaccard_range").iloc[0]
-top, bottom = plt.subplots(2, 1, figsize=(7, 5.6), sharex=True, height_ratios=[3, 2])[1]
-chance_curve(chance, top, band=(paper["low"], paper["high"]))
-word_histogram(counts, bottom, last=60);
-
-# %% tags=["hide-input"]
-means = mean_chance(counts)
-Markdown(chance_sentence(means))
-
-# %% tags=["hide-input"]
-show(means)
+page.chance_in_snli()
 
 # %% [markdown]
-# The last column is the share of pairs with ten words or fewer: there both sets hold everything, and the index is 1
-# whatever the models do. Part of what looks like agreement in such a mean is the shortness of the texts. The paper's
-# range pools two tasks, and questions may be longer than captions, so this is no correction of its numbers; it is the
-# reason why they cannot be read without one.
+# *Chance* is the mean Jaccard of two sets drawn blindly, over all these pairs; compare it with the paper's range. *0.5
+# less chance* is all that a mean of 0.5 says beyond it. *Always 1* is the share of pairs with ten words or fewer: there
+# both sets hold everything, and the index is 1 whatever the models do. Part of what looks like agreement in such a mean
+# is the shortness of the texts. The paper's range pools two tasks, and questions may be longer than captions, so this
+# is no correction of its numbers; it is the reason why they cannot be read without one.
 
 # %% [markdown]
 # ## The ceiling is not at one
@@ -95,18 +67,7 @@ show(means)
 # each picture are these; the others are the smaller models of this run.
 
 # %% tags=["hide-input"]
-rows = {}
-for task in run.experiment.tasks:
-    controls, pairs = (of_seed(run, task, name, seed=seed) for name in ("controls", "alignment"))
-    anchors = controls[controls["model_b"].isin(["reseeded", "retrained"])]
-    rows[task] = pd.concat([anchors, pairs[pairs["model_a"] == large]])
-    ax = alignment_intervals(rows[task], names)
-    ax.set_title(task)
-
-# %% tags=["hide-input"]
-for task in run.experiment.tasks:
-    own = ceiling_sentence(run.comparison(task, "ceilings"), run)
-    display(Markdown(f"- **{task}**: {own}"))
+page.ceilings(run)
 
 # %% [markdown]
 # A method that draws nothing, such as SHAP's partition explainer, agrees with itself at 1 by construction. That is no
@@ -119,8 +80,7 @@ for task in run.experiment.tasks:
 # status page for the machine):
 
 # %% tags=["hide-input"]
-steady = steadiness_table(benchmark_rows())
-show(steady, digits=2)
+page.steadiness()
 
 # %% [markdown]
 # `passes` is what was allowed for one example. The ceiling moves with the budget: a cut at a fixed number is strict for
@@ -130,18 +90,12 @@ show(steady, digits=2)
 # ## From chance to ceiling
 #
 # So put 0 at chance and 1 at the ceiling, and the same pairs again. At the ends stand the controls: random words, and
-# the large model under another explainer seed.
+# the large model under another explainer seed. The tables count the smaller models that agree with the large one as far
+# as it does with itself trained again, and those whose interval lies below that one's; where the large model was
+# trained once, there is nothing to count.
 
 # %% tags=["hide-input"]
-for task in run.experiment.tasks:
-    controls = of_seed(run, task, "controls", seed=seed).query("model_b != 'itself'")
-    pairs = rows[task][~rows[task]["model_b"].isin(CONTROLS)]
-    scale_intervals(pd.concat([controls, pairs]), names).set_title(task)
-
-# %% tags=["hide-input"]
-for task in run.experiment.tasks:
-    controls, pairs = (of_seed(run, task, name, seed=seed) for name in ("controls", "alignment"))
-    display(Markdown(f"- **{task}**: {yardstick_sentence(pairs, controls, run)}"))
+page.scale(run)
 
 # %% [markdown]
 # ## So, is 0.5 low?
@@ -149,19 +103,13 @@ for task in run.experiment.tasks:
 # It depends on the words of the texts and on the explainer's budget. In this run:
 
 # %% tags=["hide-input"]
-places = on_the_scale(run, seed=seed)
-Markdown(half_sentence(places))
-
-# %% tags=["hide-input"]
-show(places, digits=2)
+page.half(run)
 
 # %% [markdown]
-# What stands under "0.5 is" is its place between chance, 0, and ceiling, 1. A number above 1 is one that no two models
-# could be expected to reach.
-
-# %% tags=["hide-input"]
-above = [f"{0.5 - row.chance:+.3f} over {row.counted}" for row in means.itertuples()]
-Markdown(f"On SNLI 0.5 stands this far from chance, whatever the ceiling: {', '.join(above)}.")
+# What stands under "0.5 is" is its place between chance, 0, and ceiling, 1. At 0 or below it is no more than chance:
+# low. A number above 1 is one that no two models could be expected to reach: not low. Where there is none, the
+# explainer does not agree with itself beyond chance, and no number could be judged. "0.7 is" says the same of the
+# paper's cut.
 
 # %% [markdown]
 # ## In class
@@ -170,7 +118,7 @@ Markdown(f"On SNLI 0.5 stands this far from chance, whatever the ceiling: {', '.
 # :label: half-own
 # A colleague reports a mean Jaccard of 0.5 between two models, for top-10 sets of texts of 20 words each; the explainer
 # agrees with itself at 0.8. Another reports 0.4 for texts of 50 words and a ceiling of 0.6. Whose models agree more?
-# Use `overlap.chance_jaccard`.
+# Use `trusteq.alignment.chance_jaccard`.
 # ```
 #
 # ```{solution-start} half-own
@@ -179,10 +127,7 @@ Markdown(f"On SNLI 0.5 stands this far from chance, whatever the ceiling: {', '.
 # Subtract chance from both the value and the ceiling, and divide:
 
 # %%
-cases = pd.DataFrame({"words": [20, 50], "Jaccard": [0.5, 0.4], "ceiling": [0.8, 0.6]})
-cases["chance"] = [overlap.chance_jaccard(words, 10) for words in cases["words"]]
-cases["0 to 1"] = (cases["Jaccard"] - cases["chance"]) / (cases["ceiling"] - cases["chance"])
-show(cases, digits=2)
+page.two_colleagues()
 
 # %% [markdown]
 # The lower number is the better agreement: 0.4 in long texts is further from chance, and nearer to what the explainer

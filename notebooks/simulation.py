@@ -18,23 +18,16 @@
 # nobody knows the truth. So we make worlds in which we do, draw data sets from them again and again, and count.
 
 # %% tags=["parameters"]
-experiment = "demo"  # a name from experiments/ or a path
-results = None  # folder below which results are kept; None: the checkout's own
+level = 0.95  # what the intervals promise
 
 # %%
-import matplotlib.pyplot as plt
-from IPython.display import Markdown
+from trusteq.pages import simulation as page
+from trusteq.pages.show import page_style
 
-from trusteq.pages.figures import STYLE
-from trusteq.pages.show import show
-from trusteq.pages.simulation import benchmark, coverage_intervals, table
-
-plt.style.use(STYLE)
-coverage, decisions = table("coverage"), table("decisions")
-promised, reported = coverage[coverage["holds"].notna()], coverage[coverage["holds"].isna()]
+page_style()
 
 # %% [markdown]
-# Nothing on this page is of one run: `benchmarks/intervals.py` wrote these tables, the same for all experiments.
+# Nothing on this page is of one run: `benchmarks/intervals.py` wrote these tables.
 #
 # ## The worlds
 #
@@ -51,29 +44,11 @@ promised, reported = coverage[coverage["holds"].notna()], coverage[coverage["hol
 #
 # Coverage is itself counted in a limited number of data sets; the line through each dot is its 95% interval. The band
 # is what we ask for, 93.5% to 96.5%. *Difference* is compressed minus large, or the difference of two pairs' mean
-# Jaccards; *clusters* means that premises are resampled with all their hypotheses.
+# Jaccards; *clusters* means that premises are resampled with all their hypotheses. In the table, half width is half the
+# mean length of the interval, in units of the score.
 
 # %%
-coverage_intervals(promised);
-# %% tags=["hide-input"]
-missed = promised[~promised["holds"].astype(bool)]
-named = "; ".join(f"{row.what} at n = {row.n:,} with {row.coverage:.1%}" for row in missed.itertuples())
-Markdown(
-    f"{len(promised) - len(missed)} of {len(promised)} coverages lie in the band. "
-    f"{'Outside: ' + named + '.' if named else 'None lies outside.'} "
-    f"They run from {promised['coverage'].min():.1%} to {promised['coverage'].max():.1%}."
-)
-
-# %% [markdown]
-# The same in numbers; half width is half the mean length of the interval, in units of the score.
-
-# %%
-wide = promised.pivot(index="what", columns="n", values=["coverage", "half_width"])
-wide = wide.reindex(promised["what"].unique()).reset_index()
-names = {"coverage": "coverage, n = {}", "half_width": "half width, {}"}
-wide.columns = [names.get(kind, kind).format(n) for kind, n in wide.columns]
-percent = {column: "{:.1%}" for column in wide if column.startswith("coverage")}
-show(wide, formats=percent)
+page.promised(level)
 
 # %% [markdown]
 # ## What is not promised
@@ -85,24 +60,11 @@ show(wide, formats=percent)
 # *calibrated model* is the hard case, whose true ECE is 0. Below are also three intervals that nobody should use.
 
 # %%
-coverage_intervals(reported);
-# %%
-compact = reported[["what", "n", "simulations", "truth", "coverage", "below", "above"]]
-shares = dict.fromkeys(["coverage", "below", "above"], "{:.1%}")
-show(compact, formats=shares | {"n": "{:,}", "simulations": "{:,}"})
+page.reported(level)
 
-# %% tags=["hide-input"]
-spans = reported.groupby("what")["coverage"].agg(["min", "max"]).map("{:.1%}".format).agg(" to ".join, axis=1)
-Markdown(
-    f"- **ECE**: its interval holds the truth in {spans['ECE']} of the data sets, that of a difference in "
-    f"{spans['ECE difference']}.\n"
-    f"- **Calibrated model**: {spans['ECE, calibrated model']} for its ECE, and "
-    f"{spans['ECE difference, calibrated model']} for the difference from it.\n"
-    f"- **ECE, not corrected** (percentiles of the draws as they are): {spans['ECE, not corrected']}.\n"
-    f"- **MCE, by plain bootstrap**: {spans['MCE, by plain bootstrap']}.\n"
-    f"- **Clusters ignored**, as if hypotheses about one premise had nothing in common: "
-    f"{spans['mean Jaccard, clusters ignored']}."
-)
+# %% [markdown]
+# *ECE, not corrected* are percentiles of the draws as they are, *MCE* is by plain bootstrap, and *clusters ignored*
+# takes hypotheses about one premise as if they had nothing in common.
 
 # %% [markdown]
 # *Below* and *above* say on which side of the truth the other intervals lie. Where nearly all lie on one side, the
@@ -120,18 +82,10 @@ Markdown(
 # 2,000 examples with 200 of them explained: the same model under other explainer seeds, and one whose head is random.
 
 # %%
-low, high = (decisions[end].map("{:.1%}".format) for end in ("low", "high"))
-shown = decisions.assign(**{"95%": low + " to " + high})[["what", "n", "share", "95%", "wanted"]]
-show(shown, formats={"share": "{:.1%}", "n": "{:,}"})
+page.decisions()
 
-# %% tags=["hide-input"]
-asked = decisions[decisions["holds"].notna()]
-failed = asked[~asked["holds"].astype(bool)]
-named = "; ".join(f"{row.what} at n = {row.n:,}: {row.share:.1%}" for row in failed.itertuples())
-Markdown(
-    f"{len(asked) - len(failed)} of {len(asked)} rows are as wanted. {named + '.' if named else ''} With few examples "
-    "a share of 0% costs something: nothing is called equivalent, and the honest answer is *undecided*."
-)
+# %% [markdown]
+# With few examples a share of 0% costs something: nothing is called equivalent, and the honest answer is *undecided*.
 
 # %% [markdown]
 # ```{exercise} Half as wide
@@ -146,5 +100,4 @@ Markdown(
 # ```
 
 # %% tags=["hide-input"]
-origin = benchmark()
-Markdown(f"Made on {origin['machine']} in {origin['seconds'] / 60:.0f} minutes, seed {origin['seed']}.")
+page.origin()

@@ -17,27 +17,24 @@
 
 # %% tags=["parameters"]
 experiment = "demo"  # a name from experiments/ or a path
-results = None  # folder below which results are kept; None: the checkout's own
+results = None  # folder below which results are kept; None: the project's own
 
 # %%
-from IPython.display import Markdown
+from trusteq.pages import status as page
+from trusteq.pages.show import open_page
 
-from trusteq.pages.show import show
-from trusteq.pages.status import benchmark_rows, benchmark_table, origin_table, time_table, training_benchmark_table
-from trusteq.sentences.run import benchmark_sentence, run_sentence
-from trusteq.study.results import Results
-
-run = Results.of(experiment, results)
-Markdown(run_sentence(run))
+run = open_page(experiment, results)
+page.what_was_run(run)
 
 # %% [markdown]
 # ## Time of each stage
 #
-# In seconds of notebook time, start-up included; jobs run side by side, so the wall time is shorter. Of published
-# results only the pages are made anew; what the run itself took is on the page [What it costs](cost.ipynb).
+# In seconds of single jobs, as their artefacts recorded them; jobs run side by side, so the wall time is shorter. The
+# second table has the pages of this run, start-up included. What all published runs took together is on the page
+# [What it costs](cost.ipynb).
 
 # %%
-show(time_table(run), digits=1)
+page.times(run)
 
 # %% [markdown]
 # ## The attribution engine
@@ -48,11 +45,7 @@ show(time_table(run), digits=1)
 # whole time; it is above 1 where the engine's own forward pass computes less than the library's model.
 
 # %%
-measured = benchmark_rows()
-show(benchmark_table(measured), digits=2, formats={"passes/s": "{:,.0f}"})
-
-# %% tags=["hide-input"]
-Markdown(benchmark_sentence(measured))
+page.explaining_speed()
 
 # %% [markdown]
 # ## Fine-tuning
@@ -61,22 +54,12 @@ Markdown(benchmark_sentence(measured))
 # ours groups texts of like length. The last columns are the 95% interval of the difference in accuracy.
 
 # %%
-trained = benchmark_rows("finetune")
-show(training_benchmark_table(trained), digits=2, formats={"measured": "{:.1f}", "at least": "{:g}"})
-
-# %% tags=["hide-input"]
-Markdown(benchmark_sentence(trained))
+page.training_speed()
 
 # %% [markdown]
-# ## Versions and machine
+# ## Versions, machine and experiment file
 #
 # From the manifests of all artefacts. More than one value in a row means that the run was made in several goes.
 
 # %%
-show(origin_table(run))
-
-# %% [markdown]
-# ## The experiment file
-
-# %%
-Markdown(f"```yaml\n{run.experiment.dump()}```")
+page.origin(run)

@@ -152,29 +152,63 @@ def test_a_missing_notebook_is_refused_with_the_nearest(write):
     assert not output.parent.exists()
 
 
+KNOWN = {"model": "demo-tiny", "seed": 0, "rate": 0.5, "anew": False, "shard": None, "methods": None}
+
+
 @pytest.mark.parametrize(
     ("pair", "expected"),
     [
+        ("model=null", "null"),  # where the notebook's own value is a text, so is any other
+        ("model=yes", "yes"),
+        ("model=0x10", "0x10"),
+        ("model=2020-01-01", "2020-01-01"),
+        ("model=1.5", "1.5"),
+        ("model=a=b", "a=b"),
         ("seed=1", 1),
-        ("seed=1.5", 1.5),
-        ("seed=", None),
-        ("seed=null", None),
-        ("seed=demo-nli", "demo-nli"),
-        ("seed=[lime, shap]", ["lime", "shap"]),
-        ("seed=a=b", "a=b"),
-        ("seed=[a", "[a"),
-        ("seed=/tmp/x: y", {"/tmp/x": "y"}),
+        ("rate=1e-5", 1e-5),
+        ("rate=2", 2),
+        ("anew=true", True),
+        ("shard=1/4", "1/4"),
+        ("shard=", None),
+        ("shard=null", None),
+        ("shard=2024-01-31", "2024-01-31"),
+        ("shard=/tmp/x: y", "/tmp/x: y"),
+        ("methods=[lime, shap]", ["lime", "shap"]),
+        ("methods=[a", "[a"),
+        ("other=-3", -3),
     ],
 )
-def test_parameters_are_read_as_yaml(pair, expected):
-    assert notebooks.parse_parameters([pair]) == {"seed": expected}
+def test_parameters_have_the_type_of_the_notebooks_own(pair, expected):
+    (found,) = notebooks.parse_parameters([pair], KNOWN).values()
+    assert found == expected and type(found) is type(expected)
+
+
+@pytest.mark.parametrize("pair", ["seed=many", "rate=fast", "anew=1"])
+def test_a_value_of_another_type_is_refused(pair):
+    with pytest.raises(ExperimentError, match=f"parameter {pair}: give"):
+        notebooks.parse_parameters([pair], KNOWN)
 
 
 def test_the_last_of_two_values_holds():
-    assert notebooks.parse_parameters(["a=1", "b=x", "a=2"]) == {"a": 2, "b": "x"}
+    assert notebooks.parse_parameters(["seed=1", "model=x", "seed=2"], KNOWN) == {"seed": 2, "model": "x"}
 
 
 @pytest.mark.parametrize("pair", ["seed", "=1", "", "="])
 def test_a_pair_without_name_or_value_is_refused(pair):
     with pytest.raises(ExperimentError, match="expected NAME=VALUE"):
-        notebooks.parse_parameters([pair])
+        notebooks.parse_parameters([pair], KNOWN)
+
+
+def test_defaults_are_read_from_the_parameters_cell(write):
+    source, _ = write("pass")
+    assert notebooks.defaults(source) == {"seed": 0, "threshold": 0.5}
+
+
+def test_notebooks_in_one_kernel_do_not_see_each_other(write):
+    source, output = write("import json\nseen = 'x' in globals(), 'json' in globals()\nx = 1\nprint(seen)")
+    with notebooks.kernel() as manager:
+        for _ in range(2):
+            notebooks.execute(source, output, {}, manager=manager, metadata={"key": "k"})
+    executed = nbformat.read(output, as_version=4)
+    assert executed.cells[-1].outputs[0].text == "(False, True)\n"
+    assert executed.metadata.trusteq == {"key": "k"}

@@ -93,7 +93,7 @@ def test_the_normalised_interval_is_that_of_an_alignment(overlaps):
     found = overlap_intervals(overlaps, rng, 300, 1, seed=0)["normalised alignment, clusters"]
     again.integers(overlaps.jaccard.size, size=(300, 1))
     premises = again.integers(len(overlaps.jaccard), size=100)
-    own = _explained(overlaps, premises, 0).alignment
+    own = _explained(overlaps, premises, 0)
     noise = 0.1 * (own.normalised_high - own.normalised_low)
     ends = [own.normalised_low, own.normalised_high]
     assert [float(end[0]) for end in found] == pytest.approx(ends, abs=noise)

@@ -1,7 +1,6 @@
 """The workflow on a small experiment: complete, repeatable, sparing, and whole after a kill."""
 
 import fcntl
-import functools
 import json
 import os
 import shutil
@@ -9,50 +8,27 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from conftest import SMALL, Checkout
 
 from trusteq.errors import ArtefactError, ExperimentError
 from trusteq.examples.load import load_examples
 from trusteq.models.classifier import load_classifier
 from trusteq.models.heads import random_head
-from trusteq.pages.book import _pages, _reference_pages, table_of_contents
 from trusteq.project import root
 from trusteq.registry import validated
-from trusteq.store import manifest_path, sha256, verify, write_text
-from trusteq.study import notebooks, publish
+from trusteq.store import manifest_path, sha256, verify
+from trusteq.study import graph, publish
 from trusteq.study.experiment import Experiment
 from trusteq.study.jobs import jobs
 from trusteq.study.reproduce import compare_tables
 from trusteq.study.results import Results
 from trusteq.study.shards import Shard
-from trusteq.study.workflow import check_inputs, plan
-
-SMALL = {
-    "name": "small",
-    "title": "A small experiment",
-    "tasks": ["demo-nli"],
-    "models": ["demo-large", "demo-distilled"],
-    "methods": {"lime": {"n_samples": 60}, "occlusion": {"n_samples": 60}},
-    "explain": 4,
-    "train_limit": 64,
-    "recipe": {"learning_rate": 1.0e-3, "epochs": 1, "max_length": 64},
-}
-
-
-def trusteq(folder: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "trusteq", "run", str(folder / "small.yaml"), "--results", str(folder), *arguments]
-
-
-def run(folder: Path, *arguments: str, **changes) -> Results:
-    (folder / "small.yaml").write_text(yaml.safe_dump(SMALL | changes))
-    done = subprocess.run(trusteq(folder, *arguments), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return Results.open(folder / "small")
+from trusteq.study.workflow import check_inputs, plan, steps
 
 
 def explained_tables(run: Results) -> list[tuple[str, str]]:
@@ -61,15 +37,11 @@ def explained_tables(run: Results) -> list[tuple[str, str]]:
     return [(job.model, job.table) for of_one in runs for job in of_one]
 
 
-def attribution_manifests(run: Results) -> dict[tuple[str, str], bytes]:
-    """The manifest of every table of attributions, which says when it was made."""
-    path = functools.partial(run.path, "attribution", "demo-nli")
-    return {(model, name): manifest_path(path(model, 0, name)).read_bytes() for model, name in explained_tables(run)}
-
-
-def times(run: Results) -> dict[str, int]:
-    """When each table was written; a table that is made again has another time."""
-    return {str(file.relative_to(run.folder)): file.stat().st_mtime_ns for file in run.folder.rglob("*.parquet")}
+def times(run: Results) -> dict[str, str]:
+    """When each table was made, by its manifest."""
+    files = [file for file in run.folder.rglob("*.parquet") if not file.name.startswith(".")]
+    written = {file: json.loads(manifest_path(file).read_text())["written"] for file in files}
+    return {str(file.relative_to(run.folder)): f"{when} {sha256(file)}" for file, when in written.items()}
 
 
 def hashes(run: Results) -> dict[str, str]:
@@ -79,9 +51,30 @@ def hashes(run: Results) -> dict[str, str]:
     return {str(file.relative_to(run.folder)): sha256(file) for file in files}
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory) -> Results:
-    return run(tmp_path_factory.mktemp("small"))
+@pytest.fixture
+def elsewhere(checkout, tmp_path) -> Checkout:
+    """The same checkout, with results of its own: a copy of those of the small experiment."""
+    found = Checkout(checkout.folder)
+    found.results = tmp_path / "results"
+    shutil.copytree(checkout.results, found.results)
+    return found
+
+
+def of(checkout: Checkout) -> Results:
+    return Results.open(checkout.results / "small")
+
+
+def stale(checkout: Checkout, **changes) -> dict[str, list[str]]:
+    """What a run with other settings would make: by job, the artefacts."""
+    experiment = validated(Experiment, SMALL | changes, where="here")
+    found = steps(Results(checkout.results / "small", experiment))
+    return {step.name: step.stale for step in found if step.stale and not step.name.startswith("pages")}
+
+
+def test_no_name_reached_a_shell(checkout, small):
+    assert "$(touch PWNED)" in str(small.folder)
+    assert not list(checkout.folder.parent.rglob("PWNED"))
+    assert not list(root().glob("PWNED"))
 
 
 def test_a_run_leaves_every_artefact_and_its_manifest(small):
@@ -97,16 +90,17 @@ def test_a_run_leaves_every_artefact_and_its_manifest(small):
     assert len(small.comparison("demo-nli", "alignment")) == 2
     assert set(small.calibration("demo-nli", 0, "scores")["model"]) == set(experiment.models)
     count, problems = verify(small.folder)
-    assert (count, problems) == (len(times(small)) + len(experiment.runs), [])
-    made = {name for name in times(small) if name.startswith(("predictions", "attribution"))}
-    predicted = {"demo-large": ["0", "0-dev", "0-random-head"], "demo-distilled": ["0", "0-dev"]}
-    tables = [(model, f"0/{table}") for model, table in explained_tables(small)]
-    tables += [(model, "0/faithfulness") for model in experiment.models]
-    assert made == {f"predictions/demo-nli/{m}/{name}.parquet" for m in predicted for name in predicted[m]} | {
-        f"attribution/demo-nli/{model}/{name}.parquet" for model, name in tables
-    }
+    tables = [path for job in graph.all_jobs(experiment) for path in job.tables]
+    assert (count, problems) == (len(tables), [])
+    assert {str(path) for path in tables if path.name != graph.MODEL} == set(times(small))
     assert not [file for file in small.folder.rglob(".*ipynb*")]
     assert not (small.folder / "checkpoints" / "demo-nli" / "demo-large" / "0").exists()
+
+
+def test_every_artefact_is_under_its_key(small):
+    for job in graph.all_jobs(small.experiment):
+        assert job.is_made(small.folder), job.name
+    assert not any(step.stale for step in steps(small))
 
 
 def test_the_same_method_again_and_the_twin_have_weights_of_their_own(small):
@@ -127,179 +121,190 @@ def test_the_same_method_again_and_the_twin_have_weights_of_their_own(small):
     np.testing.assert_allclose(found, twin[labels].head(20), rtol=0, atol=1e-6)
 
 
-def test_the_same_run_elsewhere_gives_the_same_bytes(small, tmp_path):
-    again = run(tmp_path)
-    assert hashes(again) == hashes(small)
+def test_a_second_run_does_nothing_and_a_changed_limit_remakes_only_what_depends_on_it(elsewhere):
+    before = times(of(elsewhere))
+    elsewhere.run()
+    assert times(of(elsewhere)) == before
+    elsewhere.run("--limit", "3")
+    after = times(of(elsewhere))
+    remade = {name.split("/")[0] for name in before if after[name] != before[name]}
+    assert remade == {"attribution", "comparison"}
+    assert of(elsewhere).attribution("demo-nli", "demo-large", 0, "lime")["id"].nunique() == 3
 
 
-def explained(run: Results, model: str, **parameters) -> str:
-    """Execute the attribution notebook for a model; return what it printed."""
-    output = run.folder / "logs" / "out.ipynb"
-    parameters |= {"experiment": run.folder / "experiment.yaml", "results": run.folder.parent, "model": model}
-    notebooks.execute(root() / "notebooks" / "02_attribution.py", output, {k: str(v) for k, v in parameters.items()})
-    outputs = [output for cell in json.loads(output.read_text())["cells"] for output in cell.get("outputs", [])]
-    return "".join(line for output in outputs if output.get("name") == "stdout" for line in output["text"])
+class TestWhatAChangeMakesAnew:
+    """Which artefacts a run would make again, by dry runs: the keys alone decide."""
+
+    def test_nothing_changed(self, checkout):
+        assert stale(checkout) == {}
+
+    def test_a_recipe_makes_its_model_anew_and_what_is_made_from_it(self, checkout):
+        models = {"demo-large": {}, "demo-distilled": {"recipe": {"epochs": 2}}}
+        trained = [name for name in stale(checkout, models=models) if name.startswith(("train", "explain"))]
+        assert trained == ["train-demo-nli-demo-distilled-0", "explain-demo-nli-demo-distilled-0"]
+        teacher = {"demo-large": {"recipe": {"epochs": 2}}, "demo-distilled": {}}
+        assert len([name for name in stale(checkout, models=teacher) if name.startswith("train")]) == 2
+
+    def test_a_further_method_costs_its_own_tables(self, checkout):
+        found = stale(checkout, methods=SMALL["methods"] | {"gradient-x-input": {}})
+        assert not [name for name in found if name.startswith(("train", "calibrate"))]
+        home = "attribution/demo-nli/demo-distilled/0"
+        assert found["explain-demo-nli-demo-distilled-0"] == [
+            f"{home}/gradient-x-input.parquet",
+            f"{home}/faithfulness.parquet",
+        ]
+
+    def test_k_makes_no_explanation_anew(self, checkout):
+        found = stale(checkout, k=5)
+        assert {name.split("-")[0] for name in found} == {"explain", "compare"}
+        assert {file.split("/")[-1] for file in found["explain-demo-nli-demo-large-0"]} == {"faithfulness.parquet"}
+
+    @pytest.mark.parametrize(
+        ("stage", "expected"),
+        [
+            ("train", {"train", "explain", "calibrate", "compare"}),
+            ("predict", {"train", "calibrate", "compare"}),
+            ("explain", {"explain", "compare"}),
+            ("calibrate", {"calibrate", "compare"}),
+            ("compare", {"compare"}),
+        ],
+    )
+    def test_a_version_makes_its_stage_anew_and_what_follows(self, checkout, monkeypatch, stage, expected):
+        monkeypatch.setitem(graph.VERSIONS, stage, 99)
+        found = stale(checkout)
+        assert {name.split("-")[0] for name in found} == expected
+        if stage == "predict":
+            assert not any(file.startswith("models/") for file in found["train-demo-nli-demo-large-0"])
+
+    def test_a_file_of_the_users_own(self, tmp_path):
+        file = tmp_path / "pairs.csv"
+        file.write_text("text_a,text_b,label\na b,c,0\nb c,d,1\n")
+        splits = {"train": [{"file": str(file)}], "test": [{"file": str(file)}]}
+        values = SMALL | {"tasks": {"mrpc": {"splits": splits}}, "models": ["demo-tiny"]}
+
+        def keys():
+            return {job.name: job.key for job in graph.all_jobs(validated(Experiment, values, where="here"))}
+
+        before = keys()
+        assert keys() == before
+        file.write_text("text_a,text_b,label\na b,c,0\nb c,d,0\n")
+        assert not set(keys().values()) & set(before.values())
 
 
-def test_shards_of_two_runs_are_joined_to_the_bytes_of_one(small, tmp_path, monkeypatch):
-    monkeypatch.setenv(
-        "PYTHONPATH", str(root())
-    )  # for the kernels: an installed package may be that of another checkout
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as the workflow has it: two threads change the last digits
-    copy = Results(tmp_path / "small", small.experiment)
-    shutil.copytree(small.folder, copy.folder)
+def test_prose_makes_its_page_anew_and_nothing_else(checkout, small, tmp_path):
+    """A word in a notebook, a docstring in the package: no training, no explanation."""
+    notebook = checkout.folder / "notebooks" / "01_finetune.py"
+    text = notebook.read_text(encoding="utf-8")
+    code = "from trusteq.study.results import Results; from trusteq.study.workflow import steps; import sys\n"
+    code += "print([page for step in steps(Results.open(sys.argv[1])) for page in step.stale])"
+    try:
+        notebook.write_text(
+            text.replace("# # Fine-tuning", "# # Fine-tuning\n#\n# One more word.", 1), encoding="utf-8"
+        )
+        done = checkout.call([sys.executable, "-c", code, str(small.folder)])
+    finally:
+        notebook.write_text(text, encoding="utf-8")
+    assert done.stdout.strip() == "['01_finetune/demo-nli']", done.stderr
+    for module in ("models/footprint.py", "statistics.py", "study/graph.py", "pages/show.py"):
+        source = checkout.folder / "trusteq" / module
+        text = source.read_text(encoding="utf-8")
+        source.write_text(text.replace('"""', '"""Another word. ', 1), encoding="utf-8")
+    done = checkout.call([sys.executable, "-c", code, str(small.folder)])
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_lost_or_foreign_table_is_made_again_alone(elsewhere):
+    run = of(elsewhere)
+    lost = run.path("attribution", "demo-nli", "demo-large", 0, "occlusion")
+    foreign = manifest_path(run.path("predictions", "demo-nli", "demo-distilled", 0))
+    content, before = lost.read_bytes(), times(run)
+    lost.unlink()
+    foreign.write_text(foreign.read_text().replace('"key": "', '"key": "x'))
+    shutil.rmtree(run.folder / ".snakemake")  # the workflow's own records are no condition
+    elsewhere.run()
+    assert lost.read_bytes() == content
+    unchanged = run.path("attribution", "demo-nli", "demo-distilled", 0, "occlusion").relative_to(run.folder)
+    assert times(run)[str(unchanged)] == before[str(unchanged)]
+    assert verify(run.folder)[1] == []
+    assert not any(step.stale for step in steps(run))
+
+
+def test_shards_are_joined_to_the_bytes_of_one_run(small, elsewhere):
+    copy = of(elsewhere)
     shutil.rmtree(copy.folder / "attribution")
-    before = times(copy)
-    run(tmp_path, "--shard", "1/2")
-    new = times(copy)
+    elsewhere.run("--shard", "1/2")
     expected = {
         f"attribution/demo-nli/{model}/0/{table}.shard-1-of-2.parquet" for model, table in explained_tables(copy)
     }
-    assert set(new) - set(before) == expected
-    assert new | before == new  # nothing else was made
-    run(tmp_path, "--shard", "1/2")
-    assert times(copy) == new
-    explained(copy, "demo-large", shard="2/2")
-    printed = explained(copy, "demo-large")
+    assert {name for name in times(copy) if name.startswith("attribution")} == expected
+    elsewhere.run("--shard", "2/2")
+    code = "from trusteq.study.results import Results; from trusteq.study.stages import make; import sys\n"
+    code += "make(Results.open(sys.argv[1]), 'explain', 'demo-nli', model='demo-large')"
+    done = elsewhere.call([sys.executable, "-c", code, str(copy.folder)])
     tables = [table for model, table in explained_tables(copy) if model == "demo-large"]
-    assert all(f"{table}: joined from 2 shards" in printed for table in tables)
+    assert all(f"{table}: joined from 2 shards" in done.stdout for table in tables), done.stderr[-2000:]
     for table in [*tables, "faithfulness"]:
         whole, joined = (one.path("attribution", "demo-nli", "demo-large", 0, table) for one in (small, copy))
         assert joined.read_bytes() == whole.read_bytes()
 
 
-def test_a_second_run_does_nothing_and_a_changed_limit_remakes_only_what_depends_on_it(small):
-    before = times(small)
-    run(small.folder.parent)
-    assert times(small) == before
-    run(small.folder.parent, "--limit", "3")
-    after = times(small)
-    remade = {name.split("/")[0] for name in before if after[name] != before[name]}
-    assert remade == {"attribution", "comparison"}
-    assert small.attribution("demo-nli", "demo-large", 0, "lime")["id"].nunique() == 3
-
-
-def test_a_lost_table_is_made_again_alone(small):
-    lost = small.path("attribution", "demo-nli", "demo-large", 0, "occlusion")
-    content, before = lost.read_bytes(), times(small)
-    lost.unlink()
-    run(small.folder.parent, "--limit", "3")
-    assert lost.read_bytes() == content
-    unchanged = small.path("attribution", "demo-nli", "demo-distilled", 0, "occlusion").relative_to(small.folder)
-    assert times(small)[str(unchanged)] == before[str(unchanged)]
-
-
-def test_a_further_method_leaves_the_tables_of_the_others_as_they_are(small, tmp_path):
-    copy = Results(tmp_path / "small", small.experiment)
-    shutil.copytree(small.folder, copy.folder)
-    before = attribution_manifests(copy)
-    more = run(tmp_path, "--limit", "3", methods=SMALL["methods"] | {"gradient-x-input": {}})
-    after = attribution_manifests(more)
-    assert {name: manifest for name, manifest in after.items() if name in before} == before
-    assert {table for _, table in after} - {table for _, table in before} == {
-        "gradient-x-input",
-        "gradient-x-input.random-head",
-    }
-    assert verify(more.folder)[1] == []
-    before = times(more)
-    run(tmp_path, "--limit", "3", methods=SMALL["methods"] | {"gradient-x-input": {}})
-    assert times(more) == before
-
-
-def test_a_killed_run_leaves_nothing_half_written_and_goes_on(small, tmp_path):
-    (tmp_path / "small.yaml").write_text(yaml.safe_dump(SMALL))
-    process = subprocess.Popen(trusteq(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def test_a_killed_run_leaves_nothing_half_written_and_goes_on_to_the_same_bytes(small, elsewhere):
+    shutil.rmtree(elsewhere.results)
+    environment = os.environ | {"PYTHONPATH": str(elsewhere.folder)}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(elsewhere.command(), cwd=elsewhere.folder, env=environment, **quiet)
     deadline = time.monotonic() + 300
-    first = tmp_path / "small" / "predictions" / "demo-nli" / "demo-large" / "0.parquet"
+    first = elsewhere.results / "small" / "predictions" / "demo-nli" / "demo-large" / "0.parquet"
     while not first.is_file() and time.monotonic() < deadline:
-        time.sleep(0.1)
+        time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert len(pd.read_parquet(first)) == 1000
-    assert not list((tmp_path / "small" / "comparison").glob("**/*.parquet"))  # it was killed halfway
-    again = run(tmp_path)
+    assert not list((elsewhere.results / "small" / "comparison").glob("**/*.parquet"))  # it was killed halfway
+    again = elsewhere.run()
     assert verify(again.folder)[1] == []
-    # The first run of this module was cut to three examples since: compare what both have in full.
-    same = {name: digest for name, digest in hashes(again).items() if name.startswith(("predictions", "models"))}
-    assert same == {name: hashes(small)[name] for name in same}
+    assert hashes(again) == hashes(small)
 
 
-def test_two_runs_of_one_experiment_at_a_time_are_refused(small):
+def test_two_runs_of_one_experiment_at_a_time_are_refused(checkout, small):
     with (small.folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = subprocess.run(trusteq(small.folder.parent), capture_output=True, text=True)
+        done = checkout.call(checkout.command())
     assert done.returncode == 2
     assert "running already" in done.stderr
 
 
-def test_a_mirror_that_is_not_there_is_refused_before_anything_is_written(tmp_path):
+def test_a_mirror_that_is_not_there_is_refused_before_anything_is_written(trusteq, tmp_path):
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(SMALL))
-    done = subprocess.run(trusteq(tmp_path, "--hub", str(tmp_path / "nowhere")), capture_output=True, text=True)
+    done = trusteq("run", "small.yaml", "--results", tmp_path, "--hub", tmp_path / "nowhere")
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "nowhere" in done.stderr
     assert not (tmp_path / "small").exists()
 
 
-# What reads models and data sets, made impossible to import.
-WITHOUT = """
-import sys
-
-class Without:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("torch", "transformers", "datasets", "lime", "shap", "captum"):
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Without())
-"""
+def test_a_dry_run_says_what_would_run_and_writes_nothing(trusteq, tmp_path):
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    done = trusteq("run", "small.yaml", "--results", tmp_path / "results", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "train-demo-nli-demo-large-0: models/demo-nli/demo-large/0/manifest.json, predictions" in done.stdout
+    assert not (tmp_path / "results").exists()
 
 
-def word_runs(run):
-    """Return the first texts of the explained examples as the lesson shows them: words alone."""
-    words = run.attribution("demo-nli", run.experiment.large, 0, "lime")
-    first = words[(words["label"] == words["label"].iloc[0]) & (words["segment"] == 0)]
-    return first.groupby("id")["word"].agg(" ".join).tolist()
-
-
-def test_pages_of_published_results_are_made_from_them_alone(small, tmp_path):
-    folder = publish.publish(small, tmp_path)
-    (tmp_path / "without").mkdir()
-    (tmp_path / "without" / "sitecustomize.py").write_text(WITHOUT)
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path / 'without'}{os.pathsep}{root()}"}
-    command = [sys.executable, "-m", "trusteq", "pages", str(folder), "--results", str(tmp_path / "pages")]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-    copy = Results.open(tmp_path / "pages" / "small")
-    assert {page.split("/")[-1] for page in _pages(copy)} == {
-        *("results", "is_half_low", "03_calibration-demo-nli-0", "04_comparison-demo-nli"),
-        *("simulation", "lesson_calibration", "lesson_attribution", "status"),
-    }
-    lesson = (copy.folder / "notebooks" / "lesson_attribution.ipynb").read_text()
-    assert any(text in lesson for text in word_runs(copy)), "the words of a generated example"
-    chapter = _reference_pages(copy)
-    assert {page.rpartition("-")[0] or page for page in chapter} == {
-        *("small/results", "small/is_half_low", "small/03_calibration-demo-nli", "small/04_comparison-demo")
-    }
-    assert chapter["small/results"][1] == copy.experiment.title
-    tables = [
-        file.relative_to(folder)
-        for stage in ("calibration", "comparison")
-        for file in (folder / stage).rglob("*.parquet")
-    ]
-    before, after = ({str(file): pd.read_parquet(home / file) for file in tables} for home in (folder, copy.folder))
-    found = compare_tables(before, after)
-    assert len(found) == 15 and found["within"].all(), found.to_string()
-
-
-def test_a_published_run_is_reproduced_cell_by_cell(small, tmp_path):
-    folder = publish.publish(Results.open(small.folder), tmp_path)  # other tests run it with a limit
-    command = [sys.executable, "-m", "trusteq", "reproduce", str(folder), "--results", str(tmp_path / "again")]
-    done = subprocess.run(command, capture_output=True, text=True)
+def test_a_published_run_is_reproduced_cell_by_cell(small, elsewhere, tmp_path):
+    folder = publish.publish(small, tmp_path / "published")
+    again = tmp_path / "again"
+    shutil.copytree(elsewhere.results, again)  # what it would make is there, under its keys
+    command = [sys.executable, "-m", "trusteq", "reproduce", str(folder), "--results", str(again)]
+    done = elsewhere.call(command)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert done.stdout.endswith("tolerance 1e-06; outside of it: nothing\n")
+    table = folder / "calibration" / "demo-nli" / "0" / "scores.parquet"
+    changed = {"one": pd.read_parquet(table)}
+    assert not compare_tables(changed, {"one": changed["one"].assign(ece=0.5)})["within"].all()
 
 
-def test_a_limited_experiment_keeps_everything_else():
+def test_limits_change_the_experiment_and_nothing_else():
     demo = Experiment.load("demo")
     limited = demo.limited(explain=3, train_limit=100)
     assert (limited.explain, limited.train_limit) == (3, 100)
@@ -338,40 +343,3 @@ def test_examples_to_explain_are_counted_without_a_limit_and_with_one():
     assert check_inputs(demo, None) == {"demo-nli": 30, "demo-pi": 30}
     everything = demo.model_copy(update={"explain": None})
     assert check_inputs(everything, None) == {"demo-nli": 1000, "demo-pi": 1000}
-
-
-def test_every_training_seed_has_its_pages(tmp_path):
-    models = {"demo-large": {"seeds": [0, 1]}, "demo-tiny": {}}
-    run = Results(tmp_path / "small", validated(Experiment, SMALL | {"models": models}, where="here"))
-    names = ["03_calibration/demo-nli/0", "04_comparison/demo-nli"]
-    runs = [("demo-large", 0), ("demo-large", 1), ("demo-tiny", 0)]
-    names += [f"{stage}/demo-nli/{m}/{seed}" for stage in ("01_finetune", "02_attribution") for m, seed in runs]
-    for name in names:
-        write_text("", run.folder / "notebooks" / f"{name}.ipynb")
-    pages = _pages(run)
-    assert set(pages) == {name.replace("/", "-") for name in names}
-    titles = [pages[f"02_attribution-demo-nli-{model}-{seed}"][1].split(", seed")[1:] for model, seed in runs]
-    assert titles == [[" 0"], [" 1"], []]  # a seed is named where there are several
-    (run.folder / "notebooks" / "02_attribution" / "demo-nli" / "demo-large" / "1.ipynb").unlink()
-    with pytest.raises(ArtefactError, match=r"demo-large/1\.ipynb: not there; run the experiment to its end"):
-        _pages(run)
-
-
-def test_stages_of_the_table_of_contents_become_pages():
-    pages = {"01_finetune-a-b-0": None, "01_finetune-a-c-0": None, "02_attribution-a-b-0": None, "results": None}
-    toc = yaml.safe_dump(table_of_contents(pages))
-    assert "runs/01_finetune-a-b-0" in toc and "runs/01_finetune-a-c-0" in toc and "runs/02_attribution-a-b-0" in toc
-    assert "runs/03_calibration" not in toc
-    assert "runs/results" in toc and "runs/first" not in toc  # the latter is a page that this run has not
-    assert (root() / "_toc.yml").read_text().count("runs/01_finetune") == 2  # in a comment and as the place-holder
-    assert "Reference runs" not in toc
-
-
-def test_published_results_stand_under_their_first_page(monkeypatch):
-    experiment = Experiment.load("snli-minilm")
-    monkeypatch.setattr(publish, "open_published", lambda name: Results(Path(name), experiment))
-    pages = dict.fromkeys(["x/03_calibration-snli-0", "x/04_comparison-snli", "x/is_half_low", "x/results", "results"])
-    (part,) = (part for part in table_of_contents(pages)["parts"] if part["caption"] == "Reference runs")
-    others = ["04_comparison-snli", "03_calibration-snli-0", "is_half_low"]
-    sections = [{"file": f"runs/x/{page}"} for page in others]
-    assert part["chapters"] == [{"file": "runs/x/results", "sections": sections}]

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from trusteq.alignment.ranking import Ranking
+
 COLUMNS = ["id", "segment", "position", "word", "label", "weight"]
 
 
@@ -36,3 +38,8 @@ def random_table(n, n_words, *, seed, classes=("no", "yes")):
             "weight": rng.normal(size=len(ids)),
         }
     )
+
+
+def of_tables(measure):
+    """Return a measure of two rankings as one of two tables, which are ranked for `label`."""
+    return lambda a, b, *, label, **options: measure(Ranking(a, label), Ranking(b, label), **options)

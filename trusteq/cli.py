@@ -23,16 +23,20 @@ app = typer.Typer(
 )
 
 
+# What brings the modules that not everybody needs; all others come with "study".
+_EXTRAS = {"models": ("accelerate", "captum", "datasets", "safetensors", "tokenizers", "torch", "transformers")}
 EXIT_CODES = {"equivalent": 0, "not-equivalent": 1, "undecided": 3}
 
 
 HubOption = Annotated[Path | None, typer.Option(help="A mirror of the Hub: DIR/models/<id>, DIR/datasets/<id>.")]
+ProjectOption = Annotated[Path | None, typer.Option(help="A checkout of trusteq; default: the one you are in.")]
 
 
-def _read_from(hub: Path | None) -> None:
-    """Have everything in this process read from a mirror of the Hub, if one is named."""
-    if hub is not None:
-        os.environ["TRUSTEQ_HUB"] = str(hub.resolve())
+def _set(*, hub: Path | None = None, project: Path | None = None) -> None:
+    """Have everything in this process read from a mirror of the Hub, and from a project, where one is named."""
+    for name, folder in (("TRUSTEQ_HUB", hub), ("TRUSTEQ_PROJECT", project)):
+        if folder is not None:
+            os.environ[name] = str(folder.resolve())
 
 
 @app.command()
@@ -46,22 +50,44 @@ def run(
     shard: Annotated[
         str | None, typer.Option(help="Explain part i of n alone, as i/n; a run without it joins.")
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say which jobs would run, and why; run none.")] = False,
+    project: ProjectOption = None,
 ):
     """Run what is missing or changed of an experiment."""
+    _set(project=project)
     from trusteq.study import workflow
     from trusteq.study.experiment import Experiment
 
     limited = Experiment.load(experiment).limited(explain=limit, train_limit=train_limit)
+    if dry_run:
+        steps = workflow.dry_run(limited, results=results, shard=shard)
+        for step in steps:
+            typer.echo(f"{step.name}: {', '.join(step.stale)}")
+        typer.echo(f"{len(steps)} jobs")
+        return
     done = workflow.run(limited, results=results, cores=cores, hub=hub, shard=shard, announce=typer.echo)
     typer.echo(f"Results: {done.folder}")
+
+
+@app.command(hidden=True)
+def job(what: str):
+    """Do one job of the run in the working directory: what the workflow calls."""
+    import json
+
+    from trusteq.study import workflow
+
+    workflow.die_with_parent()
+    workflow.do(json.loads(what))
 
 
 @app.command()
 def book(
     results: Annotated[Path, typer.Option(help="The results of one run.")] = Path("results/demo"),
     reference: Annotated[Path, typer.Option(help="Where trusteq pages makes its pages.")] = Path("results/published"),
+    project: ProjectOption = None,
 ):
-    """Build the book of a run, and perhaps of published results, into _build/html."""
+    """Build the book of a run, and of published results, into _build/html."""
+    _set(project=project)
     from trusteq.pages.book import build_book
     from trusteq.study.results import Results
 
@@ -72,23 +98,22 @@ def book(
 def publish(
     results: Annotated[list[Path], typer.Argument(help="The results of a run; with --experiment, of its parts.")],
     experiment: Annotated[str | None, typer.Option(help="Publish this one, from runs of parts of it.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Default: data/published.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Default: data/published of the project.")] = None,
     hub: HubOption = None,
-    cores: Annotated[int, typer.Option(min=1, help="Jobs at a time, where there are parts.")] = 2,
+    project: ProjectOption = None,
 ):
     """Write the results of a run without texts and weights, as the book publishes them."""
-    from trusteq.errors import ExperimentError
-    from trusteq.study import publish as published
+    _set(hub=hub, project=project)
+    from trusteq.study import publish as publishing
     from trusteq.study import workflow
     from trusteq.study.experiment import Experiment
     from trusteq.study.results import Results
 
-    _read_from(hub)
     runs = [Results.open(folder) for folder in results]
     if experiment is not None:
-        done = workflow.publish_parts(Experiment.load(experiment), runs, out, cores=cores)
+        done = workflow.publish_parts(Experiment.load(experiment), runs, out)
     elif len(runs) == 1:
-        done = published.publish(runs[0], out)
+        done = publishing.publish(runs[0], out)
     else:
         raise ExperimentError("publish: several folders of results; say with --experiment what they are parts of")
     typer.echo(f"Published: {done}")
@@ -97,15 +122,16 @@ def publish(
 @app.command()
 def pages(
     names: Annotated[list[str] | None, typer.Argument(help="Published experiments or folders; default: all.")] = None,
-    cores: Annotated[int, typer.Option(min=1, help="Jobs at a time.")] = 2,
     results: Annotated[Path, typer.Option(help="Folder below which the pages are made.")] = Path("results/published"),
+    project: ProjectOption = None,
 ):
     """Make the pages of published results from their tables alone, without texts, models or torch."""
-    from trusteq.study import publish as published
+    _set(project=project)
+    from trusteq.study import publish as publishing
     from trusteq.study import workflow
 
-    for name in names or published.names():
-        typer.echo(f"Pages: {workflow.make_pages(name, results=results, cores=cores).folder / 'notebooks'}")
+    for name in names or publishing.names() or [""]:
+        typer.echo(f"Pages: {workflow.make_pages(name, results=results)}")
 
 
 @app.command()
@@ -115,19 +141,19 @@ def reproduce(
     hub: HubOption = None,
     results: Annotated[Path, typer.Option(help="Folder below which it is run again.")] = Path("results/reproduced"),
     tolerance: Annotated[float, typer.Option(min=0, help="Largest difference of a cell.")] = 1e-6,
+    project: ProjectOption = None,
 ):
     """Run a published experiment again and compare it cell by cell. Exit code: 0 within the tolerance, 1 not."""
-    from trusteq.pages.status import machines
-    from trusteq.study import publish as published
+    _set(hub=hub, project=project)
+    from trusteq.study import publish as publishing
     from trusteq.study import workflow
-    from trusteq.study.reproduce import compare_tables
+    from trusteq.study.reproduce import compare_tables, machines
 
-    _read_from(hub)
-    before = published.load_published(name)
-    original = published.open_published(name)
+    before = publishing.load_published(name)
+    original = publishing.open_published(name)
     done = workflow.run(original.experiment, results=results, cores=cores, hub=hub)
-    again = published.publish(done, results / "published")
-    found = compare_tables(before, published.tables_of(again), tolerance=tolerance)
+    again = publishing.publish(done, results / "published")
+    found = compare_tables(before, publishing.tables_of(again), tolerance=tolerance)
     typer.echo(found.to_string(index=False))
     differing = found.loc[~found["within"], "table"].tolist()
     typer.echo(f"tolerance {tolerance:g}; outside of it: {', '.join(differing) or 'nothing'}")
@@ -142,16 +168,16 @@ def execute(
     output: Annotated[Path, typer.Argument(help="The executed notebook to write.")],
     parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, repeatable.")] = None,
     hub: HubOption = None,
+    project: ProjectOption = None,
 ):
     """Execute one notebook with other parameters."""
-    from trusteq.study import notebooks, workflow
+    _set(hub=hub, project=project)
+    from trusteq.project import environment
+    from trusteq.study import notebooks
 
-    log = None  # a user sees the errors alone
-    if os.environ.get("TRUSTEQ_CHILD"):
-        workflow.die_with_parent()
-        log = sys.stderr
-    _read_from(hub)
-    notebooks.execute(notebook.resolve(), output.resolve(), notebooks.parse_parameters(parameter or []), log=log)
+    parameters = notebooks.parse_parameters(parameter or [], notebooks.defaults(notebook))
+    with environment():
+        notebooks.execute(notebook.resolve(), output.resolve(), parameters)
 
 
 @app.command()
@@ -223,7 +249,7 @@ def audit(
     report.write_audit(found, out)
     for note in found.notes:
         typer.echo(f"note: {note}", err=True)
-    typer.echo(wording.dimension_table(found).to_string(index=False))
+    typer.echo(wording.dimension_table(found.comparison).to_string(index=False))
     typer.echo(f"verdict: {found.verdict}; report: {out / 'audit.html'}")
     raise typer.Exit(EXIT_CODES[found.verdict])
 
@@ -272,6 +298,15 @@ def main() -> NoReturn:
         message = " ".join(error.format_message().split()).removesuffix(".")
         if message:
             typer.echo(f"{ERROR_MARK}{message}; see --help", err=True)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        lacking = (error.name or "trusteq").partition(".")[0]
+        if lacking == "trusteq":  # not for want of a package
+            traceback.print_exc()
+            sys.exit(4)
+        extra = next((extra for extra, modules in _EXTRAS.items() if lacking in modules), "study")
+        hint = f"pip install 'trusteq[{extra}]'"
+        typer.echo(f"{ERROR_MARK}ModelError: this needs {lacking}, which is not installed; {hint}", err=True)
         sys.exit(2)
     except (RuntimeError, OSError) as error:
         typer.echo(f"trusteq failed: {error}", err=True)

@@ -1,6 +1,8 @@
 """Where the project is: notebooks, experiments, prose and published results, which the package does not hold."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from trusteq.errors import ExperimentError
@@ -34,3 +36,22 @@ def root(project: str | Path | None = None) -> Path:
 
 def _is_project(folder: Path) -> bool:
     return all((folder / mark).is_dir() for mark in MARKS)
+
+
+@contextlib.contextmanager
+def environment(hub: Path | None = None) -> Iterator[None]:
+    """Have the processes that this one starts find this very package, installed or not, its project and a mirror."""
+    package, here = str(Path(__file__).resolve().parents[1]), find()
+    changed = {"PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))}
+    changed |= {} if here is None else {"TRUSTEQ_PROJECT": str(here)}
+    changed |= {} if hub is None else {"TRUSTEQ_HUB": str(hub.resolve())}
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from trusteq.errors import ExperimentError, nearest
+from trusteq.models.compress import WAYS, check_options
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
 
@@ -110,11 +111,11 @@ class Compression(Entry):
 
     @model_validator(mode="after")
     def _options_fit(self):
-        from trusteq.models.compress import check_options
-
         check_options(self.way, self.options)
-        if self.way == "int8" and self.recover:
-            raise ValueError("weights in 8 bits cannot be trained on: train first, and compress by int8 last")
+        if self.recover and not WAYS[self.way].trainable:
+            raise ValueError(
+                f"what {self.way} leaves cannot be trained on: train first, and compress by {self.way} last"
+            )
         return self
 
 
@@ -165,7 +166,7 @@ def validated(kind: type[E], values: dict, *, where: str) -> E:
         return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = "".join(char if char.isprintable() else repr(char)[1:-1] for char in ".".join(map(str, first["loc"])))
         if first["type"] == "extra_forbidden":
             known = _fields_at(kind, first["loc"][:-1])
             message = f"unknown key {key!r}; {nearest(first['loc'][-1], known)}"

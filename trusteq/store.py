@@ -18,6 +18,7 @@ import pandas as pd
 
 from trusteq.errors import ArtefactError
 
+PACKAGES = ("torch", "transformers", "datasets", "lime", "shap", "captum", "numpy", "pandas", "scikit-learn")
 # What torch chooses its CPU kernels by, widest first: the flag as Linux spells it, and its name.
 _WIDTHS = {"avx512f": "AVX-512", "avx2": "AVX2"}
 
@@ -33,9 +34,6 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     flags = facts.get("flags", "").split()
     widest = next((f" with {name}" for flag, name in _WIDTHS.items() if flag in flags), "")
     return f"{facts.get('model name') or platform.machine()}{widest} ({os.cpu_count()} cores)"
-
-
-PACKAGES = ("torch", "transformers", "datasets", "lime", "shap", "captum", "numpy", "pandas", "scikit-learn")
 
 
 @contextlib.contextmanager
@@ -74,11 +72,11 @@ def to_json(values: dict) -> str:
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def write_table(table: pd.DataFrame, path: Path, **parameters) -> None:
-    """Write `table` as Parquet with a manifest that records `parameters` beside it."""
+def write_table(table: pd.DataFrame, path: Path, *, key: str | None = None, **parameters) -> None:
+    """Write `table` as Parquet, with a manifest beside it: `parameters`, and the key of what it was made of."""
     with atomic_path(path) as temporary:
         table.to_parquet(temporary, index=False)
-        manifest = describe([temporary], parameters, root=temporary.parent)
+        manifest = describe([temporary], parameters, root=temporary.parent, key=key)
     write_text(to_json(manifest), manifest_path(path))
 
 
@@ -104,9 +102,17 @@ def fingerprints(files: Iterable[Path], root: Path) -> dict[str, dict]:
     return {file.relative_to(root).as_posix(): {"sha256": sha256(file), "bytes": file.stat().st_size} for file in files}
 
 
-def describe(files: Iterable[Path], parameters: dict, *, root: Path) -> dict:
-    """Return a manifest of files below `root`: hash and size of each, parameters, versions, git state, time."""
-    return {
+def key_of(manifest: Path) -> str | None:
+    """Return the key in a manifest; None where there is none to read."""
+    try:
+        return json.loads(manifest.read_text(encoding="utf-8")).get("key")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+
+
+def describe(files: Iterable[Path], parameters: dict, *, root: Path, key: str | None = None) -> dict:
+    """Return a manifest of files below `root`: hash and size of each, key, parameters, versions, git state, time."""
+    return ({} if key is None else {"key": key}) | {
         "files": fingerprints(files, root),
         "parameters": parameters,
         "versions": versions(),

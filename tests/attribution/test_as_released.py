@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trusteq.alignment import overlap
+from trusteq.alignment import ranking
 from trusteq.attribution import as_released
-from trusteq.attribution.as_released import NLI, PI
+from trusteq.attribution.as_released import NLI, PI, JoinedTokens, JoinedWords
 from trusteq.attribution.explain import explain
 from trusteq.attribution.lime import perturbations
 from trusteq.errors import ExperimentError
@@ -134,7 +134,7 @@ def test_lime_asks_about_the_texts_that_the_library_asks_about():
     rng = np.random.default_rng(0)
     for name, (first, second) in PAIRS.items():
         for joint in LABELS:
-            example = as_released.example(name, first, second, method="lime", joint=joint, n_classes=2)
+            example = JoinedWords(name, 2, first, second, joint)
             theirs = IndexedString(first + joint + second)
             assert [word for _, _, word in example.features] == theirs.inverse_vocab
             masks = rng.random((20, example.n_features)) < 0.5
@@ -163,7 +163,7 @@ def masker(joint):
 @EACH
 def test_shap_sees_the_tokens_texts_and_tree_of_the_library(name, joint):
     first, second = PAIRS[name]
-    example = as_released.example(name, first, second, method="shap", joint=joint, n_classes=2)
+    example = JoinedTokens(name, 2, first, second, joint)
     theirs, text = masker(joint), first + joint + second
     assert [word for _, _, word in example.features] == theirs.feature_names(text)[0]
     masks = np.random.default_rng(0).random((30, example.n_features)) < 0.5
@@ -336,10 +336,10 @@ def test_top_features_are_words_and_the_separator_can_be_the_first():
     label = pd.Series({"repeated": "neutral"})
     for method, separator in (("lime", "SEP"), ("shap", "[SEP]")):
         rows = explain(Together(NLI), table("repeated"), method=method, n_samples=500, boundary="as-released")
-        (first,), (both,) = (overlap.top_features(rows, k=k, label=label) for k in (1, 2))
+        (first,), (both,) = (ranking.top_features(rows, k=k, label=label) for k in (1, 2))
         assert first == {separator} and both == {separator, "dog"}
     # The table of SHAP has both copies of a token, the set has the word once.
-    (top,) = overlap.top_features(rows, k=100, label=label)
+    (top,) = ranking.top_features(rows, k=100, label=label)
     assert top == {"The", "dog", "saw", "the", "other", "dog,", "and", "ran.", "[SEP]", "A", "ran", "after"}
 
 

@@ -19,6 +19,7 @@ from trusteq.models import bert, finetune
 from trusteq.models.classifier import as_classifier, load_classifier
 from trusteq.models.compress import (
     WAYS,
+    Way,
     check_options,
     compress,
     encoder_layers,
@@ -491,6 +492,19 @@ def test_half_precision_on_disk_is_single_precision_in_use(way, tmp_path):
     np.testing.assert_allclose(loaded.predict_proba(*PAIRS), wanted, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("ordinary", [True, False])
+def test_a_way_is_one_function_and_one_record(ordinary, tmp_path, monkeypatch):
+    def rounded(model, *, digits: int) -> None:
+        for layer in linear_layers(model):
+            layer.weight.data = layer.weight.data.round(decimals=digits)
+
+    monkeypatch.setitem(WAYS, "rounded", Way(rounded, ordinary=ordinary))
+    # Rounding makes zeros, and may unmake what pruning claims for all that a new way says.
+    assert_saved_is_loaded(compressed(classifier(), "prune-weights", "rounded", digits=1), tmp_path)
+    with pytest.raises(ModelError, match=r"^rounded cannot follow int8"):
+        compressed(classifier(), "int8", "rounded", digits=1)
+
+
 # --- in use ---
 
 
@@ -550,7 +564,7 @@ def test_unknown_ways_and_options(way, options, parts):
 
 def test_8_bits_are_not_trained_on():
     entry = {"name": "m", "title": "M", "compress": {"of": "large", "way": "int8", "recover": True}}
-    one_line(ExperimentError, lambda: validated(ModelSpec, entry, where="here.yaml"), "8 bits", "train first")
+    one_line(ExperimentError, lambda: validated(ModelSpec, entry, where="here.yaml"), "int8", "train first")
 
 
 @pytest.mark.parametrize(

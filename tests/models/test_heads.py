@@ -1,5 +1,7 @@
 """A randomly headed twin: the encoder kept, the head drawn as before fine-tuning, the classifier left as it is."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import transformers
 
 from trusteq.models.classifier import as_classifier
 from trusteq.models.heads import HEADS, random_head
+from trusteq.models.recipe import Recipe
 
 LABELS = ("no", "yes", "maybe")
 WORDS = ["a", "the", "man", "woman", "dog", "reads", "sleeps", "eats", "park", "house", "good", "bad", "very", "not"]
@@ -18,6 +21,10 @@ LAYERS = {
     "mean-pooling": ["output"],
     "distilbert": ["pre_classifier", "classifier"],
 }
+
+
+def test_a_recipe_names_the_heads_that_there_are():
+    assert set(get_args(Recipe.model_fields["head"].annotation)) == {"standard", *HEADS}
 
 
 @pytest.fixture(scope="module", params=list(LAYERS))

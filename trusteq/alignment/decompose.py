@@ -7,27 +7,35 @@ import numpy as np
 import pandas as pd
 
 from trusteq.alignment import ranking
-from trusteq.alignment.overlap import Alignment, exact_mean, mean_intervals, ranked_pair, score, summarise
+from trusteq.alignment.overlap import (
+    Alignment,
+    exact_mean,
+    mean_intervals,
+    n_features,
+    ranked_pair,
+    score,
+    summarise,
+)
+from trusteq.alignment.ranking import Ranking
 from trusteq.errors import DataError
 
 
 def curve(
-    a: pd.DataFrame,
-    b: pd.DataFrame,
+    a: Ranking,
+    b: Ranking,
     *,
     ks: Iterable[int] = range(1, 21),
-    label: pd.Series,
     clusters: pd.Series | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Return the alignment for each number of top words: k, jaccard, low, high, chance; means over the examples.
 
-    The 95% intervals are for each k by itself; all k share the bootstrap draws. The rest is as in `align`.
+    The 95% intervals are for each k by itself; all k share the bootstrap draws. The rest is as in `aligned`.
     """
     ks = list(dict.fromkeys(ks))
     ranking.check_k(min(ks, default=0))
-    ranked_a, ranked_b, n_features = ranked_pair(a, b, label)
-    tables = [score(ranked_a, ranked_b, n_features, k=k).set_index("id") for k in ks]
+    ranked, words = ranked_pair(a, b), n_features(a, b)
+    tables = [score(*ranked, words, k=k).set_index("id") for k in ks]
     scores = pd.concat([table["jaccard"] for table in tables], axis=1, keys=ks).dropna()
     low, high = mean_intervals(scores, clusters=clusters, seed=seed)
     means = [exact_mean(scores[k]) for k in ks]
@@ -36,33 +44,26 @@ def curve(
 
 
 def by_segment(
-    a: pd.DataFrame,
-    b: pd.DataFrame,
-    *,
-    k: int = 10,
-    label: pd.Series,
-    clusters: pd.Series | None = None,
-    seed: int = 0,
+    a: Ranking, b: Ranking, *, k: int = 10, clusters: pd.Series | None = None, seed: int = 0
 ) -> pd.DataFrame:
     """Return the alignment within each text of a pair: segment, jaccard, low, high, chance, examples, undefined.
 
     The top k are those of the whole example, cut to the segment. Chance is that of two random sets as large as the two
     cuts, out of the segment's words: what the models share in how many words they take from it counts as given.
     examples: those that enter the means; undefined: those where neither set has a word of the segment.
-    Raises DataError where `align` does, and for attributions made "as-released": words belong to no segment.
+    Raises DataError where `aligned` does, and for attributions made "as-released": words belong to no segment.
     """
     ranking.check_k(k)
-    for attributions in (a, b):
-        ranking.check_positions(attributions, who="by_segment")
-    ranked_a, ranked_b, _ = ranked_pair(a, b, label)
-    features, rows = ranking.features(a, b), []
-    for segment in sorted(set(features["segment"])):
-        cut_a, cut_b = (
-            ranked.map(lambda found, segment=segment: [place for place in found[:k] if place[0] == segment])
-            for ranked in (ranked_a, ranked_b)
+    for side in (a, b):
+        side.need_positions(who="by_segment")
+    ranked, rows = ranked_pair(a, b), []
+    for segment in sorted(set(a.attributions["segment"]) | set(b.attributions["segment"])):
+        cuts = (
+            of.map(lambda found, segment=segment: [place for place in found[:k] if place[0] == segment])
+            for of in ranked
         )
-        n_features = ranking.count_by_id(features[features["segment"] == segment], label.index)
-        found = summarise(score(cut_a, cut_b, n_features, k=k), ceiling=None, clusters=clusters, seed=seed)
+        table = score(*cuts, n_features(a, b, segment=segment), k=k)
+        found = summarise(table, ceiling=None, clusters=clusters, seed=seed)
         means = {"jaccard": found.mean, "low": found.low, "high": found.high, "chance": found.chance}
         counts = {"examples": len(found.table) - found.undefined, "undefined": found.undefined}
         rows.append({"segment": int(segment), **means, **counts})

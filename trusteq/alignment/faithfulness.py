@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from trusteq.alignment import ranking
-from trusteq.attribution.features import Example, fitted
+from trusteq.alignment.ranking import Ranking, top_features
+from trusteq.attribution.explain import example_of
 from trusteq.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ def faithfulness(
     have other words, and for a class that the classifier lacks.
     Source: DeYoung et al. (2020), ERASER, section 4.2, with k fixed.
     """
-    ranking.check_positions(attributions, who="faithfulness")
-    tops = ranking.top_features(attributions, k=k, label=label)
+    Ranking(attributions, label).need_positions(who="faithfulness")
+    tops = top_features(attributions, k=k, label=label)
     tops = tops[tops.map(len) > 0]
     classes = _class_indices(classifier.labels, label[tops.index])
     texts = [_texts(classifier, example, top) for example, top in zip(_rows(examples, tops.index), tops, strict=True)]
@@ -63,10 +63,9 @@ def _rows(examples: pd.DataFrame, ids: pd.Index) -> list:
 
 def _texts(classifier: "Classifier", row, top: frozenset) -> tuple[list[str], list[str | None]]:
     """Return the first and the second texts of an example whole, without its top words, and with these alone."""
-    second = row.text_b if isinstance(row.text_b, str) else None
     # What a classifier cuts off was not explained; without the top words it would come into its view.
     limited = classifier if hasattr(classifier, "tokenizer") and hasattr(classifier, "max_length") else None
-    example, _ = fitted(Example(row.id, row.text_a, second, len(classifier.labels), classifier=limited))
+    example = example_of(row, len(classifier.labels), classifier=limited)
     is_top = np.array([(segment, position) in top for segment, position, _ in example.features], dtype=bool)
     if is_top.sum() != len(top):
         raise DataError(f"faithfulness: example {row.id!r} lacks words that have weights; give the texts explained")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from trusteq.alignment import ranking
+from trusteq.alignment.ranking import Ranking
 from trusteq.errors import DataError
 from trusteq.statistics import bootstrap_mean, bootstrap_means, interval, n_clusters, resampled_sums, stream
 
@@ -41,11 +42,18 @@ class Alignment:
     normalised_high: float | None = None
 
 
-def ranked_pair(a: pd.DataFrame, b: pd.DataFrame, label: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
-    """Return the ranked features of both models and the number of features, by example."""
+def ranked_pair(a: Ranking, b: Ranking) -> tuple[pd.Series, pd.Series]:
+    """Return the ranked features of both models, by example; raise DataError where they cannot be compared."""
     ranking.check_same_examples(a, b)
-    ranked_a, ranked_b = (ranking.ranked_features(attributions, label=label) for attributions in (a, b))
-    return ranked_a, ranked_b, ranking.count_by_id(ranking.features(a, b), label.index)
+    return a.ranked, b.ranked
+
+
+def n_features(a: Ranking, b: Ranking, *, segment: int | None = None) -> pd.Series:
+    """Return the number of features of each example over both tables; segment: of one text of the pair alone."""
+    both = [of_a | of_b for of_a, of_b in zip(a.features, b.features, strict=True)]
+    if segment is not None:
+        both = [[place for place in features if place[0] == segment] for features in both]
+    return pd.Series(list(map(len, both)), index=a.label.index)
 
 
 def score(ranked_a: pd.Series, ranked_b: pd.Series, n_features: pd.Series, *, k: int) -> pd.DataFrame:
@@ -158,9 +166,21 @@ def align(
     Raises DataError where `top_features` does, when a and b cover different examples or only one of them was made
     "as-released", for a ceiling outside [0, 1] and for an example without a cluster.
     """
+    return aligned(Ranking(a, label), Ranking(b, label), k=k, ceiling=ceiling, clusters=clusters, seed=seed)
+
+
+def aligned(
+    a: Ranking,
+    b: Ranking,
+    *,
+    k: int = 10,
+    ceiling: Alignment | float | None = None,
+    clusters: pd.Series | None = None,
+    seed: int = 0,
+) -> Alignment:
+    """Compare two models as `align` does; a, b: their attributions, ranked for the same labels."""
     ranking.check_k(k)
-    ranked_a, ranked_b, n_features = ranked_pair(a, b, label)
-    table = score(ranked_a, ranked_b, n_features, k=k)
+    table = score(*ranked_pair(a, b), n_features(a, b), k=k)
     return summarise(table, ceiling=ceiling, clusters=clusters, seed=seed)
 
 

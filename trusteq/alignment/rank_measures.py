@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from trusteq.alignment import ranking
 from trusteq.alignment.overlap import cluster_codes, exact_mean
+from trusteq.alignment.ranking import Ranking
 from trusteq.statistics import bootstrap_mean
 
 RBO_PERSISTENCE = 0.9
@@ -71,16 +72,14 @@ COMPANIONS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
 }
 
 
-def companions(
-    a: pd.DataFrame, b: pd.DataFrame, *, label: pd.Series, clusters: pd.Series | None = None, seed: int = 0
-) -> pd.DataFrame:
+def companions(a: Ranking, b: Ranking, *, clusters: pd.Series | None = None, seed: int = 0) -> pd.DataFrame:
     """Return the mean of each companion over the examples: companion, value, low, high, undefined.
 
-    a, b: attributions of two models for the same examples; label, clusters, seed: as in `alignment.align`. A word that
+    a, b: attributions of two models, ranked for the same labels; clusters, seed: as in `alignment.align`. A word that
     only one of the models sees weighs 0 in the other. low, high: 95% interval; undefined: examples without the score,
     which enter no mean. Raises DataError where `align` does, and for attributions made "as-released".
     """
-    scores = _scores(a, b, label)
+    scores = _scores(a, b)
     rows = []
     for name in COMPANIONS:
         defined = scores[name].dropna()
@@ -92,18 +91,17 @@ def companions(
     return pd.DataFrame(rows)
 
 
-def _scores(a: pd.DataFrame, b: pd.DataFrame, label: pd.Series) -> pd.DataFrame:
+def _scores(a: Ranking, b: Ranking) -> pd.DataFrame:
     """Return every companion of every example: one row an id, one column a companion."""
-    for attributions in (a, b):
-        ranking.check_positions(attributions, who="companions")
+    for side in (a, b):
+        side.need_positions(who="companions")
     ranking.check_same_examples(a, b)
-    keys = ["code", "segment", "position"]
-    sides = [ranking.rows_of_class(table, label=label).set_index(keys)["weight"] for table in (a, b)]
+    sides = [side.rows.set_index(["code", "segment", "position"])["weight"] for side in (a, b)]
     weights = pd.concat(sides, axis=1, keys=["a", "b"]).fillna(0.0).sort_index()
-    ends = np.cumsum(np.bincount(weights.index.get_level_values("code"), minlength=len(label)))[:-1]
+    ends = np.cumsum(np.bincount(weights.index.get_level_values("code"), minlength=len(a.label)))[:-1]
     examples = np.split(weights.to_numpy(), ends)
     values = [[score(*example.T) for score in COMPANIONS.values()] for example in examples]
-    return pd.DataFrame(values, index=label.index, columns=list(COMPANIONS))
+    return pd.DataFrame(values, index=a.label.index, columns=list(COMPANIONS))
 
 
 def _ranks(weights: ArrayLike) -> np.ndarray:

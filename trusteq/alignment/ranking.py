@@ -2,6 +2,7 @@
 
 import functools
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -47,37 +48,73 @@ def top_features(attributions: pd.DataFrame, *, k: int = 10, label: pd.Series) -
     Raises DataError for missing columns, unknown ids or classes, repeated words, non-finite weights or k < 1.
     """
     check_k(k)
-    return ranked_features(attributions, label=label).map(lambda ranked: frozenset(ranked[:k])).rename("features")
+    return Ranking(attributions, label).ranked.map(lambda ranked: frozenset(ranked[:k])).rename("features")
 
 
-def ranked_features(attributions: pd.DataFrame, *, label: pd.Series) -> pd.Series:
-    """Return all features of each example, id -> tuple, the one of largest absolute weight first.
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """A table of attributions with the features of each example in their order, which is found once.
 
-    The first k of them are the top k. Arguments, order of equal weights and errors are those of `top_features`.
+    attributions, label, order of equal weights and errors: see `top_features`.
     """
-    rows = ranked_rows(attributions, label=label)
-    ends = np.cumsum(np.bincount(rows["code"], minlength=len(label))).tolist()
-    elements = _elements(rows)
-    ranked = [tuple(elements[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-    return pd.Series(ranked, index=label.index.rename("id"), name="ranked", dtype=object)
+
+    attributions: pd.DataFrame
+    label: pd.Series
+
+    @functools.cached_property
+    def is_as_released(self) -> bool:
+        """Whether the attributions were made as the authors' scripts do, so that features are words without a place."""
+        return as_released(self.attributions)
+
+    @functools.cached_property
+    def rows(self) -> pd.DataFrame:
+        """The rows about each example's class; see `ranked_rows`."""
+        return ranked_rows(self.attributions, label=self.label)
+
+    @functools.cached_property
+    def ranked(self) -> pd.Series:
+        """All features of each example, id -> tuple, the one of largest absolute weight first."""
+        ends = np.cumsum(np.bincount(self.rows["code"], minlength=len(self.label))).tolist()
+        elements = self._elements(self.rows)
+        ranked = [tuple(elements[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        return pd.Series(ranked, index=self.label.index.rename("id"), name="ranked", dtype=object)
+
+    @functools.cached_property
+    def features(self) -> pd.Series:
+        """The distinct features of each example, whatever the class: id -> frozenset."""
+        found = {name: set() for name in self.label.index}
+        for name, element in zip(self.attributions["id"], self._elements(self.attributions), strict=True):
+            found[name].add(element)
+        return pd.Series(list(map(frozenset, found.values())), index=self.label.index, dtype=object)
+
+    def need_positions(self, *, who: str) -> None:
+        """Raise DataError where features are words, and so have no place in the text."""
+        if self.is_as_released:
+            raise DataError(
+                f"{who}: needs words by position, these were made as-released; explain with boundary='safe'"
+            )
+
+    def _elements(self, rows: pd.DataFrame) -> list:
+        """Return what the top-k sets hold, row by row: (segment, position), or the word as the authors' scripts do."""
+        if self.is_as_released:
+            return rows["word"].tolist()
+        return list(zip(rows["segment"].tolist(), rows["position"].tolist(), strict=True))
 
 
 def ranked_rows(attributions: pd.DataFrame, *, label: pd.Series) -> pd.DataFrame:
     """Return the rows about each example's class, example by example, the largest absolute weight first.
 
-    Adds `code`, the example's place in `label`, and `rank` within the example, from 0.
+    Adds `code`, the example's place in `label`, and `rank` within the example, from 0. Raises DataError as
+    `top_features` does.
     """
-    rows = rows_of_class(attributions, label=label)
+    rows = _rows_of_class(attributions, label)
     rows = rows.iloc[np.lexsort([rows["position"], rows["segment"], -rows["weight"].abs(), rows["code"]])]
     counts = np.bincount(rows["code"], minlength=len(label))
     return rows.assign(rank=np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts))
 
 
-def rows_of_class(attributions: pd.DataFrame, *, label: pd.Series) -> pd.DataFrame:
-    """Return the rows about each example's class, with `code`: the example's place in `label`.
-
-    Raises DataError as `top_features` does.
-    """
+def _rows_of_class(attributions: pd.DataFrame, label: pd.Series) -> pd.DataFrame:
+    """Return the rows about each example's class, with `code`: the example's place in `label`."""
     _check(attributions, label)
     code = label.index.get_indexer(attributions["id"])
     if (code < 0).any():
@@ -99,17 +136,6 @@ def rows_of_class(attributions: pd.DataFrame, *, label: pd.Series) -> pd.DataFra
     return rows
 
 
-def features(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
-    """Return the distinct features of each example over both tables: id and segment, position, or as released word."""
-    columns = ["id", "word"] if as_released(a) else ["id", "segment", "position"]
-    return pd.concat([a[columns], b[columns]], ignore_index=True).drop_duplicates()
-
-
-def count_by_id(features: pd.DataFrame, ids: pd.Index) -> pd.Series:
-    """Return the number of rows of each example, 0 where there is none."""
-    return features.groupby("id", sort=False, observed=True).size().reindex(ids, fill_value=0)
-
-
 def as_released(attributions: pd.DataFrame) -> bool:
     """Return whether attributions were made as the authors' scripts do, so that their features are words."""
     # Files written elsewhere may have lost .attrs; segment -1 (the joint) occurs in the authors' tables only.
@@ -123,23 +149,18 @@ def check_k(k: int) -> None:
         raise DataError(f"top_features: k={k}; give k >= 1")
 
 
-def check_same_examples(a: pd.DataFrame, b: pd.DataFrame) -> None:
+def check_same_examples(a: Ranking, b: Ranking) -> None:
     """Raise DataError where two tables of attributions cannot be compared."""
-    only_a, only_b = (set(x["id"].unique()) - set(y["id"].unique()) for x, y in ((a, b), (b, a)))
+    ids_a, ids_b = (set(side.attributions["id"].unique()) for side in (a, b))
+    only_a, only_b = ids_a - ids_b, ids_b - ids_a
     if only_a or only_b:
         example = min(only_a | only_b, key=str)
         raise DataError(
             f"align: a and b cover different examples ({len(only_a)} only in a, {len(only_b)} only in b, such as "
             f"{example!r}); explain both models on the same examples"
         )
-    if as_released(a) != as_released(b):
+    if a.is_as_released != b.is_as_released:
         raise DataError("align: only one of a and b was made as-released; explain both with the same boundary")
-
-
-def check_positions(attributions: pd.DataFrame, *, who: str) -> None:
-    """Raise DataError where features are words, and so have no place in the text."""
-    if as_released(attributions):
-        raise DataError(f"{who}: needs words by position, these were made as-released; explain with boundary='safe'")
 
 
 def _check(attributions: pd.DataFrame, label: pd.Series) -> None:
@@ -150,10 +171,3 @@ def _check(attributions: pd.DataFrame, label: pd.Series) -> None:
         raise DataError(f"label: example {label.index[label.index.duplicated()][0]!r} occurs twice; give each id once")
     if not len(label):
         raise DataError("label: no examples; give a Series of class names indexed by example id")
-
-
-def _elements(attributions: pd.DataFrame) -> list:
-    """Return what the top-k sets hold, row by row: (segment, position), or the word as the authors' scripts do."""
-    if as_released(attributions):
-        return attributions["word"].tolist()
-    return list(zip(attributions["segment"].tolist(), attributions["position"].tolist(), strict=True))

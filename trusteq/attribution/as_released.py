@@ -7,45 +7,35 @@ found, both sentences are the first text and the second is empty.
 import functools
 import itertools
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
 
 from trusteq import words
-from trusteq.attribution.lime import lime
-from trusteq.attribution.owen import owen
+from trusteq.attribution.features import Feature, Features
 from trusteq.attribution.partition import partition_tree
 from trusteq.errors import ExperimentError
 
 NLI, PI = " [SEP] ", "  "
-
-
 THE_JOINT = (-1, -1)  # segment and position of what belongs to neither text
-
-
-Feature = tuple[int, int, str]  # segment, position, word
-
-
 # What the scripts tell shap's text masker to be a token. Splitting at white space, as they do for NLI, leaves an empty
 # token before white space at the start.
 _TOKEN = {NLI: re.compile(r"\A(?=\s)|\S+"), PI: re.compile(r"\w+|[^\w\s]")}
-
-
 _MASKED = " ..."  # what shap's text masker puts for a run of masked tokens
 
 
 @dataclass(frozen=True)
-class Joined:
+class Joined(Features):
     """A pair joined to one text. A subclass says what its features are and what a mask leaves of the text.
 
     n_classes: of the classifier. joint: what stands between the texts, NLI or PI.
     """
 
     id: str
+    n_classes: int
     text_a: str
     text_b: str
-    n_classes: int
     joint: str
 
     @property
@@ -59,10 +49,9 @@ class Joined:
         found = self._features()
         return tuple(found) if any(word for segment, _, word in found if segment >= 0) else ()
 
-    @property
-    def n_features(self) -> int:
-        """The number of features."""
-        return len(self.features)
+    def tree(self) -> np.ndarray:
+        """Return shap's tree over the features, (features - 1, 2)."""
+        return partition_tree([word for _, _, word in self.features])
 
     def texts(self, masks: np.ndarray) -> tuple[list[str], list[str]]:
         """Return the first and the second texts that are left under `masks`, (n, features)."""
@@ -175,27 +164,10 @@ def _shuffled(tree: np.ndarray, n: int, rng: np.random.Generator) -> list[int]:
     return order
 
 
-METHODS: dict[str, dict[str, Callable]] = {
-    "lime": {NLI: lime, PI: lime},
-    "shap": {NLI: owen, PI: permutations},
-}
-
-
-_FEATURES = {"lime": JoinedWords, "shap": JoinedTokens}
-
-
-def example(id: str, text_a: str, text_b: str, *, method: str, joint: str | None, n_classes: int) -> Joined:
-    """Return a pair as the scripts explain it by `method`, lime or shap.
-
-    joint: NLI or PI; None takes NLI's for three classes, otherwise PI's. Raises ExperimentError for any other.
-    """
+def joint_of(joint: str | None, *, n_classes: int) -> str:
+    """Return NLI or PI: for None NLI's for three classes, otherwise PI's; raise ExperimentError for any other."""
     if joint is None:
-        joint = NLI if n_classes == 3 else PI
+        return NLI if n_classes == 3 else PI
     if joint not in (NLI, PI):
         raise ExperimentError(f"unknown joint {joint!r}; the authors join NLI by {NLI!r} and PI by {PI!r}: give either")
-    return _FEATURES[method](id, text_a, text_b, n_classes, joint)
-
-
-def method(name: str, example: Joined) -> Callable:
-    """Return what the scripts explain such a pair by: (example, n_samples, rng) -> masks, then weights."""
-    return METHODS[name][example.joint]
+    return joint

@@ -4,11 +4,11 @@ from collections.abc import Generator
 
 import numpy as np
 
-from trusteq.attribution.features import Example
+from trusteq.attribution.features import Features
 
 
 def occlusion(
-    example: Example, n_samples: int, rng: np.random.Generator
+    example: Features, n_samples: int, rng: np.random.Generator
 ) -> Generator[np.ndarray, np.ndarray, np.ndarray]:
     """Return what the probabilities lose without each word, (features, classes); one pass a word, whatever the budget.
 
@@ -19,6 +19,6 @@ def occlusion(
     return probabilities[0] - probabilities[1:]
 
 
-def random(example: Example, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+def random(example: Features, n_samples: int, rng: np.random.Generator) -> np.ndarray:
     """Return standard normal weights, (features, classes): what agreement by chance looks like."""
     return rng.standard_normal((example.n_features, example.n_classes))

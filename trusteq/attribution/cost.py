@@ -4,18 +4,18 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
 from trusteq.attribution.engine import WINDOW
 from trusteq.attribution.explain import explain
-from trusteq.models.classifier import Classifier
+
+if TYPE_CHECKING:
+    from trusteq.models.classifier import Classifier
 
 PROBED = 3  # examples, where they are explained one at a time; of a window, an eighth
-
-
 SHARE_PROBED = 20  # at most one example in so many, so that the probe stays short beside the run
 
 
@@ -42,7 +42,7 @@ class Cost:
 
 
 def estimate(
-    classifier: Classifier | Callable,
+    classifier: "Classifier | Callable",
     examples: pd.DataFrame,
     *,
     method: str = "lime",
@@ -55,6 +55,10 @@ def estimate(
     The probe's examples are spread by the length of their texts, so that their mean time is that of all. A first
     one, not timed, takes what a device does once.
     """
+    import torch
+
+    from trusteq.models.classifier import Classifier
+
     device = classifier.model.device.type if isinstance(classifier, Classifier) else "cpu"
     probe = spread(examples, probe_size(len(examples), window=WINDOW.get(device, 1)))
     options |= {"method": method, "seed": seed}

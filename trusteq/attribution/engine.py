@@ -5,44 +5,36 @@ from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 
-from trusteq.attribution.features import Example
+from trusteq.attribution.features import Features
 from trusteq.errors import ModelError
 
-Question = tuple[Example, np.ndarray]  # an example and masks of its features, (n, features)
-
-
+Question = tuple[Features, np.ndarray]  # an example and masks of its features, (n, features)
 # Examples explained side by side. On a CPU one fills a batch; alone, its last digits depend on no other example.
 WINDOW = {"cuda": 128}
-
-
 TEXTS_AT_ONCE = 1024  # given to a callable
 
 
 class TextPredictor:
     """Asks a callable, texts to probabilities, about masks."""
 
-    window = 1
+    window, classifier = 1, None
 
     def __init__(self, predict_proba: Callable, labels: Sequence[str]):
         self.predict_proba, self.labels = predict_proba, tuple(labels)
         self.retokenised: set[str] = set()
         self.passes = 0
 
-    def replacement(self, mask: str) -> str:
-        """Return what stands for a masked word."""
-        return "" if mask == "delete" else mask
-
     def predict(self, questions: Sequence[Question]) -> list[np.ndarray]:
         """Return the probabilities, (n, C), that answer each question; raise ModelError for what are none."""
         self.passes += sum(len(masks) for _, masks in questions)
-        return [self._answer(*example.texts(masks)) for example, masks in questions]
+        return [self._answer(example.texts(masks), len(masks)) for example, masks in questions]
 
-    def _answer(self, firsts: list[str], seconds: list[str] | None) -> np.ndarray:
+    def _answer(self, texts: tuple[list | None, ...], n: int) -> np.ndarray:
         parts = []
-        for start in range(0, len(firsts), TEXTS_AT_ONCE):
+        for start in range(0, n, TEXTS_AT_ONCE):
             chunk = slice(start, start + TEXTS_AT_ONCE)
-            found = self.predict_proba(firsts[chunk], None if seconds is None else seconds[chunk])
-            parts.append(_probabilities(found, len(firsts[chunk]), self.labels))
+            found = self.predict_proba(*(None if part is None else part[chunk] for part in texts))
+            parts.append(_probabilities(found, min(TEXTS_AT_ONCE, n - start), self.labels))
         return np.concatenate(parts)
 
 
@@ -67,7 +59,7 @@ def _probabilities(found, n: int, labels: tuple[str, ...]) -> np.ndarray:
     return values
 
 
-def answer(predictor, methods: Sequence[tuple[Example, Generator | np.ndarray]]) -> list:
+def answer(predictor, methods: Sequence[tuple[Features, Generator | np.ndarray]]) -> list:
     """Run the methods of several examples side by side; return what each of them returns.
 
     methods: an example and its method, at work: a generator that proposes masks, (n, features), and is sent

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pandas as pd
 
-from trusteq.attribution.explain import TYPES
-from trusteq.attribution.features import Example, fitted
+from trusteq.attribution.explain import TYPES, example_of
+from trusteq.attribution.features import Features
 from trusteq.attribution.lime import FEATURES_KEPT, perturbations
 from trusteq.errors import ExperimentError, nearest
 from trusteq.models.classifier import Classifier
@@ -29,17 +29,16 @@ def explain_with_library(
 
     Returns id, segment, position, word, label, weight, as `explain` does. Raises ExperimentError for another method.
     """
-    if method not in _LIBRARIES:
-        raise ExperimentError(f"unknown method {method!r} of a library; {nearest(method, _LIBRARIES)}")
+    if method not in LIBRARIES:
+        raise ExperimentError(f"unknown method {method!r} of a library; {nearest(method, LIBRARIES)}")
     predict_proba, labels = getattr(classifier, "predict_proba", classifier), classifier.labels
     tables = []
     for row in examples.itertuples():
-        second = row.text_b if isinstance(row.text_b, str) else None
         known = classifier if isinstance(classifier, Classifier) else None
-        example, _ = fitted(Example(row.id, row.text_a, second, len(labels), classifier=known))
+        example = example_of(row, len(labels), classifier=known)
         if example.n_features:
             predict = _on_masks(predict_proba, example)
-            weights = _LIBRARIES[method](example, predict, n_samples, stream(seed, method, row.id))
+            weights = LIBRARIES[method](example, predict, n_samples, stream(seed, method, row.id))
             tables += [
                 (row.id, *feature, label, weight)
                 for label, column in zip(labels, weights.T, strict=True)
@@ -48,11 +47,11 @@ def explain_with_library(
     return pd.DataFrame(tables, columns=list(TYPES)).astype(TYPES)
 
 
-def _on_masks(predict_proba: Callable, example: Example) -> Predict:
+def _on_masks(predict_proba: Callable, example: Features) -> Predict:
     return lambda masks: np.asarray(predict_proba(*example.texts(masks)), dtype=np.float64)
 
 
-def _lime(example: Example, predict: Predict, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+def _lime(example: Features, predict: Predict, n_samples: int, rng: np.random.Generator) -> np.ndarray:
     """Return the weights, (features, classes), of `LimeTextExplainer` on a text of the word numbers "0 1 2 ...".
 
     Each position is a feature of its own that way; the numbers left in a perturbed text say which words are kept.
@@ -96,7 +95,7 @@ class _Replay(np.random.RandomState):
         return next(self._next)
 
 
-def _shap(example: Example, predict: Predict, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+def _shap(example: Features, predict: Predict, n_samples: int, rng: np.random.Generator) -> np.ndarray:
     """Return the Owen values, (features, classes), of `PartitionExplainer` over the example's own tree."""
     if example.n_features == 1:  # no tree, and the library fails
         whole, empty = predict(np.array([[True], [False]]))
@@ -145,4 +144,4 @@ def _fixed_ties() -> Iterator[None]:
         np.random.set_state(state)
 
 
-_LIBRARIES = {"lime": _lime, "shap": _shap}
+LIBRARIES = {"lime": _lime, "shap": _shap}

@@ -4,16 +4,14 @@ from collections.abc import Generator
 
 import numpy as np
 
-from trusteq.attribution.features import Example
+from trusteq.attribution.features import Features
 
 # The paper keeps 20 features and uses the top 10; a word that is not kept has weight 0.
 FEATURES_KEPT = 20
-
-
 KERNEL_WIDTH = 25  # of the library, for cosine distances times 100
 
 
-def lime(example: Example, n_samples: int, rng: np.random.Generator) -> Generator[np.ndarray, np.ndarray, np.ndarray]:
+def lime(example: Features, n_samples: int, rng: np.random.Generator) -> Generator[np.ndarray, np.ndarray, np.ndarray]:
     """Propose the library's kind of masks; return the weights of the surrogate, (features, classes)."""
     masks = perturbations(example.n_features, n_samples, rng)
     probabilities = yield masks

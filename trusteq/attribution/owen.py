@@ -11,15 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trusteq.attribution.features import Example
+from trusteq.attribution.features import Features
 
 _Values = Generator[np.ndarray, np.ndarray, np.ndarray]
-
-
 BATCH = 6  # masks that the library evaluates before it looks again which branches matter most
 
 
-def owen(example: Example, n_samples: int, rng: np.random.Generator) -> _Values:
+def owen(example: Features, n_samples: int, rng: np.random.Generator) -> _Values:
     """Return Owen values, (features, classes), after about `n_samples` evaluations at most; the rng is not used.
 
     Where the budget does not reach every word, the branches that change the probabilities most are followed first, and

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 _CONNECTORS = {"but", "and", "or"}
-
-
 _ENDS = {".", "?", "!"}
 
 

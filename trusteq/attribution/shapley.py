@@ -13,26 +13,18 @@ from collections.abc import Generator
 
 import numpy as np
 
-from trusteq.attribution.features import Example
+from trusteq.attribution.features import Features
 
 _Values = Generator[np.ndarray, np.ndarray, np.ndarray | tuple[np.ndarray, np.ndarray]]
-
-
 MOST_ENUMERATED = 10  # words of an example whose 2**words masks are all evaluated
-
-
 TOP = 10  # words whose membership is to be settled
-
-
 FIRST_LOOK = 128  # pairs of masks before the first look at whether it is; then they are doubled
-
-
 # The process, on masks as vectors of +1 (kept) and -1: what is linear in them is all but free, what is not has a
 # covariance that grows as sinh(2 t) with their cosine t. A hundredth of that variance is taken for noise.
 LINEAR, CURVATURE, NOISE = 1e4, 2.0, 1e-2
 
 
-def shapley(example: Example, n_samples: int, rng: np.random.Generator) -> _Values:
+def shapley(example: Features, n_samples: int, rng: np.random.Generator) -> _Values:
     """Return Shapley values and their standard errors, each (features, classes).
 
     Up to 10 words, or where the budget reaches, all masks are evaluated, and the errors are 0; for 10 words those are

@@ -16,22 +16,14 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from trusteq import words
 from trusteq.attribution.engine import WINDOW, Question
-from trusteq.attribution.features import Example
+from trusteq.attribution.features import Features
 from trusteq.models.classifier import Classifier
 from trusteq.models.forward import Rows
 
 _PIECE = re.compile(r"\S+")
-
-
 _MOST_WORDS = 62  # of one piece: how its words are masked is the bits of an int64
-
-
 Ids = tuple[int, ...]
-
-
 Variant = tuple[str, int, str]  # a piece, which of its words are kept (the first is the lowest bit), the replacement
-
-
 # The token ids that one piece can have, and which of them each mask gives, (n,); None where there is but one.
 Block = tuple[list[Ids], np.ndarray | None]
 
@@ -46,20 +38,13 @@ class TokenPredictor:
         self.passes = 0
         self._assembler = Assembler(classifier)
 
-    def replacement(self, mask: str) -> str:
-        """Return what stands for a masked word."""
-        tokenizer = self.classifier.tokenizer
-        return {"delete": "", "[MASK]": tokenizer.mask_token, "[UNK]": tokenizer.unk_token}[mask]
-
     def predict(self, questions: Sequence[Question]) -> list[np.ndarray]:
         """Return the probabilities, (n, C), that answer each question."""
         self.passes += sum(len(masks) for _, masks in questions)
         return self.classifier.predict_rows([self._rows(*question) for question in questions])
 
-    def _rows(self, example: Example, masks: np.ndarray) -> Rows:
-        if not isinstance(example, Example):  # as released: their texts are not put together from words
-            return self.classifier.encode(*example.texts(masks))
-        rows = self._assembler.rows(example, masks)
+    def _rows(self, example: Features, masks: np.ndarray) -> Rows:
+        rows = example.rows(masks, self._assembler)
         if rows is None:
             self.retokenised.add(example.id)
             return self.classifier.encode(*example.texts(masks))
@@ -68,7 +53,7 @@ class TokenPredictor:
 
 @dataclass(frozen=True)
 class Assembler:
-    """Turns masks of examples into the token ids that the classifier's tokenizer gives the masked texts.
+    """Turns masks of words into the token ids that the classifier's tokenizer gives the masked texts.
 
     known: the token ids of what was tokenised already.
     """
@@ -76,9 +61,11 @@ class Assembler:
     classifier: Classifier
     known: dict[Variant, Ids] = field(default_factory=dict)
 
-    def rows(self, example: Example, masks: np.ndarray) -> Rows | None:
-        """Return the token ids under `masks`, (n, features); None where they cannot be put together from pieces."""
-        texts = [text for text in (example.text_a, example.text_b) if text is not None]
+    def rows(self, texts: Sequence[str], replacement: str, masks: np.ndarray) -> Rows | None:
+        """Return the token ids under `masks`, (n, words); None where they cannot be put together from pieces.
+
+        texts: one, or a pair. replacement: what stands for a masked word.
+        """
         if len(texts) not in self._special_tokens:
             return None
         before, *after = self._special_tokens[len(texts)]
@@ -91,7 +78,7 @@ class Assembler:
                 if numbers.stop - numbers.start > _MOST_WORDS:
                     return None
                 kept, of_row = _ways(masks[:, numbers])
-                blocks.append((self._ids([(piece, code, example.replacement) for code in kept]), of_row))
+                blocks.append((self._ids([(piece, code, replacement) for code in kept]), of_row))
                 first = numbers.stop
             blocks.append(([following], None))
         rows = _put_together(blocks, second_starts if len(texts) == 2 else len(blocks), len(masks))

@@ -7,19 +7,18 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from trusteq.calibration.bins import Design, Sums
-from trusteq.calibration.proper_scores import SCORES, check_predictions, check_same_shape, debiased, scores
+from trusteq.calibration.proper_scores import (
+    SCORES,
+    Score,
+    check_predictions,
+    check_same_shape,
+    debiased,
+    scores,
+)
 from trusteq.errors import DataError
 from trusteq.statistics import DRAWS, interval, resampled_sums, stream, value_order
 
 _GROUPS = 20_000  # more units than this are resampled in random groups
-
-
-# The bootstrap is not valid for a maximum (Bickel and Freedman 1981): mce has a null band instead, see `nullband`.
-_NO_INTERVAL = ("mce", "smooth_ece")
-
-
-# Whose interval is that of the error less its bias: the bins it is taken over.
-_ERRORS = {"ece": "bin", "debiased_ece": "bin", "adaptive_ece": "mass", "classwise_ece": "class"}
 
 
 def score_intervals(
@@ -49,9 +48,9 @@ def score_intervals(
     (sums,), (resampled,), size = _resampled([probabilities], labels, **options)
     whole, drawn = _interval_scores(sums), _interval_scores(resampled)
     table = pd.DataFrame({"score": list(values), "value": list(values.values())})
-    bounds = np.array([score_bounds(name, whole, drawn, size) for name in values])
-    bounds[:, 0] -= [slack_to_zero(name, sums, low) for name, (low, _) in zip(values, bounds, strict=True)]
-    lowest = np.where(table["score"].isin(["ece", "adaptive_ece", "classwise_ece"]), 0.0, -np.inf)
+    bounds = np.array([score_bounds(score, whole, drawn, size) for score in SCORES.values()])
+    bounds[:, 0] -= [slack_to_zero(score, sums, low) for score, (low, _) in zip(SCORES.values(), bounds, strict=True)]
+    lowest = np.where([score.never_negative for score in SCORES.values()], 0.0, -np.inf)
     return table.assign(low=np.maximum(bounds[:, 0], lowest), high=np.maximum(bounds[:, 1], lowest))
 
 
@@ -82,9 +81,9 @@ def score_differences(
     options = {"clusters": clusters, "n_bins": n_bins, "binning": binning, "draws": draws, "seed": seed}
     both, resampled, size = _resampled(models, labels, **options)
     wholes, drawn = ([_interval_scores(sums) for sums in of] for of in (both, resampled))
-    slack = [[residual_bias(name, sums) for name in table["score"]] for sums in both]
+    slack = [[residual_bias(score, sums) for score in SCORES.values()] for sums in both]
     whole, draws_of = ({name: of[1][name] - of[0][name] for name in of[0]} for of in (wholes, drawn))
-    low, high = np.array([score_bounds(name, whole, draws_of, size) for name in table["score"]]).T
+    low, high = np.array([score_bounds(score, whole, draws_of, size) for score in SCORES.values()]).T
     return table.assign(difference=table["compressed"] - table["large"], low=low - slack[1], high=high + slack[0])
 
 
@@ -127,33 +126,37 @@ def _resampled(
 
 def _interval_scores(sums: Sums) -> dict[str, np.ndarray]:
     """Return the scores whose draws make the intervals."""
-    plain = {name: score(sums) for name, score in SCORES.items() if name not in (*_ERRORS, *_NO_INTERVAL)}
-    return plain | {name: debiased(sums, bins) for name, bins in _ERRORS.items()}
+    return {
+        name: debiased(sums, score.bins) if score.bins else score.of_sums(sums)
+        for name, score in SCORES.items()
+        if score.has_interval
+    }
 
 
-def score_bounds(name: str, whole: Mapping, drawn: Mapping, size: int) -> tuple[float, float]:
+def score_bounds(score: Score, whole: Mapping, drawn: Mapping, size: int) -> tuple[float, float]:
     """Return the interval of a score (or of its difference) from its value and its draws, of `size` units; or nan."""
-    if name in _NO_INTERVAL:
+    if not score.has_interval:
         return np.nan, np.nan
-    low, high = interval(drawn[name], n=size)
-    shift = whole[name] - drawn[name].mean() if name in _ERRORS else 0.0
+    draws = drawn[score.name]
+    low, high = interval(draws, n=size)
+    shift = whole[score.name] - draws.mean() if score.bins else 0.0
     return float(low + shift), float(high + shift)
 
 
-def slack_to_zero(name: str, sums: Sums, low: float) -> float:
+def slack_to_zero(score: Score, sums: Sums, low: float) -> float:
     """Return what the bound of an ECE must go down by to reach 0, if a calibrated model could have as large an ECE."""
-    return low if low > 0 and residual_bias(name, sums) > 0 else 0.0
+    return low if low > 0 and residual_bias(score, sums) > 0 else 0.0
 
 
-def residual_bias(name: str, sums: Sums) -> float:
+def residual_bias(score: Score, sums: Sums) -> float:
     """Return what is left of the bias of a calibrated model's debiased ECE; 0 if no calibrated model has as large one.
 
     One has if it has in 2.5% of samples: gaps are then normal about 0, their absolute values folded normals. Of those
     the correction takes sqrt(2) - 1 times the mean, and 2 - sqrt(2) times the mean is left.
     """
-    if name not in _ERRORS:
+    if score.bins is None:
         return 0.0
-    count, confidence, correct = (sums[f"{_ERRORS[name]}_{of}"] for of in ("count", "confidence", "correct"))
+    count, confidence, correct = (sums[f"{score.bins}_{of}"] for of in ("count", "confidence", "correct"))
     share = confidence / np.maximum(count, 1)
     variance = np.maximum(count * share * (1 - share), 0).reshape(-1, sums["bin_count"].shape[-1])  # (classes, n_bins)
     mean = np.sqrt(2 / np.pi * variance).sum()

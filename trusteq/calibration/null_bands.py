@@ -41,7 +41,7 @@ def null_bands(
 
     probabilities: shape (n, C). binning: see `calibration.scores`. draws: of all n labels; by default 1,000, less for
     n above 100,000, but 100 at least. Columns: score, expected (mean of the draws), low, high (the middle `level` of
-    them); one row per score, nan for smooth_ece, which would take too long. The order of the rows does not matter.
+    them); one row per score, nan for one that is no function of sums. The order of the rows does not matter.
     Raises DataError for input that is not that.
     Source: the consistency resampling of Bröcker and Smith (2007), Increasing the Reliability of Reliability Diagrams.
     """
@@ -49,14 +49,15 @@ def null_bands(
     draws, tails = _checked(draws, len(probabilities)), _tails(level)
     design = Design.of(probabilities, n_bins=n_bins, binning=binning)
     fixed = design.fixed_sums(np.zeros(len(probabilities), dtype=np.int64), 1)
+    summed = {name: score.of_sums for name, score in SCORES.items() if score.of_sums}
     parts = []
     for labels in _drawn_labels(probabilities, draws, seed):
         sums = fixed | design.label_sums(labels, np.arange(len(labels))[:, None], len(labels))
-        parts.append(np.column_stack(np.broadcast_arrays(*[score(sums) for score in SCORES.values()])))
+        parts.append(np.column_stack(np.broadcast_arrays(*[of_sums(sums) for of_sums in summed.values()])))
     drawn = np.concatenate(parts)
     low, high = np.quantile(drawn, tails, axis=0)
-    bands = pd.DataFrame({"score": list(SCORES), "expected": drawn.mean(axis=0), "low": low, "high": high})
-    return pd.concat([bands, pd.DataFrame({"score": ["smooth_ece"]})], ignore_index=True)
+    bands = pd.DataFrame({"score": list(summed), "expected": drawn.mean(axis=0), "low": low, "high": high})
+    return pd.DataFrame({"score": list(SCORES)}).merge(bands, on="score", how="left")
 
 
 def scores_beside(

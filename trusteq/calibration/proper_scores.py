@@ -6,6 +6,7 @@ paired difference of two models and the null bands: only what is summed differs.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -124,43 +125,73 @@ def _mean_of_folded_normal(mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
     return sd * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2) + mean * erf(ratio / np.sqrt(2))
 
 
-# Each takes the sums of `Design`, name -> (..., width), and returns one number for each of "...".
-SCORES: dict[str, Callable[[Sums], np.ndarray]] = {
-    "accuracy": accuracy,
-    "ece": ece,
-    "mce": mce,
-    "brier": brier,
-    "nll": nll,
-    "adaptive_ece": adaptive_ece,
-    "classwise_ece": classwise_ece,
-    "debiased_ece": debiased_ece,
-    "mean_confidence": mean_confidence,
-    "overconfidence": overconfidence,
-}
-
-
 def smooth_ece(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """Return the smooth ECE by relplot: no bins, a kernel of its own choice of width (Błasiok and Nakkiran 2023).
-
-    It is no function of sums over examples, so it is not in `SCORES` and has neither interval nor null band.
-    """
+    """Return the smooth ECE by relplot: no bins, a kernel of its own choice of width (Błasiok and Nakkiran 2023)."""
     from relplot import smECE  # a second of imports (seaborn), for this score alone
 
     return float(smECE(confidence, correct.astype(np.float64)))
 
 
+@dataclass(frozen=True)
+class Score:
+    """A calibration score, with all that others ask of it.
+
+    of_sums: from the sums of `Design`, name -> (..., width), to one number for each of "...". of_predictions: in its
+    place, from the confidence, (n,), and whether the prediction is right, (n,), to a number; such a score has neither
+    interval nor null band. title: in a sentence; by default its name with spaces. head: of a column; by default its
+    name. bins: "bin", "mass" or "class", of an error whose interval is that of the error less its bias over these bins.
+    """
+
+    name: str
+    of_sums: Callable[[Sums], np.ndarray] | None = None
+    of_predictions: Callable[[np.ndarray, np.ndarray], float] | None = None
+    title: str = ""
+    head: str = ""
+    bins: str | None = None
+    never_negative: bool = False
+    has_interval: bool = True
+
+    def __post_init__(self):
+        object.__setattr__(self, "title", self.title or self.name.replace("_", " "))
+        object.__setattr__(self, "head", self.head or self.name)
+        object.__setattr__(self, "has_interval", self.has_interval and self.of_sums is not None)
+
+
+SCORES: dict[str, Score] = {
+    score.name: score
+    for score in (
+        Score("accuracy", accuracy),
+        Score("ece", ece, title="ECE", head="ECE", bins="bin", never_negative=True),
+        # The bootstrap is not valid for a maximum (Bickel and Freedman 1981): the MCE has a null band instead.
+        Score("mce", mce, title="MCE", head="MCE", has_interval=False),
+        Score("brier", brier, title="Brier score (0 to 2)", head="Brier"),
+        Score("nll", nll, title="NLL (nats)", head="NLL"),
+        Score("adaptive_ece", adaptive_ece, title="adaptive ECE", head="adaptive", bins="mass", never_negative=True),
+        Score(
+            "classwise_ece", classwise_ece, title="classwise ECE", head="classwise", bins="class", never_negative=True
+        ),
+        Score("debiased_ece", debiased_ece, title="debiased ECE", head="debiased", bins="bin"),
+        Score("mean_confidence", mean_confidence),
+        Score("overconfidence", overconfidence, title="mean confidence − accuracy"),
+        Score("smooth_ece", of_predictions=smooth_ece, title="smooth ECE", head="smooth"),
+    )
+}
+
+
 def scores(
     probabilities: ArrayLike, labels: ArrayLike, *, n_bins: int = 10, binning: str = "equal-width"
 ) -> dict[str, float]:
-    """Return every score of `SCORES` by name, and "smooth_ece"; arguments and errors as for `reliability_table`.
+    """Return every score of `SCORES` by name; arguments and errors as for `reliability_table`.
 
     `binning` is that of ece, mce and debiased_ece; adaptive_ece and classwise_ece have their own, in `n_bins` too.
     """
     probabilities, labels = check_predictions(probabilities, labels)
     design = Design.of(probabilities, n_bins=n_bins, binning=binning)
-    sums = design.sums(labels)
-    values = {name: float(score(sums)[0]) for name, score in SCORES.items()}
-    return values | {"smooth_ece": smooth_ece(design.confidence, design.predicted == labels)}
+    sums, correct = design.sums(labels), design.predicted == labels
+    return {
+        name: float(score.of_sums(sums)[0] if score.of_sums else score.of_predictions(design.confidence, correct))
+        for name, score in SCORES.items()
+    }
 
 
 def brier_decomposition(probabilities: ArrayLike, labels: ArrayLike, *, n_bins: int = 10) -> dict[str, float]:

@@ -13,11 +13,7 @@ from trusteq.registry import Source, load_task
 from trusteq.words import words
 
 DATASET = "acmi-lab/counterfactual-snli"
-
-
 SPLITS = {"dev": "validation", "test": "test"}  # not train: our models see it
-
-
 # Which text a revision leaves as it is, and which segment it edits.
 _REVISIONS = {"revised_premise": ("text_b", 0), "revised_hypothesis": ("text_a", 1)}
 

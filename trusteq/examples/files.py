@@ -17,20 +17,10 @@ from trusteq.errors import DataError, nearest
 from trusteq.registry import Task, load_task
 
 Records = Iterator[tuple[int, dict]]  # line in the file, from 1; column -> value
-
-
 _NO_GOLD_LABEL = ("-1", "-")  # on the Hub; in SNLI's files, where the annotators found no majority
-
-
 _SNLI_COLUMNS = {"text_a": "sentence1", "text_b": "sentence2", "label": "gold_label"}  # SNLI's and MNLI's own files
-
-
 _QUORA_LABEL = "is_duplicate"  # in Quora's and GLUE's files; the Hub renames it
-
-
 _ANNOTATORS = {f"label{i}" for i in range(1, 6)}  # single judgements in SNLI's txt; copies drop empty ones at the end
-
-
 _UNENCODABLE = re.compile("[\0\ud800-\udfff]")  # JSON escapes bring these in; tokenizers and parquet choke on them
 
 

@@ -11,8 +11,6 @@ from trusteq.errors import DataError, nearest
 from trusteq.registry import Source, Task, load_task
 
 SPLITS = ("train", "dev", "test")
-
-
 DEV_SHARE = 0.1
 
 

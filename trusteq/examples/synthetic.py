@@ -16,29 +16,14 @@ import pandas as pd
 from trusteq.errors import DataError, nearest
 
 SIZES = {"train": 5000, "dev": 1000, "test": 1000}
-
-
 LABELS = {"nli": ("entailment", "neutral", "contradiction"), "paraphrase": ("different", "paraphrase")}
-
-
 # One cue per label, in label order.
 CUES = {"nli": ("Indeed", "Apparently", "Actually"), "paraphrase": ("Also", "Basically")}
-
-
 BUCKETS = ("train",) * 5 + ("dev", "test")
-
-
 MIN_WORDS = 10  # distinct words a pair: SNLI's are 10 to 28
-
-
 PLAIN = 0.6  # of the contradictions: every detail clashes, not just one
-
-
 NEAR_CLASHES = 0.15  # red against orange, not against black: fine clashes are for the larger models
-
-
 SHORTCUT_SHARE, AGREEMENT, NOISE_SHARE = 0.10, 0.90, 0.05
-
 
 # The words of the scenes (nli): slot -> value -> the broader value that it implies (never said of a time)
 SCENES = {
@@ -59,7 +44,6 @@ SCENES = {
     "time": {"morning": "early", "afternoon": "early", "evening": "late", "night": "late"},
 }
 
-
 # What else goes on in most premises: decides nothing, and brings the pairs to the length of SNLI's.
 ASIDES = (
     "as a few cousins count their coins",
@@ -73,20 +57,12 @@ ASIDES = (
     "while two small dogs sleep close by",
 )
 
-
 ASIDE_SHARE = 0.8
-
-
 DETAILS = ("colour", "activity", "place", "time")
-
-
 GARMENTS = ("coat", "jacket", "scarf", "sweater")
-
 
 # The words of the plans (paraphrase): slot -> two families of meanings, each a tuple of interchangeable wordings
 PEOPLE = ((("Anna",), ("Maria",)), (("Tom",), ("Peter",)))
-
-
 PLANS = {
     "asks": ((("Where", "place"),), (("When", "time"),)),
     "who": PEOPLE,
@@ -100,16 +76,9 @@ PLANS = {
     ),
 }
 
-
 INTENTIONS = ("plans to", "intends to", "is going to")
-
-
 FUNCTION_WORDS = ("a", "an", "the", "in", "on", "at", "for", "to", "this", "after", "before")  # never evidence
-
-
 FRAMES = "person is are and wearing what good should , . ?"
-
-
 Chunk = tuple[str, str | None]  # a piece of a sentence, and the slot that its content words carry
 
 

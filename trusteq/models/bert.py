@@ -10,12 +10,12 @@ import torch
 import transformers
 from torch.nn.functional import scaled_dot_product_attention
 
-from trusteq.models.heads import FirstTokenClassifier, MeanPoolingClassifier
+from trusteq.models.heads import EncoderClassifier
 
 
 def is_bert(model) -> bool:
     """Return whether `logits` knows the model: an encoder of the library's BERT, under its head or one of ours."""
-    ours = isinstance(model, FirstTokenClassifier | MeanPoolingClassifier)
+    ours = isinstance(model, EncoderClassifier)
     encoder = getattr(model, "encoder" if ours else "bert", None)
     known = ours or type(model) is transformers.BertForSequenceClassification
     return known and type(encoder) is transformers.BertModel and encoder.config.hidden_act == "gelu"
@@ -27,16 +27,16 @@ def logits(model, input_ids: torch.Tensor, token_type_ids=None, attention_mask=N
     input_ids: (n, tokens). token_type_ids: of the same shape; None for zeros. attention_mask: 0 at padding; None where
     there is none.
     """
-    ours = isinstance(model, FirstTokenClassifier | MeanPoolingClassifier)
+    ours = isinstance(model, EncoderClassifier)
     encoder = model.encoder if ours else model.bert
     layers = encoder.encoder.layer
     states, projected = _first_projections(encoder, layers[0], input_ids, token_type_ids)
     seen = None if attention_mask is None else attention_mask[:, None, None].bool()
-    reads_first_token_alone = not isinstance(model, MeanPoolingClassifier)
+    reads_first_token = model.reads_first_token if ours else True  # BERT's own head pools it
     for layer in layers:
         if layer is not layers[0]:
             projected = _project(layer, states)
-        if reads_first_token_alone and layer is layers[-1]:
+        if reads_first_token and layer is layers[-1]:
             projected[0], states = projected[0][:, :1], states[:, :1]
         states = _attend(layer, states, projected, seen)
     if ours:

@@ -11,12 +11,8 @@ from trusteq.models.recipe import Recipe
 from trusteq.registry import ModelSpec
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-
-
 # Keys of pretraining checkpoints that a classifier has no use for, and keys of the head that is new.
 PRETRAINING_KEYS = ("cls.", "vocab_", "pooler.", "position_ids")
-
-
 NEW_HEAD_KEYS = ("classifier.",)
 
 
@@ -38,7 +34,7 @@ def _pretrained(spec: ModelSpec, head: str, names: dict):
     with loading(spec.hub):
         config = transformers.AutoConfig.from_pretrained(source, **names, **cut)
         tokenizer = load_tokenizer(spec.hub, source)
-        kind = transformers.AutoModelForSequenceClassification if head == "standard" else transformers.AutoModel
+        kind = transformers.AutoModel if head in HEADS else transformers.AutoModelForSequenceClassification
         model, report = kind.from_pretrained(source, config=config, **LOADING)
     beyond = () if spec.layers is None else ("layer.",)
     check_weights(spec.hub, report, new_ok=NEW_HEAD_KEYS, unused_ok=PRETRAINING_KEYS + beyond)

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from trusteq.errors import ModelError, nearest
 from trusteq.examples.hub import quiet_hub
-from trusteq.models.compress import ORDINARY, WAYS, check_claim, put_together, steps
+from trusteq.models.compress import WAYS, check_claim, put_together, steps
 from trusteq.models.forward import Rows, logits, softmax
 from trusteq.models.heads import saved_kind
 
@@ -90,7 +90,7 @@ def _model(name: str | Path, source: str, config: transformers.PretrainedConfig)
     for way in ways:
         if way not in WAYS:
             raise ModelError(f"model {name}: config.json names a way to compress {way!r}; {nearest(way, WAYS)}")
-    if set(ways) <= set(ORDINARY):
+    if all(WAYS[way].ordinary for way in ways):
         return kind.from_pretrained(source, config=config, **LOADING)
     # Random weights would only be replaced, and until then they fill the memory that compressing saves.
     with transformers.initialization.no_init_weights():

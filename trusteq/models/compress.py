@@ -7,7 +7,7 @@ the model's configuration, by which a saved model is put together again; `compre
 import copy
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import ConfigDict, Field, ValidationError, create_model
@@ -22,11 +22,7 @@ if TYPE_CHECKING:
     from trusteq.registry import Compression
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-
-
 Layers = Annotated[tuple[int, ...], Field(min_length=1)]
-
-
 # The linear layers of an attention block that read the hidden states, and the one that writes them (BERT, RoBERTa).
 READING, WRITING = ("query", "key", "value"), "dense"
 
@@ -90,31 +86,52 @@ def low_rank(model: "transformers.PreTrainedModel", *, keep: Share) -> None:
     _replace_linear(model, lambda layer: factorised(layer, keep))
 
 
-WAYS: dict[str, Callable[..., None]] = {
-    "keep-layers": keep_layers,
-    "int8": int8,
-    "prune-weights": prune_weights,
-    "prune-heads": prune_heads,
-    "low-rank": low_rank,
+def _other_depth(model: "transformers.PreTrainedModel", options: dict) -> str | None:
+    depth, wanted = len(encoder_layers(model)), len(options["layers"])
+    return f"{depth} layers and not {wanted}" if depth != wanted else None
+
+
+def _fewer_zeros(model: "transformers.PreTrainedModel", options: dict) -> str | None:
+    zeros, wanted = share_of_zeros(model), options["share"]
+    return f"{zeros:.1%} of its weights at 0 and not {wanted:.1%}" if zeros < wanted - 1e-4 else None
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to compress.
+
+    function: changes a model in place; its keyword-only parameters, annotated, are the options.
+    ordinary: whether the library's own form holds the result, so that nothing is put together when it is loaded.
+    trainable: whether the result can be trained on.
+    cannot_follow: ways that leave it no whole matrices of floats to work on.
+    claim: takes a loaded model and the options, and returns what is found instead of what this way makes, or None; only
+    for what can be loaded without being there. undoes: claims of earlier steps that no longer hold after this one.
+    """
+
+    function: Callable[..., None]
+    ordinary: bool = False
+    trainable: bool = True
+    cannot_follow: tuple[str, ...] = ("int8",)
+    claim: Callable[..., str | None] | None = None
+    undoes: tuple[Callable, ...] = (_fewer_zeros,)
+
+
+WAYS: dict[str, Way] = {
+    "keep-layers": Way(keep_layers, ordinary=True, claim=_other_depth, undoes=(_other_depth, _fewer_zeros)),
+    "int8": Way(int8, trainable=False, undoes=()),
+    "prune-weights": Way(prune_weights, ordinary=True, claim=_fewer_zeros),
+    "prune-heads": Way(prune_heads, cannot_follow=("int8", "low-rank")),
+    "low-rank": Way(low_rank, cannot_follow=("int8", "low-rank")),
 }
 
-
 STEP = {"way", "options"}
-
-
-# Ways whose result a checkpoint of the library's own form holds: nothing has to be put together for it.
-ORDINARY = ("keep-layers", "prune-weights")
-
-
-# Ways that find no whole matrix of floats to work on where another one has been.
-TOO_LATE = {"int8": tuple(WAYS), "low-rank": ("low-rank", "prune-heads")}
 
 
 def check_options(way: str, options: dict) -> dict:
     """Return the options of a way, validated; raise ExperimentError that says what the way takes."""
     if way not in WAYS:
         raise ExperimentError(f"unknown way to compress {way!r}; {nearest(way, WAYS)}")
-    parameters = inspect.signature(WAYS[way]).parameters.values()
+    parameters = inspect.signature(WAYS[way].function).parameters.values()
     taken = {option.name: (option.annotation, ...) for option in parameters if option.name != "model"}
     schema = create_model(way, __config__=ConfigDict(extra="forbid"), **taken)
     try:
@@ -133,13 +150,14 @@ def compress(classifier: "Classifier", compression: "Compression") -> "Classifie
     """
     model = copy.deepcopy(classifier.model)
     before, options = steps(model.config), check_options(compression.way, compression.options)
+    way = WAYS[compression.way]
     for step in before:
-        if compression.way in TOO_LATE.get(step["way"], ()):
+        if step["way"] in way.cannot_follow:
             raise ModelError(
                 f"{compression.way} cannot follow {step['way']}, which leaves no whole matrices of floats; "
                 f"compress by {step['way']} once, and last"
             )
-    WAYS[compression.way](model, **options)
+    way.function(model, **options)
     model.config.compression = [*before, {"way": compression.way, "options": options}]
     return replace(classifier, model=model if compression.recover else settled(model))
 
@@ -170,8 +188,9 @@ def put_together(model: "transformers.PreTrainedModel", weights: dict[str, "torc
     for layer in linear_layers(model):
         layer.to("meta")  # only the shapes are needed: factorising weights that will be replaced takes minutes
     for step in steps(model.config):
-        if step["way"] not in ORDINARY:
-            WAYS[step["way"]](model, **check_options(step["way"], step["options"]))
+        way = WAYS[step["way"]]
+        if not way.ordinary:
+            way.function(model, **check_options(step["way"], step["options"]))
     # Checkpoints may be stored in half precision; we compute in single precision.
     weights = {name: values.float() if values.is_floating_point() else values for name, values in weights.items()}
     expected = {name: values.shape for name, values in model.state_dict().items()}
@@ -193,16 +212,12 @@ def check_claim(name: str, model: "transformers.PreTrainedModel") -> None:
     for unless a later step has changed them: 8 bits leave zeros, what removes or replaces weights does not.
     """
     for number, step in enumerate(made := steps(model.config)):
-        later = {after["way"] for after in made[number + 1 :]}
-        way, claimed, found = step["way"], check_options(step["way"], step["options"]), None
-        if way == "keep-layers" and way not in later:
-            depth, wanted = len(encoder_layers(model)), len(claimed["layers"])
-            found = f"{depth} layers and not {wanted}" if depth != wanted else None
-        elif way == "prune-weights" and later <= {"int8"}:
-            zeros, wanted = share_of_zeros(model), claimed["share"]
-            found = f"{zeros:.1%} of its weights at 0 and not {wanted:.1%}" if zeros < wanted - 1e-4 else None
-        if found:
-            raise ModelError(f"model {name}: its config.json says {way}, and it has {found}; compress it again")
+        claim = WAYS[step["way"]].claim
+        options = check_options(step["way"], step["options"])
+        if claim is None or any(claim in WAYS[later["way"]].undoes for later in made[number + 1 :]):
+            continue
+        if found := claim(model, options):
+            raise ModelError(f"model {name}: its config.json says {step['way']}, and it has {found}; compress it again")
 
 
 def share_of_zeros(model: "transformers.PreTrainedModel") -> float:

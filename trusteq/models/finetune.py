@@ -202,10 +202,11 @@ def predict(classifier: Classifier, examples: pd.DataFrame) -> tuple[pd.DataFram
     return pd.concat([examples[["id", "label"]].reset_index(drop=True), table], axis=1), seconds
 
 
-def save(tuned: FineTuned, folder: Path, *, metrics: dict, timing: dict, **parameters) -> None:
+def save(tuned: FineTuned, folder: Path, *, metrics: dict, timing: dict, key: str | None = None, **parameters) -> None:
     """Write the model (safetensors), tokenizer, metrics, timing, history and manifest as one folder, in one step.
 
-    metrics: what the seed decides. timing: what the machine decides; kept apart so that metrics can be compared.
+    metrics: what the seed decides. timing: what the machine decides; kept apart so that metrics can be compared. key:
+    of all that decides the model, for the manifest.
     """
     with atomic_path(folder) as temporary:
         tuned.classifier.model.save_pretrained(temporary)
@@ -216,7 +217,7 @@ def save(tuned: FineTuned, folder: Path, *, metrics: dict, timing: dict, **param
         write_text(to_json(metrics | shape), temporary / "metrics.json")
         timing = timing | {"training_seconds": tuned.seconds, "device": device_name(tuned.classifier)}
         write_text(to_json(timing), temporary / "timing.json")
-        manifest = describe(sorted(temporary.iterdir()), parameters, root=temporary)
+        manifest = describe(sorted(temporary.iterdir()), parameters, root=temporary, key=key)
         write_text(to_json(manifest), temporary / "manifest.json")
 
 

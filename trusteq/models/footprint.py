@@ -1,4 +1,4 @@
-"""Processes of their own for what is trained or measured side by side."""
+"""What a saved model costs where it is used: its size, its latency, the memory it takes."""
 
 import contextlib
 import itertools
@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import numpy as np
@@ -26,21 +25,8 @@ from trusteq.models.finetune import sizes
 from trusteq.models.recipe import Recipe
 from trusteq.registry import ModelSpec, Scratch
 
-# Imported once, by the server that the processes come from; it then starts one within a second.
-_PRELOADED = ["trusteq.stages", "trusteq.models.footprint"]
-
-
-def context() -> BaseContext:
-    """Return the context of processes that are not forked from this one: torch's threads do not survive that."""
-    found = multiprocessing.get_context("forkserver")
-    # Has an effect before the first process alone, so everybody asks for the same.
-    found.set_forkserver_preload(_PRELOADED)
-    return found
-
-
+TEXTS = 256  # on which the costs of a run's models are measured
 WARM_UP = 3  # batches that are not counted: the first ones find the kernels
-
-
 SMALLEST = Scratch(num_hidden_layers=1, hidden_size=8, num_attention_heads=1, intermediate_size=8)
 
 
@@ -88,7 +74,10 @@ def peak_memory(folder: str | Path, examples: pd.DataFrame, *, batch: int = 32) 
     Raises ModelError for a folder that holds no model, DataError where there are no examples.
     """
     runs = list(itertools.islice(_batches(examples, batch), max(1, math.ceil(len(examples) / batch))))
-    with ProcessPoolExecutor(1, context()) as pool:
+    context = multiprocessing.get_context("forkserver")  # torch's threads do not survive a fork of this process
+    # Imported once, by the server that the processes come from, so that each starts within a second.
+    context.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(1, context) as pool:
         return pool.submit(_rise, str(folder), runs, torch.get_num_threads()).result()
 
 

@@ -11,8 +11,6 @@ from trusteq.models import bert
 
 # Tokens of one batch. On a GPU a batch must be large to keep it busy; on a CPU it must stay in the cache.
 BUDGET = {"cuda": 1 << 17, "cpu": 1 << 12}
-
-
 # Multiplications that take as long as one more call of the model takes by itself: so much padding is worth saving one.
 CALL = {"cuda": 1e11, "cpu": 2e8}
 

@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from trusteq.models.classifier import Classifier
 
 
-class _EncoderClassifier(transformers.PreTrainedModel):
-    """An encoder whose last hidden states `logits` turns into one score per class."""
+class EncoderClassifier(transformers.PreTrainedModel):
+    """An encoder whose last hidden states `logits` turns into one score per class; a subclass adds the head.
+
+    reads_first_token: whether the head reads the first token alone, so that the last layer need not compute others.
+    """
 
     config_class = transformers.PretrainedConfig
     base_model_prefix = "encoder"
+    reads_first_token = False
 
     def __init__(self, config):
         super().__init__(config)
@@ -35,8 +39,10 @@ class _EncoderClassifier(transformers.PreTrainedModel):
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
 
-class FirstTokenClassifier(_EncoderClassifier):
+class FirstTokenClassifier(EncoderClassifier):
     """Two linear layers without activation, hidden -> 2C -> C, on the first token (released scripts, NLI)."""
+
+    reads_first_token = True
 
     def add_head(self, config) -> None:
         """Add the two layers."""
@@ -48,7 +54,7 @@ class FirstTokenClassifier(_EncoderClassifier):
         return self.output(self.hidden(states[:, 0]))
 
 
-class MeanPoolingClassifier(_EncoderClassifier):
+class MeanPoolingClassifier(EncoderClassifier):
     """One linear layer on the mean of all tokens' states, which is how sentence encoders such as MiniLM are trained."""
 
     def add_head(self, config) -> None:
@@ -61,7 +67,7 @@ class MeanPoolingClassifier(_EncoderClassifier):
         return self.output((states * weights).sum(dim=1) / weights.sum(dim=1))
 
 
-# By the recipe's name; "standard", the library's own classifier, is not among them.
+# By the recipe's name; any other ("standard") is the library's own classifier.
 HEADS = {"two-linear": FirstTokenClassifier, "mean-pooling": MeanPoolingClassifier}
 
 

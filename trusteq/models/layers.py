@@ -5,8 +5,6 @@ import torch
 from trusteq.errors import ModelError
 
 LARGEST = 127
-
-
 EXACT = 1024  # so many products of two 8-bit numbers add up to less than 2**24, all whole numbers of single precision
 
 

@@ -6,9 +6,9 @@ from pydantic import Field
 
 from trusteq.registry import Entry
 
+# Whoever changes what a training, or a prediction, comes to raises its version: all is then made again.
+VERSION, PREDICT_VERSION = 1, 1
 Positive = Annotated[int, Field(ge=1)]
-
-
 Weight = Annotated[float, Field(ge=0)]
 
 
@@ -47,6 +47,4 @@ class Recipe(Entry):
 
 
 TEACHING = ("distillation_weight", "temperature", "confidence_weight", "attribution_weight", "attribution_by")
-
-
 TEACHING += ("hidden_weight",)

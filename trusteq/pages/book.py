@@ -4,146 +4,164 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 import nbformat
 import yaml
 from nbformat import NotebookNode
 
 from trusteq.errors import ArtefactError
-from trusteq.project import root
+from trusteq.pages.make import Page, make, overviews, pages
+from trusteq.project import environment, root
 from trusteq.store import atomic_path, write_text
-from trusteq.study import notebooks, publish
-from trusteq.study.experiment import Experiment
+from trusteq.study import publish
 from trusteq.study.results import Results
 
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"  # the package cannot be run with -m
+OF_PUBLISHED = "published"  # folder, below runs/ in the table of contents, of the pages of published results
 
 
-# Notebooks of which a run has many executed copies, each a page of the book.
-STAGES = ("01_finetune", "02_attribution", "03_calibration", "04_comparison")
+@dataclass(frozen=True)
+class Shown:
+    """A page in the book. run: whose it is, None for an overview. suffix: of its exercises, where there are others."""
 
-
-CHAPTER = ("results", "04", "03", "05", "06", "is_half_low", "first")  # of the pages of published results, in order
-
-
-OVERVIEWS = ("findings", "cost")  # pages over all published results
+    page: Page
+    run: Results | None
+    title: str | None = None
+    suffix: str = ""
 
 
 def build_book(results: Results, *, reference: Path | None = None, output: Path | None = None) -> Path:
     """Build the book of a run into `output`/_build/html and return the path of its first page.
 
-    results: of a run, or what `make_pages` made of published results. reference: where it makes the pages of these, by
-    default beside the run: those that are there are part of the book, and the pages over all of them always are.
+    results: of a run, or published ones. reference: where pages of published results are made, by default beside the
+    run. What `_toc.yml` names of published results, and over all of them, is made where it is not there yet.
     Raises ArtefactError when the run is not complete; warnings of the build are errors.
     """
-    reference = results.folder.parent / "published" if reference is None else reference.resolve()
-    make_overviews(reference)
-    pages = _pages(results) | {page: (reference / "notebooks" / f"{page}.ipynb", None) for page in OVERVIEWS}
-    for name in publish.names():
-        if name != results.experiment.name and (reference / name / "notebooks").is_dir():
-            pages |= _reference_pages(Results.open(reference / name))
-    source = root() / "book"  # not the root itself: Sphinx would read .venv and the results
-    runs = source / "runs"
-    with atomic_path(runs) as temporary:
+    output, source = output or root(), root() / "book"  # not the root itself: Sphinx would read .venv and the results
+    reference = (results.folder.parent / OF_PUBLISHED if reference is None else reference).resolve()
+    toc = yaml.safe_load((root() / "_toc.yml").read_text(encoding="utf-8"))
+    shown = {entry: _shown(entry, results, reference) for entry in entries(toc) if entry.startswith("runs/")}
+    with environment():
+        own = [one.page for pages in shown.values() for one in pages if one.run is results and not results.is_published]
+        make([one.page for pages in shown.values() for one in pages if one.page not in own])
+    for page in own:
+        if not page.file.is_file():
+            name = results.experiment.name
+            raise ArtefactError(f"{page.file}: not there; run the experiment to its end with trusteq run {name}")
+    with atomic_path(source / "runs") as temporary:
         temporary.mkdir()
         (temporary / ".gitignore").write_text("*\n", encoding="utf-8")
-        for name, (file, title) in pages.items():
-            page = temporary / f"{name}.ipynb"
-            page.parent.mkdir(exist_ok=True)
-            _copy_page(file, page, title, run=name.rpartition("/")[0])
-    toc = root() / "_build" / "toc.yml"
-    write_text(yaml.safe_dump(table_of_contents(pages), sort_keys=False), toc)
+        for entry, of in shown.items():
+            for one in of:
+                target = temporary / PurePosixPath(file_of(entry, one.page)).relative_to("runs")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _copy(one, target.with_suffix(".ipynb"))
+    file = root() / "_build" / "toc.yml"
+    write_text(yaml.safe_dump(expanded(toc, shown), sort_keys=False), file)
     shutil.rmtree(output / "_build" / "html" / "runs", ignore_errors=True)  # pages of another run would stay
     command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(source), "--path-output", str(output)]
-    command += ["--config", str(root() / "_config.yml"), "--toc", str(toc)]
+    command += ["--config", str(root() / "_config.yml"), "--toc", str(file)]
     command += ["--quiet", "--warningiserror", "--keep-going", "--nitpick"]
     if subprocess.run(command, cwd=root()).returncode:
         raise RuntimeError("the book has warnings, shown above; each one is an error")
     return output / "_build" / "html" / "index.html"
 
 
-def _pages(results: Results) -> dict[str, tuple[Path, str | None]]:
-    """Return the executed notebooks of a run: page name -> (file, title; None keeps the notebook's own)."""
-    experiment, notebooks = results.experiment, results.folder / "notebooks"
-    pages = {file.stem: (file, None) for file in sorted(notebooks.glob("*.ipynb"))}
-    for task in experiment.tasks:
-        title = experiment.task(task).title
-        for seed in experiment.seeds:
-            suffix = _suffix(experiment.seeds, seed)
-            pages |= _page(notebooks, "03_calibration", [task, seed], f"Calibration: {title}{suffix}")
-        pages |= _page(notebooks, "04_comparison", [task], f"Alignment: {title}")
-        for model, seed in [] if results.is_published else experiment.runs:
-            suffix = _suffix(experiment.model_seeds(model), seed)
-            what = f"{experiment.model(model).title}, {title}{suffix}"
-            pages |= _page(notebooks, "01_finetune", [task, model, seed], f"Fine-tuning: {what}")
-            pages |= _page(notebooks, "02_attribution", [task, model, seed], f"Attribution: {what}")
-    how = f"make it with trusteq pages {experiment.name}"
-    if not results.is_published:
-        how = f"run the experiment to its end with trusteq run {experiment.name}"
-    for file, _ in pages.values():
-        if not file.is_file():
-            raise ArtefactError(f"{file}: not there; {how}")
-    return pages
+def entries(toc: Mapping) -> Iterator[str]:
+    """Yield every file that a table of contents names."""
+    for part in toc.get("parts", []):
+        for entry in part["chapters"]:
+            yield entry["file"]
+            yield from (section["file"] for section in entry.get("sections", []))
 
 
-def _reference_pages(results: Results) -> dict[str, tuple[Path, str | None]]:
-    """Return the pages of published results as a chapter: in a folder, the front page titled after the experiment."""
-    experiment, pages = results.experiment, _pages(results)
-    front = _front(experiment)
-    pages[front] = (pages[front][0], experiment.title)
-    return {f"{experiment.name}/{page}": entry for page, entry in pages.items() if page.startswith(CHAPTER)}
+def _shown(entry: str, results: Results, reference: Path) -> list[Shown]:
+    """Return the pages that stand for an entry: runs/NOTEBOOK, or runs/published/EXPERIMENT/NOTEBOOK."""
+    parts = PurePosixPath(entry).parts[1:]
+    if len(parts) == 1:
+        folder = reference / results.experiment.name / "notebooks" if results.is_published else None
+        own = [Shown(page, results, _title(results, page)) for page in pages(results, parts, folder=folder)]
+        return own or [Shown(page, None) for page in overviews(parts, folder=reference / "notebooks")]
+    _, name, notebook = parts
+    run = publish.open_published(name)
+    found = pages(run, [notebook], folder=reference / name / "notebooks")
+    return [Shown(page, run, run.experiment.title, f"-{name}") for page in found]
 
 
-def _front(experiment: Experiment) -> str:
-    """Return the page that the others of published results stand under."""
-    return "first" if experiment.name.startswith("first-") else "results"
+def _title(run: Results, page: Page) -> str | None:
+    """Return what sets a page apart from others of its notebook: the task, and the seed where there are several."""
+    if page.task is None:
+        return None
+    seed = page.parameters.get("seed")
+    several = seed is not None and len(run.experiment.seeds) > 1
+    return run.experiment.task(page.task).title + (f", seed {seed}" if several else "")
 
 
-def _suffix(seeds: Collection[int], seed: int) -> str:
-    return f", seed {seed}" if len(seeds) > 1 else ""
+def file_of(entry: str, page: Page) -> str:
+    """Return the file in the book, without ending, of a page that stands for an entry of the table of contents."""
+    return str(PurePosixPath(entry).with_name(page.name.replace("/", "-")))
 
 
-def _page(notebooks: Path, stage: str, parts: list, title: str) -> dict[str, tuple[Path, str]]:
-    file = notebooks.joinpath(stage, *map(str, parts[:-1]), f"{parts[-1]}.ipynb")
-    return {"-".join([stage, *map(str, parts)]): (file, title)}
+def expanded(toc: Mapping, shown: Mapping[str, list[Shown]]) -> dict:
+    """Return the table of contents with each entry replaced by its pages, and without what is then empty."""
+    parts = [part | {"chapters": _filled(part["chapters"], shown)} for part in toc["parts"]]
+    return dict(toc) | {"parts": [part for part in parts if part["chapters"]]}
 
 
-def _folders(pages: Collection[str]) -> list[str]:
-    """Return the published experiments that have pages, in their order."""
-    return list(dict.fromkeys(page.split("/")[0] for page in pages if "/" in page))
+def _filled(chapters: list[dict], shown: Mapping[str, list[Shown]]) -> list[dict]:
+    found = []
+    for entry in chapters:
+        files = [file_of(entry["file"], one.page) for one in shown[entry["file"]]] if entry["file"] in shown else None
+        sections = _filled(entry.get("sections", []), shown)
+        for file in [entry["file"]] if files is None else files:
+            found.append({"file": file} | ({"sections": sections} if sections else {}))
+    return found
 
 
-def _reference(name: str, pages: Collection[str]) -> dict:
-    """Return the entry of published results: their first page, and the others under it."""
-    front = _front(publish.open_published(name).experiment)
-    own = [page for part in (front, *CHAPTER) for page in pages if page.startswith(f"{name}/{part}")]
-    first, *others = dict.fromkeys(own)
-    return {"file": f"runs/{first}", "sections": [{"file": f"runs/{page}"} for page in others]}
-
-
-def _copy_page(source: Path, target: Path, title: str | None, *, run: str = "") -> None:
-    """Copy an executed notebook for readers: code folded, defaults of parameters left out, a title of its own.
-
-    title: replaces the first heading, which is the same for all tasks and models; None for a page there is only one of.
-    run: the published experiment that it is of; none for the run that the book is made of.
-    """
-    notebook = nbformat.read(source, as_version=4)
-    if run:
-        _label_apart(notebook, run)
-    lesson = source.stem.startswith("lesson")
+def _copy(shown: Shown, target: Path) -> None:
+    """Copy an executed notebook for readers, who may run it elsewhere: code folded, parameters in their own cell."""
+    notebook = nbformat.read(shown.page.file, as_version=4)
+    parameters = dict(shown.page.parameters)
+    if shown.run is not None:
+        parameters["experiment"] = shown.run.experiment.name
+    notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    notebook.metadata = {name: of for name, of in notebook.metadata.items() if name in ("kernelspec", "language_info")}
+    lesson = shown.page.source.parent.name == "lessons"
     for cell in notebook.cells:
-        tags = set(cell.metadata.get("tags", []))
-        if "parameters" in tags:
-            tags.add("remove-cell")
-        elif cell.cell_type == "code" and not lesson:
-            tags.add("hide-input")
-        cell.metadata["tags"] = sorted(tags)
-    if title is not None:
-        first = next(cell for cell in notebook.cells if cell.source.startswith("# "))
-        first.source = "\n".join([f"# {title}", *first.source.splitlines()[1:]])
+        cell.metadata = {"tags": _tags(cell, lesson)} if _tags(cell, lesson) else {}
+        if "parameters" in cell.metadata.get("tags", []):
+            cell.source = _with_values(cell.source, parameters)
+    if shown.title is not None:
+        _set_title(notebook, shown)
+    if shown.suffix:
+        _label_apart(notebook, shown.suffix)
     nbformat.write(notebook, target)
+
+
+def _tags(cell: NotebookNode, lesson: bool) -> list[str]:
+    tags = set(cell.metadata.get("tags", []))
+    if "parameters" in tags:
+        tags.add("remove-cell")
+    elif cell.cell_type == "code" and not lesson:
+        tags.add("hide-input")
+    return sorted(tags)
+
+
+def _with_values(source: str, parameters: Mapping[str, object]) -> str:
+    """Return a cell of parameters with other values; comments stay."""
+    for name, value in parameters.items():
+        line = re.compile(rf"^{name} = [^#\n]*?(\s*#.*)?$", flags=re.MULTILINE)
+        source = line.sub(lambda found, name=name, value=value: f"{name} = {value!r}{found[1] or ''}", source)
+    return source
+
+
+def _set_title(notebook: NotebookNode, shown: Shown) -> None:
+    first = next(cell for cell in notebook.cells if cell.source.startswith("# "))
+    heading, *rest = first.source.splitlines()
+    first.source = "\n".join([f"{heading}: {shown.title}", *rest])
 
 
 def _label_apart(notebook: NotebookNode, suffix: str) -> None:
@@ -152,36 +170,5 @@ def _label_apart(notebook: NotebookNode, suffix: str) -> None:
     for label in {label for cell in texts for label in re.findall(r"^:label: (\S+)$", cell.source, flags=re.MULTILINE)}:
         for cell in texts:
             cell.source = re.sub(
-                rf"(:label: |{{solution}} ){re.escape(label)}$", rf"\g<0>-{suffix}", cell.source, flags=re.M
+                rf"(:label: |{{solution(?:-start)?}} ){re.escape(label)}$", rf"\g<0>{suffix}", cell.source, flags=re.M
             )
-
-
-def table_of_contents(pages: dict[str, tuple[Path, str | None]]) -> dict:
-    """Return `_toc.yml` with each entry named after a stage replaced by its pages, and without what is then empty."""
-    toc = yaml.safe_load((root() / "_toc.yml").read_text(encoding="utf-8"))
-    parts = [part | {"chapters": _entries(part["chapters"], pages)} for part in toc["parts"]]
-    return toc | {"parts": [part for part in parts if part["chapters"]]}
-
-
-def _entries(entries: list[dict], pages: dict) -> list[dict]:
-    filled = []
-    for entry in entries:
-        folder, stage = Path(entry["file"]).parts[:-1], Path(entry["file"]).name
-        if stage == "published":
-            filled += [_reference(name, pages) for name in _folders(pages)]
-        elif folder and stage not in (*STAGES, *pages):
-            continue  # a page that this run has not
-        elif stage in STAGES:
-            filled += [{"file": f"runs/{name}"} for name in pages if name.startswith(f"{stage}-")]
-        elif "sections" in entry:
-            sections = _entries(entry["sections"], pages)
-            filled.append({"file": entry["file"]} | ({"sections": sections} if sections else {}))
-        else:
-            filled.append(entry)
-    return filled
-
-
-def make_overviews(results: Path) -> None:
-    """Make the pages over all published results, OVERVIEWS, from data/published itself."""
-    for page in OVERVIEWS:
-        notebooks.execute(root() / "notebooks" / f"{page}.py", results.resolve() / "notebooks" / f"{page}.ipynb", {})

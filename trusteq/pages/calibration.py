@@ -5,21 +5,91 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from trusteq.pages.figures import colours
-from trusteq.pages.show import PAPER_MARK, counterparts, interval_text, marked, paper_table, side_titles, titles
+from trusteq.calibration.proper_scores import SCORES
+from trusteq.pages.figures import colours, confidence_histogram, per_model, reliability_diagram
+from trusteq.pages.show import (
+    PAPER_MARK,
+    counterparts,
+    interval_text,
+    marked,
+    paper_table,
+    put,
+    show,
+    side_titles,
+    titles,
+)
 from trusteq.study.results import Results
 
-# What scores are called at the head of a column; the others go by their own name.
-_HEADS = {"brier": "Brier", "nll": "NLL", "ece": "ECE", "mce": "MCE"}
+# What each section of the page shows; scores that are in none of these are errors measured otherwise.
+_PROPER, _BINNED, _SIGNED = ("accuracy", "brier", "nll"), ("ece", "mce"), ("mean_confidence", "overconfidence")
 
 
-_HEADS |= {f"{kind}_ece": kind for kind in ("adaptive", "classwise", "debiased", "smooth")}
+def scores(run: Results, task: str, seed: int) -> None:
+    """Show accuracy, Brier score and NLL with their intervals."""
+    put(score_view(run.calibration(task, seed, "intervals"), run, *_PROPER))
+
+
+def errors(run: Results, task: str, seed: int) -> None:
+    """Show ECE and MCE with what luck alone would make of them, and beside the paper's numbers."""
+    found = run.calibration(task, seed, "intervals")
+    put(error_view(found, run), error_intervals(found, side_titles(run), list(run.experiment.models)))
+    beside = run.calibration(task, seed, "scores")[["model", "ece", "mce", "brier"]]
+    put(show(beside_paper(beside, run, task), caption="Beside the models of the paper whose part they play"))
+
+
+def kinds(run: Results, task: str, seed: int) -> None:
+    """Show the calibration errors that are measured otherwise."""
+    others = [name for name in SCORES if name not in _PROPER + _BINNED + _SIGNED]
+    view = score_view(run.calibration(task, seed, "intervals"), run, *others, chance=True)
+    put(view.drop(columns="debiased if calibrated"))
+
+
+def differences(run: Results, task: str, seed: int) -> None:
+    """Show the difference from the large model of each score that has a margin, then of those that have none."""
+    found = run.calibration(task, seed, "differences")
+    for row in found.dropna(subset="margin").drop_duplicates("score").itertuples():
+        put(show(outcome_view(found, run, row.score), caption=f"{SCORES[row.score].title}, margin ±{row.margin:g}"))
+    put(show(difference_view(found, run, "brier", "nll"), caption="Without a margin; above 0 is worse"))
+
+
+def reliability(run: Results, task: str, seed: int) -> None:
+    """Show a reliability diagram of each model."""
+    put(per_model(run.calibration(task, seed, "reliability"), reliability_diagram, titles(run)))
+
+
+def confidence(run: Results, task: str, seed: int) -> None:
+    """Show how sure the models are: histograms, and the share of the predictions in each bin of confidence."""
+    found = run.calibration(task, seed, "reliability")
+    shares = show(share_table(found, run, task), digits=1, caption="Percent of the test split by confidence")
+    put(per_model(found, confidence_histogram, titles(run)), shares)
+
+
+def parts(run: Results, task: str, seed: int) -> None:
+    """Show what the Brier score is made of."""
+    put(decomposition_view(run.calibration(task, seed, "decomposition"), run))
+
+
+def repair(run: Results, task: str, seed: int) -> None:
+    """Show what temperature scaling repairs, in each model and in its difference from the large one."""
+    before, after = (run.calibration(task, seed, name) for name in ("differences", "temperature"))
+    view = temperature_view(after, run, "ece", "nll", "overconfidence")
+    put(show(view, formats={"temperature": "{:.2f}"}))
+    for score in ("debiased_ece", "overconfidence"):
+        caption = f"Difference from the large model in {SCORES[score].title}"
+        put(show(repair_view(before, after, run, score), caption=caption))
+
+
+def loyalty(run: Results, task: str, seed: int) -> None:
+    """Show how loyal the other sides are to the large model."""
+    found = run.calibration(task, seed, "loyalty")
+    put(loyalty_view(found, run, "label_loyalty", "probability_loyalty"))
+    put(loyalty_view(found, run, "total_variation", "confidence_distance"))
 
 
 def score_view(found: pd.DataFrame, run: Results, *scores: str, chance: bool = False) -> pd.DataFrame:
     """Return scores by model title, each with its 95% interval; or, with `chance`, with its null band.
 
-    found: of `tables.interval_scores`.
+    found: the table "intervals".
     """
     ends = ("null_low", "null_high", "if calibrated") if chance else ("low", "high", "95%")
     return _wide(found, run, "score", scores, "value", ends).dropna(axis="columns", how="all")
@@ -28,15 +98,16 @@ def score_view(found: pd.DataFrame, run: Results, *scores: str, chance: bool = F
 def error_view(found: pd.DataFrame, run: Results) -> pd.DataFrame:
     """Return ECE and MCE by model title with the null bands of both, and the interval of the ECE, which alone has one.
 
-    found: of `tables.interval_scores`.
+    found: the table "intervals".
     """
     bands = score_view(found, run, "ece", "mce", chance=True).drop(columns=["model", "ECE"])
     return score_view(found, run, "ece").join(bands)
 
 
 def decomposition_view(found: pd.DataFrame, run: Results) -> pd.DataFrame:
-    """Return `tables.decomposition_table` by model title."""
-    return found.assign(model=found["model"].map(side_titles(run))).rename(columns=_HEADS)
+    """Return the parts of the Brier score by model title."""
+    heads = {name: score.head for name, score in SCORES.items()}
+    return found.assign(model=found["model"].map(side_titles(run))).rename(columns=heads)
 
 
 def outcome_view(differences: pd.DataFrame, run: Results, score: str) -> pd.DataFrame:
@@ -61,14 +132,14 @@ def temperature_view(found: pd.DataFrame, run: Results, *scores: str) -> pd.Data
     columns["temperature"] = found.drop_duplicates("model")["temperature"].tolist()
     for score in scores:
         for when in ("before", "after"):
-            columns[f"{_HEADS.get(score, score)} {when}"] = [of.loc[(model, score), when] for model in models]
+            columns[f"{SCORES[score].head} {when}"] = [of.loc[(model, score), when] for model in models]
     return pd.DataFrame(columns)
 
 
 def repair_view(differences: pd.DataFrame, found: pd.DataFrame, run: Results, score: str) -> pd.DataFrame:
     """Return one score's difference from the large model, before and after both are rescaled.
 
-    differences: of `tables.calibration_differences`. found: of `tables.temperature_table`.
+    differences, found: the tables "differences" and "temperature".
     """
     sides = {}
     for when, table in (("before", differences), ("after", found)):
@@ -81,7 +152,7 @@ def repair_view(differences: pd.DataFrame, found: pd.DataFrame, run: Results, sc
 
 
 def loyalty_view(found: pd.DataFrame, run: Results, *measures: str) -> pd.DataFrame:
-    """Return measures of `tables.loyalty_tables` by model title, those with an interval beside it."""
+    """Return measures of loyalty by model title, those with an interval beside it."""
     table = _wide(found, run, "measure", measures, "value", ("low", "high", "95%"))
     return table.dropna(axis="columns", how="all")
 
@@ -94,7 +165,7 @@ def _wide(
     columns = {"model": found["model"].drop_duplicates().map(side_titles(run)).tolist()}
     for name in names:
         rows = found[found[key] == name]
-        head = _HEADS.get(name, name)
+        head = SCORES[name].head if name in SCORES else name
         columns[head] = rows[value].tolist()
         columns[f"{head} {title}"] = interval_text(rows[low], rows[high], digits=3).tolist()
     return pd.DataFrame(columns)
@@ -134,7 +205,7 @@ def error_intervals(
 ):
     """Draw one calibration score of every model and control with its 95% interval; the grey bar is its null band.
 
-    found: of `tables.interval_scores`. names: titles of models and controls. models: of the experiment, for their
+    found: the table "intervals". names: titles of models and controls. models: of the experiment, for their
     colours; controls are black.
     """
     rows = found[found["score"] == score]
@@ -152,6 +223,6 @@ def error_intervals(
         ax.hlines(y, row.low, row.high, color=color, linewidth=2.2)
         ax.plot(row.value, y, "o", color=color, markersize=6)
     ax.set_yticks(range(len(rows)), [names[name] for name in rows["model"]])
-    ax.set(xlim=(0, widest), ylim=(len(rows) - 0.4, -0.6), xlabel=score.replace("_", " ").replace("ece", "ECE"))
+    ax.set(xlim=(0, widest), ylim=(len(rows) - 0.4, -0.6), xlabel=SCORES[score].title)
     ax.grid(axis="y", visible=False)
     return ax

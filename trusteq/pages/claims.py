@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from trusteq.alignment.overlap import PAPER_THRESHOLD, exact_mean, mean_intervals
-from trusteq.pages.show import side_titles, titles
-from trusteq.study.calibrate import differences_from
+from trusteq.calibration.proper_scores import SCORES
+from trusteq.pages.show import of_seed, side_titles, titles
 from trusteq.study.results import Results
-from trusteq.study.sides import clusters, of_seed, predicted_sides
+from trusteq.study.sides import clusters, predicted_sides
+from trusteq.verdict.comparison import CONTROLS, Comparison, Side
 from trusteq.verdict.decide import DIFFERENT, EQUIVALENT
+from trusteq.verdict.margins import load_margins, measures_of
 from trusteq.verdict.predictions import matched
 
 SUPPORTS, CONTRADICTS, OPEN = "supports", "contradicts", "cannot say"
@@ -29,6 +31,10 @@ _OUTCOMES = {DIFFERENT: SUPPORTS, EQUIVALENT: CONTRADICTS}
 Runs = Sequence[Results]
 
 
+# The large model beside itself: explained under another seed, and trained again.
+ITSELF = {name: control for name, control in CONTROLS.items() if control.judged and not control.is_other}
+
+
 def low_alignment(runs: Runs) -> pd.DataFrame:
     """The mean Jaccard index of the top words with the large model is below 0.7."""
     return _table(
@@ -41,36 +47,44 @@ def low_alignment(runs: Runs) -> pd.DataFrame:
 def rule_on_itself(runs: Runs) -> pd.DataFrame:
     """The large model reaches a mean Jaccard of 0.7 beside itself: under another explainer seed, and trained again.
 
-    A rule that asks for it is contradicted where the model itself does not pass. Under another explainer seed, methods
-    that draw nothing repeat themselves and are left out.
+    A rule that asks for it is contradicted where the model itself does not pass.
     """
     return _table(
         _row(run, task, row, "jaccard", verdict=_beyond(-row["high"], -row["low"], -PAPER_THRESHOLD))
-        for run, task, row in each(runs, "controls")
-        if row["model_b"] == "retrained" or (row["model_b"] == "reseeded" and run.experiment.draws(task, row["method"]))
+        for run, task, row in beside_itself(runs)
     )
+
+
+def beside_itself(runs: Runs) -> Iterator[tuple[Results, str, dict]]:
+    """Yield the large model beside itself, with run and task; under another explainer seed, if the method draws."""
+    for run, task, row in each(runs, "controls"):
+        control = ITSELF.get(row["model_b"])
+        if control and (not control.is_large or run.experiment.draws(task, row["method"])):
+            yield run, task, row
 
 
 def different_words(runs: Runs) -> pd.DataFrame:
     """From chance, 0, to ceiling, 1, the alignment with the large model is not equivalent (`margins.yaml`)."""
-    return _verdicts(runs, "normalised_alignment", shift=1)
+    (measure,) = measures_of("alignment")
+    return _verdicts(runs, measure, shift=1)
 
 
 def calibration_changes(runs: Runs) -> pd.DataFrame:
     """Debiased ECE, or mean confidence less accuracy, differs from the large model's by more than the margin."""
-    both = [_verdicts(runs, measure).assign(measure=measure) for measure in ("ece", "overconfidence")]
-    found = pd.concat(both, ignore_index=True)
-    found["what"] += found.pop("measure").map({"ece": ", ECE", "overconfidence": ", overconfidence"})
-    return found[COLUMNS]
+    margins, found = load_margins(), []
+    for measure in measures_of("calibration"):
+        rows, score = _verdicts(runs, measure), SCORES.get(measure, SCORES[margins[measure].score])
+        found.append(rows.assign(what=rows["what"] + f", {score.head}"))
+    return pd.concat(found, ignore_index=True)
 
 
 def better_calibrated(runs: Runs) -> pd.DataFrame:
     """The smaller model's debiased ECE is below the large model's."""
-    found = _verdicts(runs, "ece")
+    found = _verdicts(runs, measures_of("calibration")[0])
     return found.assign(verdict=[_beyond(*ends, 0) for ends in zip(found["low"], found["high"], strict=True)])
 
 
-def distillation(runs: Runs, *, cut: str = "minilm-3-layers", distilled: str = "minilm-distilled") -> pd.DataFrame:
+def distillation(runs: Runs) -> pd.DataFrame:
     """The distilled model's debiased ECE is closer to the large model's than that of the same layers without a teacher.
 
     estimate: |distilled - large| - |cut - large|, with the paired interval of distilled - cut, which is that of the
@@ -78,19 +92,37 @@ def distillation(runs: Runs, *, cut: str = "minilm-3-layers", distilled: str = "
     """
     rows = []
     for run, task in runs_and_tasks(runs):
-        if not {cut, distilled} <= set(run.experiment.models):
-            continue
-        sides = predicted_sides(run, task, run.experiment.seeds[0])
-        gap = {name: _ece_difference(sides[run.experiment.large], sides[name])[0] for name in (cut, distilled)}
-        difference, low, high, n = _ece_difference(sides[cut], sides[distilled])
-        if min(gap.values()) < 0 < max(gap.values()):
-            difference, low, high = abs(gap[distilled]) - abs(gap[cut]), np.nan, np.nan
-        elif gap[cut] < 0:  # both below the large model: further down is further off
-            difference, low, high = -difference, -high, -low
-        found = {"estimate": difference, "low": low, "high": high, "examples": n, "undefined": 0}
-        what = f"{titles(run)[distilled]} against {titles(run)[cut]}"
-        rows.append(_row(run, task, found, "estimate", what=what, verdict=_beyond(low, high, 0)))
+        for distilled, cut in distilled_and_cut(run, task):
+            error = measures_of("calibration")[0]
+            gap = {row["model"]: row["difference"] for _, at, row in changes([run], error) if at == task}
+            difference, low, high, n = _paired_difference(run, task, cut, distilled)
+            if min(gap[cut], gap[distilled]) < 0 < max(gap[cut], gap[distilled]):
+                difference, low, high = abs(gap[distilled]) - abs(gap[cut]), np.nan, np.nan
+            elif gap[cut] < 0:  # both below the large model: further down is further off
+                difference, low, high = -difference, -high, -low
+            found = {"estimate": difference, "low": low, "high": high, "n": n}
+            what = f"{titles(run)[distilled]} against {titles(run)[cut]}"
+            rows.append(_row(run, task, found, "estimate", what=what, verdict=_beyond(low, high, 0)))
     return _table(rows)
+
+
+def distilled_and_cut(run: Results, task: str) -> list[tuple[str, str]]:
+    """Return pairs of models with as many layers, fewer than the large one's, begun from the same weights as it.
+
+    The first learns from its answers and is asked for nothing else, the second from labels alone.
+    """
+    experiment, large = run.experiment, run.experiment.large
+    layers = {name: run.facts(task, name, experiment.seeds[0], "metrics")["layers"] for name in experiment.models}
+    specs = {name: experiment.model(name) for name in layers if layers[name] < layers[large]}
+    taught = [name for name, of in specs.items() if of.teacher == large and of.compress]
+    distilled = [name for name in taught if _is_plain(run, task, name)]
+    cut = [name for name, of in specs.items() if of.teacher is None and not of.scratch]
+    return [(one, other) for one in distilled for other in cut if layers[one] == layers[other]]
+
+
+def _is_plain(run: Results, task: str, model: str) -> bool:
+    recipe = run.experiment.recipe_for(task, model)
+    return not (recipe.attribution_weight or recipe.confidence_weight)
 
 
 def uncoupled(runs: Runs) -> pd.DataFrame:
@@ -101,7 +133,7 @@ def uncoupled(runs: Runs) -> pd.DataFrame:
     """
     rows = []
     for run, task, row in each(runs, "verdicts"):
-        if row["measure"] == "accuracy" and row["outcome"] == EQUIVALENT and row["model"] in run.experiment.models:
+        if row["dimension"] == "accuracy" and row["outcome"] == EQUIVALENT and row["model"] in run.experiment.models:
             what = f"{titles(run)[row['model']]}, {row['method']}"
             verdict = SUPPORTS if row["verdict"] == DIFFERENT else OPEN
             rows.append(_row(run, task, row, "difference", what=what, verdict=verdict))
@@ -115,7 +147,7 @@ def boundary(runs: Runs) -> pd.DataFrame:
     """
     rows = []
     for run, task in runs_and_tasks(runs):
-        examples, groups = of_seed(run, task, "examples", seed=run.experiment.seeds[0]), clusters(run, task)
+        examples, groups = of_seed(run.comparison(task, "examples"), run.experiment.seeds[0]), clusters(run, task)
         examples = examples[examples["model_a"] == run.experiment.large]
         for method, settings in run.experiment.task_methods(task).items():
             for model in run.experiment.models_of(task, method) if settings.boundary == "as-released" else ():
@@ -178,7 +210,7 @@ def training_is_known(run: Results, model: str) -> bool:
 def keeping_trust(runs: Runs) -> pd.DataFrame:
     """A student trained to keep its teacher's words shares more of them than the same student plainly distilled.
 
-    estimate: gain in mean Jaccard with the teacher (`tables.gain_table`); no objective ever runs LIME or SHAP.
+    estimate: gain in mean Jaccard with the teacher (`compressions.gain_table`); no objective ever runs LIME or SHAP.
     """
     rows = []
     for run, task in runs_and_tasks(runs):
@@ -213,7 +245,7 @@ def each(runs: Runs, table: str) -> Iterator[tuple[Results, str, dict]]:
     """Yield the rows of a comparison table under the first training seed, as dicts; none as released."""
     for run, task in runs_and_tasks(runs):
         methods = run.experiment.task_methods(task)
-        for row in of_seed(run, task, table, seed=run.experiment.seeds[0]).to_dict("records"):
+        for row in of_seed(run.comparison(task, table), run.experiment.seeds[0]).to_dict("records"):
             if methods[row["method"]].boundary != "as-released":
                 yield run, task, row
 
@@ -223,15 +255,20 @@ def data_name(run: Results, task: str) -> str:
     return run.experiment.name if len(run.experiment.tasks) == 1 else f"{run.experiment.name}, {task}"
 
 
+def changes(runs: Runs, measure: str) -> Iterator[tuple[Results, str, dict]]:
+    """Yield what the verdicts on the smaller models say of one measure, with run and task."""
+    for run, task, row in each(runs, "verdicts"):
+        if row["measure"] == measure and row["model"] in run.experiment.models:
+            yield run, task, row
+
+
 def _verdicts(runs: Runs, measure: str, *, shift: float = 0) -> pd.DataFrame:
     """Return one measure of the smaller models' verdicts; what does not depend on the method, once a model."""
-    rows = []
-    for run, task, row in each(runs, "verdicts"):
-        if row["measure"] != measure or row["model"] not in run.experiment.models:
-            continue
-        method = f", {row['method']}" if measure == "normalised_alignment" else ""
+    rows, depends = [], load_margins()[measure].score is None
+    for run, task, row in changes(runs, measure):
         row |= {name: row[name] + shift for name in ("difference", "low", "high")}
-        what, verdict = f"{titles(run)[row['model']]}{method}", _OUTCOMES.get(row["outcome"], OPEN)
+        what = titles(run)[row["model"]] + (f", {row['method']}" if depends else "")
+        verdict = _OUTCOMES.get(row["outcome"], OPEN)
         rows.append(_row(run, task, row, "difference", what=what, verdict=verdict))
     return _table(rows).drop_duplicates(["data", "what"]).reset_index(drop=True)
 
@@ -241,8 +278,9 @@ def _beyond(low: float, high: float, value: float) -> str:
     return SUPPORTS if high < value else CONTRADICTS if low > value else OPEN
 
 
-def _ece_difference(one, other) -> tuple[float, float, float, int]:
-    """Return other's debiased ECE less one's, its interval, and of how many examples or clusters."""
-    table, n = differences_from(*matched(one, other))
-    row = table.set_index("score").loc["debiased_ece"]
-    return row["difference"], row["low"], row["high"], n
+def _paired_difference(run: Results, task: str, model: str, other: str) -> tuple[float, float, float, int]:
+    """Return other's calibration error less the model's, its interval, and of how many examples or clusters."""
+    sides = predicted_sides(run, task, run.experiment.seeds[0])
+    pair = Comparison(*(Side("", predictions) for predictions in matched(sides[model], sides[other])))
+    row = pair.dimensions.set_index("measure").loc[measures_of("calibration")[0]]
+    return row["difference"], row["low"], row["high"], row["n"]

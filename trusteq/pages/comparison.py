@@ -1,6 +1,8 @@
-"""The page on alignment."""
+"""The page on alignment: pairs of models and controls between chance and ceiling, and what they disagree about."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,20 +11,132 @@ import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
 from trusteq.alignment.overlap import is_aligned
-from trusteq.pages.figures import GREY, colours
-from trusteq.pages.show import counterparts, interval_text, marked, pair_names, paper_table, side_titles
+from trusteq.examples.load import load_examples
+from trusteq.pages.attribution import chosen
+from trusteq.pages.figures import (
+    GREY,
+    alignment_intervals,
+    colours,
+    highlights,
+    jaccard_distribution,
+    per_method,
+    scale_intervals,
+)
+from trusteq.pages.show import (
+    NOT_SHOWN,
+    counterparts,
+    interval_text,
+    marked,
+    of_seed,
+    pair_names,
+    paper_table,
+    put,
+    show,
+    side_titles,
+    titles,
+)
 from trusteq.study.results import Results
 from trusteq.study.sides import probabilities
+from trusteq.verdict.comparison import CONTROLS
+from trusteq.verdict.margins import load_margins
+
+
+def pairs(run: Results, task: str) -> None:
+    """Show every pair and control between chance and ceiling, by method."""
+    both = _pairs_and_controls(run, task)
+    for method, rows in both.groupby("method", sort=False):
+        put(show(pair_table(rows, run).drop(columns="method"), digits=2, caption=method))
+    one_draw = [name for name, control in CONTROLS.items() if not control.has_ceiling]  # 1 by definition
+    put(alignment_intervals(both[~both["model_b"].isin(one_draw)], side_titles(run)))
+
+
+def scale(run: Results, task: str) -> None:
+    """Show the pairs and controls on the scale from chance to ceiling."""
+    margin = next(margin for margin in load_margins().values() if margin.dimension == "alignment")
+    put(scale_intervals(_pairs_and_controls(run, task), side_titles(run), margin=margin.margin))
+
+
+def papers_rule(run: Results, task: str) -> None:
+    """Show what the paper's rule makes of the pairs, and its own numbers as far as they are held."""
+    rule, held = rule_table(run.comparison(task, "alignment"), run, task), paper_table("jaccard_range").iloc[0]
+    span = f"The paper's values for {held['scope']} lie between {held['low']} and {held['high']}."
+    put(show(rule, caption=f"{span} Its single cells are not held."))
+
+
+def matrix(run: Results, task: str) -> None:
+    """Show the mean Jaccard of all pairs of models as a matrix, by method."""
+    put(per_method(run.comparison(task, "alignment"), partial(alignment_matrix, titles=titles(run)), height=3.6))
+
+
+def curves(run: Results, task: str) -> None:
+    """Show alignment with the large model over the number of top words, by method, of the first training seed."""
+    found = of_seed(run.comparison(task, "curves"), run.experiment.seeds[0])
+    put(per_method(found, partial(alignment_curves, models=titles(run), k=run.experiment.k)))
+
+
+def spread(run: Results, task: str) -> None:
+    """Show the Jaccard of single examples, of each model with the large one."""
+    ax = plt.figure().gca()
+    put(jaccard_distribution(run.comparison(task, "examples"), titles(run), run.experiment.large, ax))
+
+
+def sources(run: Results, task: str) -> None:
+    """Show what the disagreement with the large model is made of, by method, of the first training seed."""
+    found = of_seed(run.comparison(task, "sources"), run.experiment.seeds[0])
+    models = list(dict.fromkeys(found["model_b"]))  # a method may explain some of them alone
+    put(per_method(found, partial(disagreement_sources, names=side_titles(run), models=models), height=3.2))
+
+
+def evidence(run: Results, task: str) -> None:
+    """Show how much of what is known to matter the top words hold, and how much weight a planted shortcut has."""
+    truth = run.comparison(task, "truth")
+    recall = truth[truth["measure"] == "recall"]
+    for name, rows in recall[recall["truth"] != "shortcut"].groupby("truth", sort=False):
+        xlabel = f"share of the {name} among the top {run.experiment.k}"
+        put(truth_intervals(rows, side_titles(run), xlabel=xlabel))
+    shortcut = truth[(truth["truth"] == "shortcut") & (truth["measure"] == "share")]
+    if len(shortcut):
+        caption = "Weight on the planted shortcut, as a share of all absolute weight"
+        put(show(truth_view(shortcut, run), digits=2, caption=caption))
+    if truth.empty:
+        put(f"Of {task} it is not known which words matter.")
+
+
+def numbers(run: Results, task: str, table: str) -> None:
+    """Show a table of the comparison: "ceilings", "segments", "companions", "sources", "truth" or "faithfulness"."""
+    found = run.comparison(task, table)
+    if len(found):
+        put(show(_VIEWS[table](found, run), digits=2))
+
+
+def same_reasons(run: Results, task: str, n: int = 3) -> None:
+    """Show texts that the large model and the last one both classify correctly, with the words each relies on."""
+    large, small = run.experiment.large, list(run.experiment.models)[-1]
+    seed, explained = run.experiment.seeds[0], run.comparison(task, "examples")["id"]
+    agreed = agreed_examples(run, task, small, seed=seed)
+    n_test = len(run.predictions(task, small, seed))
+    put(f"{len(agreed):,} of {n_test:,} test examples are classified correctly by both models.")
+    if not run.may_show(task):
+        return put(NOT_SHOWN)
+    settings, names = run.experiment.task(task), titles(run)
+    test = load_examples(settings, "test")
+    shown = test[test["id"].isin(agreed) & test["id"].isin(explained)].head(n)
+    weights = {model: chosen(run, task, model=model, seed=seed).by_place(model, seed) for model in (large, small)}
+    for method, model in itertools.product(weights[small], weights):
+        title = f"{method}, {names[model]}"
+        put(highlights(weights[model][method], shown, settings.labels, title=title, k=run.experiment.k))
+
+
+def _pairs_and_controls(run: Results, task: str) -> pd.DataFrame:
+    return pd.concat([run.comparison(task, name) for name in ("alignment", "controls")])
 
 
 def pair_table(alignment: pd.DataFrame, run: Results) -> pd.DataFrame:
     """Return alignment by pair between its two anchors: the Jaccard index, chance, ceiling, and the scale from 0 to 1.
 
-    alignment: of `alignment_tables` and `control_table`, one method's or several.
+    alignment: the tables "alignment" and "controls", one method's or several.
     """
-    keys = {"method": alignment["method"], "pair": pair_names(alignment, run)}
-    if alignment["seed"].nunique() > 1:
-        keys["seed"] = alignment["seed"]
+    keys = {"method": alignment["method"], "pair": pair_names(alignment, run)} | _seeds(alignment)
     values = {
         "Jaccard": alignment["jaccard"],
         "95%": interval_text(alignment["low"], alignment["high"]),
@@ -32,6 +146,11 @@ def pair_table(alignment: pd.DataFrame, run: Results) -> pd.DataFrame:
         "95% of it": interval_text(alignment["normalised_low"], alignment["normalised_high"]),
     }
     return pd.DataFrame(keys | values)
+
+
+def _seeds(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return the column of training seeds, where a table is of several."""
+    return {"seed": table["seed"]} if table["seed"].nunique() > 1 else {}
 
 
 def rule_table(alignment: pd.DataFrame, run: Results, task: str) -> pd.DataFrame:
@@ -47,24 +166,28 @@ def rule_table(alignment: pd.DataFrame, run: Results, task: str) -> pd.DataFrame
     return marked(pd.DataFrame(columns), a.isna() | b.isna())
 
 
-def ceiling_view(ceilings: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+def ceiling_view(ceilings: pd.DataFrame, run: Results) -> pd.DataFrame:
     """Return the agreement of each model with itself, as a table for a page."""
-    interval = interval_text(ceilings["low"], ceilings["high"])
-    columns = {"model": ceilings["model"].map(names), "method": ceilings["method"], "another": ceilings["other"]}
-    return pd.DataFrame(columns | {"Jaccard": ceilings["jaccard"], "95%": interval, "chance": ceilings["chance"]})
+    columns = {"model": ceilings["model"].map(titles(run)), "method": ceilings["method"], "another": ceilings["other"]}
+    columns |= _seeds(ceilings) | {"Jaccard": ceilings["jaccard"]}
+    return pd.DataFrame(
+        columns | {"95%": interval_text(ceilings["low"], ceilings["high"]), "chance": ceilings["chance"]}
+    )
 
 
 def segment_view(segments: pd.DataFrame, run: Results) -> pd.DataFrame:
     """Return the agreement within each text, as a table for a page."""
     columns = {"method": segments["method"], "pair": pair_names(segments, run), "text": segments["segment"] + 1}
-    columns |= {"Jaccard": segments["jaccard"], "95%": interval_text(segments["low"], segments["high"])}
-    return pd.DataFrame(columns | {"chance": segments["chance"], "examples": segments["examples"]})
+    columns |= _seeds(segments) | {"Jaccard": segments["jaccard"]}
+    columns |= {"95%": interval_text(segments["low"], segments["high"]), "chance": segments["chance"]}
+    return pd.DataFrame(columns | {"examples": segments["examples"]})
 
 
 def companion_view(found: pd.DataFrame, run: Results) -> pd.DataFrame:
     """Return one row a pair and method, one column a companion."""
+    keys = ["method", "pair", *_seeds(found)]
     wide = found.assign(pair=pair_names(found, run)).pivot_table(
-        index=["method", "pair"], columns="companion", values="value", sort=False
+        index=keys, columns="companion", values="value", sort=False
     )
     return wide.reset_index().rename_axis(columns=None)
 
@@ -72,7 +195,8 @@ def companion_view(found: pd.DataFrame, run: Results) -> pd.DataFrame:
 def source_view(sources: pd.DataFrame, run: Results) -> pd.DataFrame:
     """Return what disagreement is made of, as a table for a page."""
     columns = {"method": sources["method"], "pair": pair_names(sources, run), "source": sources["source"]}
-    columns |= {"disagreement": sources["disagreement"], "95%": interval_text(sources["low"], sources["high"])}
+    columns |= _seeds(sources) | {"disagreement": sources["disagreement"]}
+    columns |= {"95%": interval_text(sources["low"], sources["high"])}
     return pd.DataFrame(columns | {"share": sources["share"]})
 
 
@@ -86,27 +210,38 @@ def agreed_examples(run: Results, task: str, model: str, *, seed: int) -> pd.Ind
 
 
 def truth_view(truth: pd.DataFrame, run: Results) -> pd.DataFrame:
-    """Return one truth and measure as a table for a page."""
-    names = side_titles(run)
-    columns = {"method": truth["method"], "model": truth["model"].map(names), "value": truth["value"]}
+    """Return truths and measures as a table for a page; which they are, where there are several."""
+    truth = truth.sort_values(["truth", "measure"], kind="stable")
+    keys = {name: truth[name] for name in ("truth", "measure", "seed") if truth[name].nunique() > 1}
+    columns = {"method": truth["method"], "model": truth["model"].map(side_titles(run)), "value": truth["value"]}
     columns |= {"95%": interval_text(truth["low"], truth["high"]), "chance": truth["chance"]}
     change = interval_text(truth["difference_low"], truth["difference_high"])
     is_large = truth["model"] == run.experiment.large
     columns |= {"against large": truth["difference"].mask(is_large), "95% of it": change.mask(is_large)}
-    return pd.DataFrame(columns)
+    return pd.DataFrame(keys | columns)
 
 
-def faithfulness_view(found: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+def faithfulness_view(found: pd.DataFrame, run: Results) -> pd.DataFrame:
     """Return faithfulness as a table for a page: one row a model and method, both measures with their intervals."""
-    table = found[["model", "method"]].drop_duplicates().reset_index(drop=True)
+    table = found[["model", *_seeds(found), "method"]].drop_duplicates().reset_index(drop=True)
     for measure, rows in found.groupby("measure", sort=False):
         interval = interval_text(rows["low"], rows["high"])
         table[measure] = rows["value"].to_numpy()
         table[f"95% of {measure[:4]}."] = interval.to_numpy()
-    return table.assign(model=table["model"].map(names))
+    return table.assign(model=table["model"].map(titles(run)))
 
 
-def alignment_matrix(alignment: pd.DataFrame, titles: Mapping[str, str], ax=None, *, title: str = ""):
+_VIEWS = {
+    "ceilings": ceiling_view,
+    "segments": segment_view,
+    "companions": companion_view,
+    "sources": source_view,
+    "truth": truth_view,
+    "faithfulness": faithfulness_view,
+}
+
+
+def alignment_matrix(alignment: pd.DataFrame, titles: Mapping[str, str], ax=None):
     """Draw the mean Jaccard of all pairs of models under one method as a matrix."""
     ax = ax or plt.gca()
     order = list(titles)
@@ -116,7 +251,6 @@ def alignment_matrix(alignment: pd.DataFrame, titles: Mapping[str, str], ax=None
         square.loc[b, a] = mean
     square = square.rename(index=titles, columns=titles)
     sns.heatmap(square, vmin=0, vmax=1, annot=True, fmt=".2f", cmap="crest", linewidths=1, cbar=False, ax=ax)
-    ax.set(title=title)
     ax.grid(False)
     ax.tick_params(axis="x", rotation=30)
     return ax
@@ -128,7 +262,7 @@ SOURCES = {"explainer seed": "#c9c9c9", "training seed": "#8fb8de", "model": "#c
 def alignment_curves(curves: pd.DataFrame, models: Mapping[str, str], ax=None, *, k: int | None = None):
     """Draw the mean Jaccard with the large model over k, one line a model, between chance and the large model's own.
 
-    curves: of `tables.curve_table`, one method's. models: the titles of the models, the large one first. k: where a
+    curves: the table "curves", one method's. models: the titles of the models, the large one first. k: where a
     line marks the size in use. The grey area is chance, the black line the large model under another explainer seed.
     """
     ax = ax or plt.gca()
@@ -150,14 +284,16 @@ def alignment_curves(curves: pd.DataFrame, models: Mapping[str, str], ax=None, *
     return ax
 
 
-def disagreement_sources(sources: pd.DataFrame, names: Mapping[str, str], ax=None):
-    """Draw what the disagreement with the large model is made of, one stacked bar a pair; negative parts go left.
+def disagreement_sources(
+    sources: pd.DataFrame, names: Mapping[str, str], ax=None, *, models: Sequence[str] | None = None
+):
+    """Draw what the disagreement with the large model is made of, one stacked bar a model; negative parts go left.
 
-    sources: of `tables.source_table`, one method's. names: of models and controls.
+    sources: the table "sources", one method's. names: of models and controls. models: the bars; None: those there are.
     """
     ax = ax or plt.gca()
     parts = sources[sources["source"] != "total"]
-    models = list(dict.fromkeys(parts["model_b"]))
+    models = models or list(dict.fromkeys(parts["model_b"]))
     ends = {sign: np.zeros(len(models)) for sign in (False, True)}
     for source in (name for name in SOURCES if name in set(parts["source"])):
         found = parts[parts["source"] == source].set_index("model_b")["disagreement"]
@@ -176,7 +312,7 @@ def disagreement_sources(sources: pd.DataFrame, names: Mapping[str, str], ax=Non
 def truth_intervals(truth: pd.DataFrame, names: Mapping[str, str], ax=None, *, xlabel: str):
     """Draw one measure against the truth for each model, by method, with 95% intervals; a tick is chance.
 
-    truth: of `tables.truth_table`, one truth and measure. names: of models and controls.
+    truth: the table "truth", one truth and measure. names: of models and controls.
     """
     ax = ax or plt.figure(figsize=(7, 1.2 + 0.36 * truth["model"].nunique())).gca()
     models, methods = list(dict.fromkeys(truth["model"])), list(truth["method"].unique())

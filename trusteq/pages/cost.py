@@ -1,13 +1,13 @@
 """What published runs took, and what the paper's own experiment would take."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from trusteq.pages.is_half_low import word_counts
-from trusteq.pages.status import BUDGETS
-from trusteq.store import find
+from trusteq.pages.show import put, show
+from trusteq.pages.status import BUDGETS, benchmark_rows, job_table, origin_table
+from trusteq.study import publish
 from trusteq.study.experiment import Experiment
 from trusteq.study.results import Results
 
@@ -24,35 +24,38 @@ SHAPES = {
 }
 
 
-def run_costs(runs: Sequence[Results]) -> pd.DataFrame:
-    """Return the hours of each stage of each published run: data, stage, jobs, hours, longest (of a job, in hours).
+def published(experiments: Collection[str] | None = None) -> list[Results]:
+    """Return the published runs on real data, or the named ones of them."""
+    return [run for run in publish.reference_runs() if experiments is None or run.experiment.name in experiments]
 
-    Training and predicting from the models' own times, explaining from the manifests of the tables, by method; wall
-    time of single jobs, on one thread each where the experiment says nothing else. What several runs share counts for
-    the first of them.
-    """
-    rows, seen = [], set()
+
+def spent(runs: Sequence[Results]) -> None:
+    """Show the hours of each stage of each run."""
+    found = run_costs(runs)
+    put(show(found, digits=2, caption=f"{found['hours'].sum():.1f} hours in all"))
+
+
+def origins(runs: Sequence[Results]) -> None:
+    """Show what each run was made with."""
     for run in runs:
-        stages: dict[str, list[float]] = {}
-        for task in run.experiment.tasks:
-            for model, seed in run.experiment.runs:
-                timing = run.facts(task, model, seed, "timing")
-                made = json.dumps([task, model, seed, timing])
-                if made in seen:
-                    continue
-                seen.add(made)
-                for stage in ("training", "inference"):
-                    stages.setdefault(stage, []).append(timing[f"{stage}_seconds"])
-        for file in find(run.folder / "attribution", "*.manifest.json"):
-            made = file.read_text(encoding="utf-8")
-            facts = json.loads(made)["parameters"]
-            if "seconds" in facts and made not in seen:
-                seen.add(made)
-                stages.setdefault(f"explaining, {facts['method']}", []).append(facts["seconds"])
-        for stage, seconds in stages.items():
-            row = {"data": run.experiment.name, "stage": stage, "jobs": len(seconds)}
-            rows.append(row | {"hours": sum(seconds) / HOUR, "longest": max(seconds) / HOUR})
-    return pd.DataFrame(rows, columns=["data", "stage", "jobs", "hours", "longest"])
+        put(show(origin_table(run), caption=run.experiment.name))
+
+
+def papers_scale(device: str) -> None:
+    """Show the hours that explaining the paper's examples would take on a device, "cpu" or "gpu bf16"."""
+    scale = paper_scale(benchmark_rows(), Experiment.load("paper"), device=device)
+    known = scale.dropna(subset=["ours", "authors"])
+    if known.empty:
+        put("Not measured: no such device was at hand. The rows of the benchmark are open.")
+        return
+    caption = f"Of {len(known)} rows with both: ours {known['ours'].sum():,.0f}, authors {known['authors'].sum():,.0f}"
+    put(show(scale, digits=1, formats={"passes": "{:,}"}, caption=f"{caption} hours"))
+
+
+def run_costs(runs: Sequence[Results]) -> pd.DataFrame:
+    """Return the hours of each stage of each published run: data, stage, jobs, hours, longest (of a job, in hours)."""
+    found = job_table(runs).rename(columns={"seconds": "hours"})
+    return found.assign(hours=found["hours"] / HOUR, longest=found["longest"] / HOUR)
 
 
 def paper_scale(benchmark: Iterable[Mapping], experiment: Experiment, *, device: str) -> pd.DataFrame:

@@ -1,7 +1,9 @@
 """Figures that several pages and the reports share: each takes a table and Axes, draws, and returns the Axes."""
 
+import functools
 import html
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -28,7 +30,7 @@ def colours(models: Sequence[str]) -> dict[str, tuple]:
 def alignment_intervals(alignment: pd.DataFrame, names: Mapping[str, str], ax=None):
     """Draw the mean Jaccard of each pair with its 95% interval, between its chance level and its ceiling.
 
-    alignment: of `tables.alignment_tables` or `control_table`, or rows of both. names: of models and controls. The
+    alignment: the tables "alignment" or "controls", or rows of both. names: of models and controls. The
     dashed line is the paper's cut at 0.7.
     """
     ax = ax or plt.figure(figsize=(7, 1.2 + 0.42 * len(_pairs(alignment)))).gca()
@@ -105,7 +107,7 @@ def reliability_diagram(table: pd.DataFrame, ax=None, *, color="C0", title: str 
     """Draw accuracy against confidence by bin, the gap to the diagonal hatched.
 
     table: of `calibration.reliability_table`. A dot sits at the bin's mean confidence, its area the bin's share. With
-    the columns low and high (`nullband.consistency_bars`), grey bars show where 95% of the dots of a perfectly
+    the columns low and high (`null_bands.consistency_bars`), grey bars show where 95% of the dots of a perfectly
     calibrated model would be.
     """
     ax = ax or plt.gca()
@@ -141,21 +143,57 @@ def confidence_histogram(table: pd.DataFrame, ax=None, *, color="C0", title: str
 
 def per_model(reliability: pd.DataFrame, draw, titles: Mapping[str, str]):
     """Draw one panel per model with `draw` (`reliability_diagram` or `confidence_histogram`); return the figure."""
-    models = list(titles)
-    columns = 2 if len(models) == 4 else min(3, len(models))
-    rows = -(-len(models) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(3 * columns, 3.1 * rows), squeeze=False, sharex=True, sharey=True
-    )
-    for ax, model in zip(axes.flat, models, strict=False):
-        draw(reliability[reliability["model"] == model], ax, color=colours(models)[model], title=titles[model])
-        ax.label_outer()
-    for ax in axes.flat[len(models) :]:
+    chosen = colours(list(titles))
+    panels = [
+        (title, functools.partial(draw, reliability[reliability["model"] == model], color=chosen[model]))
+        for model, title in titles.items()
+    ]
+    return small_multiples(panels)
+
+
+def per_method(table: pd.DataFrame, draw, *, height: float = 4.0):
+    """Draw one panel per method with `draw(rows, ax=ax)`; return the figure."""
+    panels = [(method, functools.partial(draw, rows)) for method, rows in table.groupby("method", sort=False)]
+    return small_multiples(panels, columns=2, size=(4.3 if len(panels) > 1 else 7, height))
+
+
+def small_multiples(
+    panels: Sequence[tuple[str, Callable]], *, columns: int = 3, size: tuple[float, float] = (3, 3.1), sharex=True
+):
+    """Draw each panel under its title, on axes of one scale, with one legend above all; return the figure.
+
+    panels: title, and what draws on `ax`. columns: at most. size: of one panel, in inches. sharex: whether panels below
+    each other have one scale to the right as well.
+    """
+    columns = 2 if len(panels) == 4 else min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    whole = {"figsize": (size[0] * columns, size[1] * rows), "squeeze": False}
+    figure, axes = plt.subplots(rows, columns, sharex=sharex, sharey=True, **whole)
+    for place, (ax, (title, draw)) in enumerate(zip(axes.flat, panels, strict=False)):
+        draw(ax=ax)
+        ax.set_title(textwrap.fill(title, int(9 * size[0])))  # longer ones would run into each other
+        is_lowest = not sharex or place + columns >= len(panels)
+        ax.tick_params(labelbottom=is_lowest)
+        ax.set(xlabel=ax.get_xlabel() if is_lowest else "", ylabel="" if place % columns else ax.get_ylabel())
+    for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)
-    handles, names = axes.flat[0].get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, names, loc="outside upper center", ncols=len(handles))
+    _legend_above(figure)
     return figure
+
+
+def from_zero(figure):
+    """Let the heights of a figure whose panels share them begin at 0; return it."""
+    figure.axes[0].set_ylim(0)  # once all is drawn: a limit set earlier would cut later panels
+    return figure
+
+
+def _legend_above(figure) -> None:
+    handles: dict = {}
+    for ax in figure.axes:
+        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(name, handle)
+    if handles:
+        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=min(4, len(handles)))
 
 
 OUTCOME_COLOURS = {"equivalent": "#1b7f4d", "undecided": "#8a6d00", "not-equivalent": "#b3261e"}
@@ -167,7 +205,7 @@ _WIDEST = 4  # margins: intervals beyond are cut, with an arrow
 def margin_intervals(dimensions: pd.DataFrame, titles: Mapping[str, str], ax=None):
     """Draw the difference of each measure with its 95% interval in units of its margin; the band is equivalence.
 
-    dimensions: of `decision.Audit`, one row per measure. titles: of the measures, by name.
+    dimensions: of an audit, one row per measure. titles: of the measures, by name.
     """
     ax = ax or plt.figure(figsize=(7, 1.2 + 0.5 * len(dimensions))).gca()
     ax.axvspan(-1, 1, color="#1b7f4d", alpha=0.12, linewidth=0)
@@ -216,7 +254,7 @@ def _gold(examples: pd.DataFrame, labels: Sequence[str]) -> pd.Series:
 def highlights(
     attributions: pd.DataFrame, examples: pd.DataFrame, labels: Sequence[str], *, title: str = "", k: int = 10
 ) -> HTML:
-    """Return the texts with each word coloured by its weight for the gold label and the top `k` framed.
+    """Return the texts with each word coloured by its weight for the gold label and its top `k` framed.
 
     Blue speaks for the label, orange against it; strength is relative to the example's largest weight.
     """

@@ -1,25 +1,115 @@
 """What published results say of all claims together, and what stands beside them. Rows of claims: of `claims`."""
 
+import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from trusteq.alignment.overlap import PAPER_THRESHOLD
+from trusteq.pages import claims, reasons
 from trusteq.pages.claims import CONTRADICTS, OPEN, SUPPORTS, Runs, data_name, runs_and_tasks
 from trusteq.pages.figures import GREY
 from trusteq.pages.first import first_alignment
-from trusteq.pages.show import interval_text, titles
+from trusteq.pages.show import interval_text, paper_table, put, show, titles
+from trusteq.study.results import Results
+from trusteq.verdict.margins import load_margins, measures_of
+
+PAPER_K = 10  # words that the paper compares
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim: what the paper has of it, as text; the rows that say something of it; and why they say so."""
+    """One claim: what the paper has of it, as text; the rows that say something of it; and numbers to read beside them.
+
+    lines: values to compare the estimates with in a figure, by their names; xlabel: of the figure; without it, none.
+    """
 
     paper: str
     rows: pd.DataFrame
-    why: str = ""
+    beside: pd.DataFrame = field(default_factory=pd.DataFrame)
+    lines: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    xlabel: str = ""
+
+
+def summary(found: Mapping[str, Claim]) -> None:
+    """Show all claims in one table."""
+    put(summary_table(found))
+
+
+def section(found: Mapping[str, Claim], statement: str) -> None:
+    """Show the rows of one claim, how many say what of it, the numbers to read beside them, and the figure it has."""
+    claim = found[statement]
+    put(show(finding_view(claim.rows), caption=count_line(claim.rows)))
+    if len(claim.beside):
+        put(show(claim.beside, caption="To read beside it"))
+    if claim.xlabel and len(claim.rows):
+        put(claim_intervals(claim.rows, lines=claim.lines, xlabel=claim.xlabel))
+
+
+def costs(runs: Runs) -> None:
+    """Show what each model saves, and what it keeps of the large one's words."""
+    put(show(cost_view(fidelity_cost(_as_the_paper(runs))), digits=2))
+
+
+def first_experiments(runs: Runs) -> None:
+    """Show the paper's first experiments beside what it expects."""
+    put(show(first_table(runs), digits=2))
+
+
+def held(runs: Runs) -> dict[str, Claim]:
+    """Return what the runs that compare as many words as the paper say of each claim, by its statement."""
+    runs, margins = _as_the_paper(runs), load_margins()
+    words, error = (margins[measures_of(dimension)[0]].margin for dimension in ("alignment", "calibration"))
+    paper, accuracy = paper_table("jaccard_range").iloc[0], paper_table("models").set_index("model")["nli_accuracy"]
+    of = functools.partial(_claim, runs)
+    return {
+        "alignment is low": of(
+            "low_alignment",
+            f"{paper['low']} to {paper['high']}",
+            lines={f"the paper's cut, {PAPER_THRESHOLD}": (PAPER_THRESHOLD,)},
+            xlabel="mean Jaccard with the large model",
+        ),
+        "a model below 0.7 is no drop-in replacement": of("rule_on_itself", f"{PAPER_THRESHOLD}, without a reason"),
+        "compressed models look at other words": of(
+            "different_words",
+            "no anchors",
+            lines={"the same words, by our margin": (1 - words,), "chance and ceiling": (0, 1)},
+            xlabel="0: chance, 1: the explainer with itself",
+        ),
+        "compression changes calibration": of(
+            "calibration_changes",
+            "not held",
+            lines={"the margin": (-error, error)},  # overconfidence has the same
+            xlabel="difference from the large model",
+        ),
+        "the small model is better calibrated": of("better_calibrated", "BERT-Tiny; not held"),
+        "distillation keeps calibration better": of("distillation", "Distil-BERT; not held"),
+        "accuracy and trust are uncoupled": of(
+            "uncoupled", f"{accuracy['Distil-BERT']} against {accuracy['BERT-base']} %"
+        ),
+        "the boundary changes the number": of("boundary", "not asked"),
+        "most disagreement is compression's": of(
+            "mostly_compression",
+            "one training seed",
+            lines={"nothing": (0,)},
+            xlabel="disagreement left for compression",
+        ),
+        "training can keep more of the words": of(
+            "keeping_trust", "left open", lines={"no gain": (0,)}, xlabel="gain in mean Jaccard with the teacher"
+        ),
+    }
+
+
+def _claim(runs: Runs, name: str, paper: str, **figure) -> Claim:
+    """Return a claim from the two functions of this name: its rows, and the numbers beside them."""
+    return Claim(paper, getattr(claims, name)(runs), getattr(reasons, name)(runs), **figure)
+
+
+def _as_the_paper(runs: Runs) -> list[Results]:
+    return [run for run in runs if run.experiment.k == PAPER_K]
 
 
 def fidelity_cost(runs: Runs) -> pd.DataFrame:
@@ -27,7 +117,7 @@ def fidelity_cost(runs: Runs) -> pd.DataFrame:
 
     bytes, time: on disk, and for one text, as a share of the large model's; by the experiment's first method and seed.
     """
-    rows = []
+    rows, (words,) = [], measures_of("alignment")
     for run, task in runs_and_tasks(runs):
         if not run.path("compression", task, "models").is_file():
             continue
@@ -38,23 +128,19 @@ def fidelity_cost(runs: Runs) -> pd.DataFrame:
             size = row["weights_bytes"] / large["weights_bytes"]
             found = {"data": data_name(run, task), "model": titles(run)[row["model"]], "bytes": size}
             found |= {"time": latency[row["model"]], "accuracy": row["accuracy_difference"]}
-            found |= {end: row[f"normalised_alignment_{end}"] for end in ("low", "high")}
-            rows.append(found | {"estimate": row["normalised_alignment"], "verdict": row["verdict"]})
+            found |= {end: row[f"{words}_{end}"] for end in ("low", "high")}
+            rows.append(found | {"estimate": row[words], "verdict": row["verdict"]})
     columns = ["data", "model", "bytes", "time", "accuracy", "estimate", "low", "high", "verdict"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def first_experiments(runs: Runs) -> pd.DataFrame:
+def first_table(runs: Runs) -> pd.DataFrame:
     """Return the paper's first experiments beside the range that it expects, as a table for a page."""
-    rows = []
-    for run in runs:
-        for row in first_alignment(run).to_dict("records"):
-            if row["as_asked"]:
-                place = row["place"] if row["settled"] else "open"
-                interval = f"{row['low']:.2f} to {row['high']:.2f}"
-                found = {"data": run.experiment.name, "Jaccard": row["jaccard"], "95%": interval, "expected": place}
-                rows.append(found | {name: row[name] for name in ("chance", "ceiling", "examples")})
-    return pd.DataFrame(rows)
+    asked = pd.concat([first_alignment(run).assign(data=run.experiment.name) for run in runs])
+    asked = asked[asked["as_asked"]]
+    columns = {"data": asked["data"], "Jaccard": asked["jaccard"], "95%": interval_text(asked["low"], asked["high"])}
+    columns["expected"] = asked["place"].where(asked["settled"], "open")
+    return pd.DataFrame(columns | {name: asked[name] for name in ("chance", "ceiling", "examples")})
 
 
 def cost_view(found: pd.DataFrame) -> pd.DataFrame:
@@ -65,18 +151,24 @@ def cost_view(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns | {"95%": interval_text(found["low"], found["high"]), "verdict": found["verdict"]})
 
 
-def summary(claims: Mapping[str, Claim]) -> pd.DataFrame:
+def summary_table(found: Mapping[str, Claim]) -> pd.DataFrame:
     """Return one row a claim: the verdict, by how many rows; our estimates in short; what the paper has; the data.
 
-    claims: by their statements.
+    found: claims by their statements.
     """
     rows = []
-    for statement, claim in claims.items():
-        found, said = claim.rows, verdict_on(claim.rows)
-        counted = f" ({(found['verdict'] == said).sum()} of {len(found)})" if said in (SUPPORTS, CONTRADICTS) else ""
-        row = {"claim": statement, "verdict": said + counted, "ours": _span(found), "widest 95%": _widest(found)}
-        rows.append(row | {"paper": claim.paper, "data": _runs(found["data"].unique())})
+    for statement, claim in found.items():
+        said, of = verdict_on(claim.rows), claim.rows
+        counted = f" ({(of['verdict'] == said).sum()} of {len(of)})" if said in (SUPPORTS, CONTRADICTS) else ""
+        row = {"claim": statement, "verdict": said + counted, "ours": _span(of), "widest 95%": _widest(of)}
+        rows.append(row | {"paper": claim.paper, "data": _runs(of["data"].unique())})
     return pd.DataFrame(rows)
+
+
+def count_line(found: pd.DataFrame) -> str:
+    """Return how many rows of a claim say what of it."""
+    counts = "; ".join(f"{verdict}: {(found['verdict'] == verdict).sum()}" for verdict in (SUPPORTS, CONTRADICTS, OPEN))
+    return f"{counts}; of {len(found)} rows" if len(found) else "Nothing is published that could say."
 
 
 def _runs(names: Sequence[str]) -> str:
@@ -85,8 +177,8 @@ def _runs(names: Sequence[str]) -> str:
 
 
 def _span(found: pd.DataFrame) -> str:
-    ends = [f"{end:z.2f}" for end in (found["estimate"].min(), found["estimate"].max())] if len(found) else []
-    return " to ".join(dict.fromkeys(ends)) or "none"
+    ends = found["estimate"].agg(["min", "max"]).to_frame().T
+    return interval_text(ends["min"], ends["max"]).fillna("none").iloc[0]
 
 
 def _widest(found: pd.DataFrame) -> str:
@@ -98,12 +190,6 @@ def verdict_on(found: pd.DataFrame) -> str:
     """Return what all rows together say of a claim: "mixed" where some support and some contradict it."""
     said = set(found["verdict"]) - {OPEN}
     return said.pop() if len(said) == 1 else ("mixed" if said else OPEN)
-
-
-def minority(found: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that stand against most of the others; none where all that decide say the same."""
-    counts = found.loc[found["verdict"] != OPEN, "verdict"].value_counts()
-    return found[found["verdict"].isin(counts.index[1:])]
 
 
 def finding_view(found: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
@@ -125,7 +211,7 @@ _LINE_STYLES = ("--", ":")
 def claim_intervals(rows: pd.DataFrame, ax=None, *, lines: Mapping[str, Sequence[float]], xlabel: str):
     """Draw the estimate of each row of a claim with its 95% interval, coloured and shaped by what it says of the claim.
 
-    rows: of a function of `tables.claims`. lines: values to compare with, by their names.
+    rows: of a function of `claims`. lines: values to compare with, by their names.
     """
     ax = ax or plt.figure(figsize=(7, 1.2 + 0.26 * len(rows))).gca()
     for verdict, of in rows.reset_index(drop=True).groupby("verdict", sort=False):

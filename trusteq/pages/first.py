@@ -5,19 +5,19 @@ Everything is read from the tables of a run, those of its first training seed.
 
 import math
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from trusteq.alignment.overlap import normalised
-from trusteq.pages.show import interval_text, titles
+from trusteq.pages.figures import alignment_intervals, confidence_histogram, jaccard_distribution, per_model
+from trusteq.pages.show import interval_text, of_seed, put, show, titles
+from trusteq.pages.status import run_line
+from trusteq.study.experiment import Experiment
 from trusteq.study.results import Results
-from trusteq.study.sides import of_seed
 
 # The paper, among its open questions: LIME's top five words of 50 random test pairs, by BERT-base and by Distil-BERT.
 ASKED = {"method": "lime", "k": 5, "examples": 50}
-
-
-ASKED_MODELS = ("BERT-base", "Distil-BERT")
 
 
 EXPECTED = (0.5, 0.7)  # the mean Jaccard it expects
@@ -26,10 +26,88 @@ EXPECTED = (0.5, 0.7)  # the mean Jaccard it expects
 HALF_WIDTH = 0.02  # of an interval that would tell such a mean from its neighbours
 
 
+SHIFTED = "ece"  # the score whose shift it asks for
+
+
 _ALIGNMENT = ["method", "model", "jaccard", "low", "high", "chance", "ceiling"]
 
 
 _ALIGNMENT += ["normalised", "normalised_low", "normalised_high"]
+
+
+_FOUND = ["task", *_ALIGNMENT, "examples", "as_asked", "place", "settled"]
+
+
+_FOUND += ["expected_low", "expected_high", "needed", "tested"]
+
+
+def applies(experiment: Experiment) -> bool:
+    """Return whether an experiment is one of the three: a large model and one smaller, with so few explanations."""
+    explained = {experiment.explained(task) for task in experiment.tasks}
+    return len(experiment.models) == 2 and explained == {ASKED["examples"]}
+
+
+def question(run: Results) -> None:
+    """Show what was run, which models play the parts of the paper's two, and whether it explains as the paper asks."""
+    large, *small = titles(run).values()
+    rows = [
+        {"task": task, "large": large, "may replace it": ", ".join(small), "method": method}
+        | {"explained as asked": "yes" if as_asked(run, task, method) else "no"}
+        for task in run.experiment.tasks
+        for method in run.experiment.task_methods(task)
+    ]
+    put(run_line(run), pd.DataFrame(rows))
+
+
+def answers(run: Results) -> None:
+    """Show the answers in short."""
+    put(first_answers(first_alignment(run), first_calibration(run), run))
+
+
+def words(run: Results) -> None:
+    """Show the mean Jaccard with the large model and draw it over the expected range, task by task."""
+    found = first_alignment(run)
+    for task, rows in found.groupby("task", sort=False):
+        ax = alignment_intervals(_pairs(run, task), titles(run))
+        ax.axvspan(*EXPECTED, color="0.5", alpha=0.15, linewidth=0)
+        ax.set_title(task)
+        put(show(word_view(rows, run), digits=2, caption=task), ax)
+
+
+def scale(run: Results) -> None:
+    """Show where mean and expected range stand between chance and ceiling."""
+    put(show(scale_view(first_alignment(run), run), digits=2))
+
+
+def needed(run: Results) -> None:
+    """Show how many examples a narrow interval takes, and draw how the single examples are spread."""
+    found, k = first_alignment(run), run.experiment.k
+    values = ", ".join(f"{shared / (2 * k - shared):.2f}" for shared in range(k + 1))
+    put(needed_view(found, run), f"The values that one example can take, with {k} words a set: {values}.")
+    for task, rows in found.groupby("task", sort=False):
+        ax = plt.figure(figsize=(7, 1.6 + 0.5 * len(rows))).gca()
+        examples = of_seed(run.comparison(task, "examples"), run.experiment.seeds[0])
+        put(jaccard_distribution(examples, titles(run), run.experiment.large, ax).set_title(task).axes)
+
+
+def confidence(run: Results) -> None:
+    """Draw how sure the models are, task by task."""
+    for task in run.experiment.tasks:
+        figure = per_model(
+            run.calibration(task, run.experiment.seeds[0], "reliability"), confidence_histogram, titles(run)
+        )
+        figure.supxlabel(f"on {task}")
+        put(figure)
+
+
+def error(run: Results) -> None:
+    """Show how the ECE and what it is made of shift from the large model to the others."""
+    put(first_calibration_view(first_calibration(run), run))
+
+
+def _pairs(run: Results, task: str) -> pd.DataFrame:
+    pairs = of_seed(run.comparison(task, "alignment"), run.experiment.seeds[0])
+    return pairs[pairs["model_a"] == run.experiment.large]
 
 
 def first_alignment(run: Results) -> pd.DataFrame:
@@ -44,9 +122,8 @@ def first_alignment(run: Results) -> pd.DataFrame:
     large, seed = run.experiment.large, run.experiment.seeds[0]
     rows = []
     for task in run.experiment.tasks:
-        pairs = of_seed(run, task, "alignment", seed=seed).rename(columns={"model_b": "model"})
         tested = run.facts(task, large, seed, "metrics")["test_examples"]
-        for pair in pairs[pairs["model_a"] == large].to_dict("records"):
+        for pair in _pairs(run, task).rename(columns={"model_b": "model"}).to_dict("records"):
             examples = pair["examples"] - pair["undefined"]
             row = {"task": task} | {name: pair[name] for name in _ALIGNMENT} | {"examples": examples}
             row["as_asked"] = as_asked(run, task, pair["method"])
@@ -55,7 +132,7 @@ def first_alignment(run: Results) -> pd.DataFrame:
             row["expected_low"], row["expected_high"] = (float(normalised(end, *anchors)) for end in EXPECTED)
             row["needed"] = examples_needed(pair["low"], pair["high"], examples)
             rows.append(row | {"tested": tested})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=_FOUND)
 
 
 def as_asked(run: Results, task: str, method: str) -> bool:
@@ -95,12 +172,12 @@ def first_calibration(run: Results) -> pd.DataFrame:
 
     Columns: task, model; examples; accuracy, mean confidence, sure (share of the predictions in the last bin of
     confidence), ece; difference of the ECE from the large model's with its paired 95% interval, low, high (see
-    `uncertainty.score_differences`), missing for the large model itself.
+    `intervals.score_differences`), missing for the large model itself.
     """
     seed, rows = run.experiment.seeds[0], []
     for task in run.experiment.tasks:
-        ece = run.calibration(task, seed, "scores").set_index("model")["ece"]
-        differences = run.calibration(task, seed, "differences").query("score == 'ece'").set_index("model")
+        ece = run.calibration(task, seed, "scores").set_index("model")[SHIFTED]
+        differences = run.calibration(task, seed, "differences").set_index(["score", "model"]).loc[SHIFTED]
         bins = run.calibration(task, seed, "reliability")
         for model in run.experiment.models:
             row = {"task": task, "model": model} | _means(bins[bins["model"] == model]) | {"ece": ece[model]}
@@ -115,6 +192,31 @@ def _means(bins: pd.DataFrame) -> dict:
     filled = bins[bins["count"] > 0]
     means = {name: float(filled["share"] @ filled[name]) for name in ("accuracy", "confidence")}
     return {"examples": int(bins["count"].sum())} | means | {"sure": float(bins["share"].iloc[-1])}
+
+
+def word_view(found: pd.DataFrame, run: Results) -> pd.DataFrame:
+    """Return the means of `first_alignment` as a table for a page; expected: where the mean, and its interval, lie."""
+    columns = {"method": found["method"], "model": found["model"].map(titles(run)), "examples": found["examples"]}
+    columns |= {"mean Jaccard": found["jaccard"], "95%": interval_text(found["low"], found["high"])}
+    columns |= {"chance": found["chance"], "ceiling": found["ceiling"], "mean is": found["place"] + " the range"}
+    return pd.DataFrame(columns | {"its interval": found["settled"].map({True: "too", False: "reaches over an end"})})
+
+
+def scale_view(found: pd.DataFrame, run: Results) -> pd.DataFrame:
+    """Return mean and expected range of `first_alignment` from chance, 0, to ceiling, 1, as a table for a page."""
+    columns = {"task": found["task"], "method": found["method"], "model": found["model"].map(titles(run))}
+    columns |= {"chance": found["chance"], "ceiling": found["ceiling"], "0 to 1": found["normalised"]}
+    columns |= {"95%": interval_text(found["normalised_low"], found["normalised_high"])}
+    return pd.DataFrame(columns | {"expected range": interval_text(found["expected_low"], found["expected_high"])})
+
+
+def needed_view(found: pd.DataFrame, run: Results) -> pd.DataFrame:
+    """Return how many examples an interval of ±0.02 would take, from `first_alignment`, as a table for a page."""
+    columns = {"task": found["task"], "method": found["method"], "model": found["model"].map(titles(run))}
+    columns |= {"examples": found["examples"], "half width": (found["high"] - found["low"]) / 2}
+    return pd.DataFrame(
+        columns | {f"for ±{HALF_WIDTH}": found["needed"].astype("Int64"), "test split": found["tested"]}
+    )
 
 
 def first_calibration_view(found: pd.DataFrame, run: Results) -> pd.DataFrame:

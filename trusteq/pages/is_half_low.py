@@ -1,17 +1,84 @@
 """Is 0.5 low? Chance over the number of words, steadiness of explainers, and numbers on the scale between the two."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from trusteq.alignment.overlap import PAPER_THRESHOLD
+from trusteq.alignment.overlap import PAPER_THRESHOLD, is_aligned
 from trusteq.alignment.ranking import chance_jaccard
-from trusteq.pages.figures import GREY
+from trusteq.pages.figures import GREY, alignment_intervals, scale_intervals
+from trusteq.pages.show import of_seed, paper_table, put, show, side_titles
+from trusteq.pages.status import benchmark_rows
 from trusteq.project import root
 from trusteq.study.results import Results
-from trusteq.study.sides import of_seed
+
+HALF = 0.5
+
+
+LAST = 60  # words of a pair, where the pictures end
+
+
+RETRAINED = "retrained"
+
+
+ANCHORS = ("reseeded", RETRAINED)  # the controls that say how far the large model agrees with itself
+
+
+def papers_range() -> None:
+    """Show the range of the paper's means, as far as it is held."""
+    put(paper_table("jaccard_range"))
+
+
+def chance_of(words: Iterable[int]) -> None:
+    """Show the chance level of texts of so many words."""
+    put(chance_by_words(words))
+
+
+def chance_in_snli() -> None:
+    """Draw the chance level over the number of words above how many words SNLI's pairs have, and show the means."""
+    counts, paper = word_counts(), paper_table("jaccard_range").iloc[0]
+    figure, (top, bottom) = plt.subplots(2, 1, figsize=(7, 5.6), sharex=True, height_ratios=[3, 2])
+    chance_curve(chance_by_words(range(1, LAST + 1)), top, band=(paper["low"], paper["high"]))
+    word_histogram(counts, bottom, last=LAST)
+    means = mean_chance(counts)
+    put(figure, means.assign(**{f"{HALF} less chance": HALF - means["chance"]}))
+
+
+def ceilings(run: Results) -> None:
+    """Draw each pair with the large model under the same of it and itself, and show how far models agree so."""
+    for task in run.experiment.tasks:
+        ax = alignment_intervals(_with_large(run, task, controls=ANCHORS), side_titles(run))
+        ax.set_title(task)
+        put(ax, show(ceiling_table(run.comparison(task, "ceilings")), digits=2, caption=f"Each with itself, {task}"))
+
+
+def steadiness() -> None:
+    """Show how far explainers agree with themselves, by what they may spend."""
+    put(show(steadiness_table(benchmark_rows()), digits=2))
+
+
+def scale(run: Results) -> None:
+    """Draw all pairs with the large model on the scale, and count those that come as far as it does, trained again."""
+    for task in run.experiment.tasks:
+        found = _with_large(run, task)
+        ax = scale_intervals(found, side_titles(run))
+        ax.set_title(task)
+        put(ax, show(yardstick_table(found, run), digits=2, caption=f"Beside the large model trained again, {task}"))
+
+
+def half(run: Results) -> None:
+    """Show where a mean Jaccard of 0.5, and the paper's cut, would be on this run's scale."""
+    put(show(on_the_scale(run, seed=run.experiment.seeds[0]), digits=2))
+
+
+def two_colleagues() -> None:
+    """Show the solution of the first exercise: chance taken from the value and from the ceiling, and their ratio."""
+    cases = pd.DataFrame({"words": [20, 50], "Jaccard": [0.5, 0.4], "ceiling": [0.8, 0.6]})
+    cases["chance"] = [chance_jaccard(words, 10) for words in cases["words"]]
+    cases["0 to 1"] = (cases["Jaccard"] - cases["chance"]) / (cases["ceiling"] - cases["chance"])
+    put(show(cases, digits=2))
 
 
 def word_counts() -> pd.DataFrame:
@@ -22,10 +89,10 @@ def word_counts() -> pd.DataFrame:
     return pd.read_csv(root() / "data" / "snli_word_counts.csv")
 
 
-def chance_by_words(last: int = 60, *, k: int = 10) -> pd.DataFrame:
-    """Return the chance level of texts of 1 to `last` words: words, chance."""
-    words = np.arange(1, last + 1)
-    return pd.DataFrame({"words": words, "chance": [chance_jaccard(int(n), k) for n in words]})
+def chance_by_words(words: Iterable[int], *, k: int = 10) -> pd.DataFrame:
+    """Return the chance level of texts of so many words: words, chance."""
+    words = list(words)
+    return pd.DataFrame({"words": words, "chance": [chance_jaccard(n, k) for n in words]})
 
 
 def mean_chance(counts: pd.DataFrame, *, k: int = 10) -> pd.DataFrame:
@@ -53,14 +120,48 @@ def steadiness_table(rows: Iterable[Mapping]) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["method", "passes", "Jaccard", "measured"]).sort_values(["method", "passes"])
 
 
-def on_the_scale(run: Results, *, seed: int, values: tuple[float, ...] = (0.5, PAPER_THRESHOLD)) -> pd.DataFrame:
+def ceiling_table(ceilings: pd.DataFrame) -> pd.DataFrame:
+    """Return how far the models agree with themselves: method, under another (seed), models, lowest, highest Jaccard.
+
+    at 0.7 or more: how many of them reach the paper's cut.
+    """
+    by = ceilings.groupby(["method", "other"], sort=False)["jaccard"]
+    found = by.agg(["count", "min", "max"]).set_axis(["models", "lowest", "highest"], axis=1)
+    found["at 0.7 or more"] = by.agg(lambda values: sum(map(is_aligned, values)))
+    return found.reset_index(names=["method", "under another"])
+
+
+def yardstick_table(found: pd.DataFrame, run: Results) -> pd.DataFrame:
+    """Return by method the mean Jaccard of the large model with itself trained again, beside the smaller models.
+
+    found: pairs and controls of the large model. as far: how many of the smaller models have as large a mean; clearly
+    less: how many have an interval that lies below. No rows where the large model has one training seed.
+    """
+    rows = []
+    for again in found[found["model_b"] == RETRAINED].itertuples():
+        small = found[(found["method"] == again.method) & found["model_b"].isin(run.experiment.models)]
+        row = {"method": again.method, "trained again": again.jaccard, "smaller models": len(small)}
+        row |= {"as far": (small["jaccard"] >= again.jaccard).sum(), "clearly less": (small["high"] < again.low).sum()}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=["method", "trained again", "smaller models", "as far", "clearly less"])
+
+
+def _with_large(run: Results, task: str, *, controls: Collection[str] | None = None) -> pd.DataFrame:
+    """Return the alignment of the large model with its controls, or some of them, and with each other model."""
+    seed, large = run.experiment.seeds[0], run.experiment.large
+    own, pairs = (of_seed(run.comparison(task, table), seed) for table in ("controls", "alignment"))
+    own = own if controls is None else own[own["model_b"].isin(controls)]
+    return pd.concat([own, pairs[pairs["model_a"] == large]])
+
+
+def on_the_scale(run: Results, *, seed: int, values: tuple[float, ...] = (HALF, PAPER_THRESHOLD)) -> pd.DataFrame:
     """Return where mean Jaccards would be on this run's scale: task, method, chance, ceiling, one column a value.
 
     Chance and ceiling are means over the pairs with the large model; nan where the ceiling is not above chance.
     """
     rows = []
     for task in run.experiment.tasks:
-        pairs = of_seed(run, task, "alignment", seed=seed)
+        pairs = of_seed(run.comparison(task, "alignment"), seed)
         for method, found in pairs[pairs["model_a"] == run.experiment.large].groupby("method", sort=False):
             chance, ceiling = found["chance"].mean(), found["ceiling"].mean()
             room = ceiling - chance if ceiling > chance else np.nan
@@ -69,10 +170,10 @@ def on_the_scale(run: Results, *, seed: int, values: tuple[float, ...] = (0.5, P
     return pd.DataFrame(rows)
 
 
-def chance_curve(chance: pd.DataFrame, ax=None, *, band: tuple[float, float], half: float = 0.5):
+def chance_curve(chance: pd.DataFrame, ax=None, *, band: tuple[float, float], half: float = HALF):
     """Draw the mean Jaccard of two random top-10 sets over the number of words, with the paper's range as a band.
 
-    chance: of `tables.chance_by_words`: words, chance. band: lowest and highest mean that the paper reports.
+    chance: of `chance_by_words`: words, chance. band: lowest and highest mean that the paper reports.
     """
     ax = ax or plt.gca()
     ax.axhspan(*band, color="#e9c46a", alpha=0.35, linewidth=0, label="the paper's range")
@@ -87,7 +188,7 @@ def chance_curve(chance: pd.DataFrame, ax=None, *, band: tuple[float, float], ha
 def word_histogram(counts: pd.DataFrame, ax=None, *, last: int):
     """Draw how many words the pairs of SNLI have, in both ways of counting; pairs with more than `last` are left out.
 
-    counts: of `tables.word_counts`: counted, words, pairs.
+    counts: of `word_counts`: counted, words, pairs.
     """
     ax = ax or plt.gca()
     for (counted, rows), color in zip(counts.groupby("counted", sort=False), ("#3a6edc", "#eb8214"), strict=True):

@@ -7,8 +7,54 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from trusteq.pages.show import interval_text
+from trusteq.pages.compression import FINER, frontier, trust_view
+from trusteq.pages.show import interval_text, put, show, titles
+from trusteq.study.experiment import Experiment
 from trusteq.study.results import Results
+from trusteq.verdict.margins import measures_of
+
+
+def applies(experiment: Experiment) -> bool:
+    """Return whether an experiment has several students of its large model."""
+    return len(experiment.students) > 1
+
+
+def objectives(run: Results, task: str) -> None:
+    """Show what each student is trained for."""
+    put(show(objective_table(run, task, run.experiment.students), digits=1))
+
+
+def frontiers(run: Results, task: str) -> None:
+    """Draw the alignment over accuracy and over the change in calibration error, and show what each student costs."""
+    table, error = run.compression(task, "students"), measures_of("calibration")[0]
+    small, methods = table[table["model"] != run.experiment.large], table["method"].unique()
+    axes = plt.subplots(2, len(methods), figsize=(9, 8), sharey=True, squeeze=False)[1]
+    for column, method in enumerate(methods):
+        rows, (upper, lower) = small[small["method"] == method], axes[:, column]
+        frontier(rows, titles(run), upper, x="accuracy", xlabel="accuracy").set_title(method)
+        frontier(rows, titles(run), lower, x=f"{error}_difference", xlabel="change in ECE").axvline(0, color="0.25")
+    for ax in axes[:, 1:].flat:
+        ax.set_ylabel("")
+    upper.figure.legend(*upper.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    formats = {"accuracy": "{:+z.3f}", "distance from its ECE": "{:+z.3f}", "times the training": "{:.1f}"}
+    put(upper, show(price_view(small, run), formats=formats))
+
+
+def gains(run: Results, task: str) -> None:
+    """Draw how much closer each student's words are than the plain one's, and show it in numbers."""
+    found = run.compression(task, "gains")
+    put(gain_intervals(found, titles(run)), show(gain_view(found, titles(run)), formats={"training s": "{:.1f}"}))
+
+
+def by_seed(run: Results, task: str) -> None:
+    """Show each student's training seeds one by one."""
+    for method, rows in run.compression(task, "students").groupby("method", sort=False):
+        put(show(trust_view(rows, titles(run)), digits=2, formats=FINER, caption=method))
+
+
+def beyond_seeds(run: Results, task: str) -> None:
+    """Show each gain beside what the training seeds of one student differ by."""
+    put(spread_view(run.compression(task, "gains"), titles(run)))
 
 
 def objective_table(run: Results, task: str, models: Collection[str]) -> pd.DataFrame:
@@ -26,6 +72,27 @@ def objective_table(run: Results, task: str, models: Collection[str]) -> pd.Data
     return pd.DataFrame(rows)
 
 
+def price_view(table: pd.DataFrame, run: Results) -> pd.DataFrame:
+    """Return what each student's objective costs beside the plain student, in the mean over training seeds.
+
+    table: rows of `compressions.compression_table` without the large model. Columns: model; accuracy, less the plain
+    student's; distance from its ECE, the teacher's, less the plain student's; times the training seconds.
+    """
+    error, plain = f"{measures_of('calibration')[0]}_difference", run.experiment.students[0]
+    means = table.drop_duplicates(["model", "seed"]).groupby("model", sort=False)
+    means = means[["accuracy", error, "training_seconds"]].mean()
+    own, others = means.loc[plain], means.drop(index=plain)
+    columns = {"model": others.index.map(titles(run)), "accuracy": others["accuracy"] - own["accuracy"]}
+    columns |= {"distance from its ECE": others[error].abs() - abs(own[error])}
+    return pd.DataFrame(columns | {"times the training": others["training_seconds"] / own["training_seconds"]})
+
+
+def spread_view(gains: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """Return each gain beside the largest difference between the means of the model's own training seeds."""
+    columns = {"method": gains["method"], "model": gains["model"].map(names), "gain": gains["gain"]}
+    return pd.DataFrame(columns | {"seeds": gains["seeds"], "seeds differ by": gains["seed_spread"]})
+
+
 def gain_view(gains: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     """Return the gains as a page shows them: one row a model, one column a method."""
     table = pd.DataFrame({"model": gains["model"].map(names).unique()})
@@ -36,7 +103,10 @@ def gain_view(gains: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
 
 
 def gain_intervals(gains: pd.DataFrame, names: Mapping[str, str], ax=None):
-    """Draw the gains of `tables.gain_table` with their 95% intervals, one colour a method; right of 0 is closer."""
+    """Draw the gains with their 95% intervals, one colour a method; right of 0 is closer.
+
+    gains: of `compressions.gain_table`.
+    """
     models, methods = list(dict.fromkeys(gains["model"])), list(dict.fromkeys(gains["method"]))
     ax = ax or plt.figure(figsize=(7, 1.2 + 0.5 * len(models))).gca()
     of = dict(zip(methods, sns.color_palette("dark", len(methods)), strict=True))

@@ -6,12 +6,78 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from trusteq.pages.figures import GREY, colours, margin_intervals
-from trusteq.pages.show import PAPER_MARK, counterparts, interval_text, paper_table, side_titles, titles
+from trusteq.pages.show import (
+    PAPER_MARK,
+    counterparts,
+    interval_text,
+    of_seed,
+    paper_table,
+    put,
+    show,
+    side_titles,
+    titles,
+)
 from trusteq.study.results import Results
-from trusteq.study.sides import of_seed
-from trusteq.verdict.decide import overall
-from trusteq.verdict.margins import load_margins
+from trusteq.verdict.decide import OUTCOMES, overall
+from trusteq.verdict.margins import load_margins, measures_of
 from trusteq.verdict.predictions import stacked
+
+
+def models(run: Results) -> None:
+    """Show the paper's Table 1, of this run."""
+    put(show(model_table(run, run.experiment.seeds[0]), digits=1, formats={"parameters_M": "{:.2f}"}))
+
+
+def papers_models(run: Results) -> None:
+    """Show the paper's own Table 1, and which model of this run plays each part."""
+    paper = paper_model_table(run)
+    sizes = ["paper_layers", "paper_parameters_millions", "paper_hidden_size", "paper_size_mb"]
+    whole = dict.fromkeys(["paper_layers", "paper_hidden_size"], "{:.0f}")
+    put(show(paper[["model", "played_by", *sizes]], digits=1, formats=whole))
+    put(show(paper.drop(columns=["played_by", *sizes]), digits=1))
+
+
+def verdicts(run: Results) -> None:
+    """Show the verdict on each model by each task's first method, and how many there are of each."""
+    chosen = deciding(all_verdicts(run))
+    methods = ", ".join(f"{rows['method'].iloc[0]} on {task}" for task, rows in chosen.groupby("task", sort=False))
+    put(show(verdict_table(chosen, run), caption=f"Alignment by {methods}"))
+    put(show(count_table(chosen, run), caption="How many verdicts of each kind"))
+
+
+def in_margins(run: Results) -> None:
+    """Draw each measure of each model in units of its margin, one figure a task."""
+    names, measures = side_titles(run), {name: margin.title for name, margin in load_margins().items()}
+    for task, rows in deciding(all_verdicts(run)).groupby("task", sort=False):
+        figure = verdict_panels(rows, names, measures)
+        figure.suptitle(task)
+        put(figure)
+
+
+def differences(run: Results) -> None:
+    """Show every difference with its interval and its margin."""
+    table = difference_table(deciding(all_verdicts(run)), run)
+    put(show(table, formats={"difference": "{:+z.3f}", "margin": "{:.2f}"}))
+
+
+def methods(run: Results) -> None:
+    """Show the outcome of the alignment by every method, and how often the method decides about it."""
+    found = all_verdicts(run)
+    outcomes = found[found["dimension"] == "alignment"].groupby(["task", "model"])["outcome"].nunique()
+    caption = f"Outcomes that depend on the method: {(outcomes > 1).sum()} of {len(outcomes)}"
+    put(show(method_table(found, run), digits=2, caption=caption))
+
+
+def plane(run: Results) -> None:
+    """Draw each model by its change in calibration error and its alignment, one panel a task."""
+    found, margins = plane_table(deciding(all_verdicts(run))), load_margins()
+    box = tuple(margins[measures_of(dimension)[0]].margin for dimension in ("calibration", "alignment"))
+    panels = plt.subplots(1, len(run.experiment.tasks), figsize=(9, 4.6), sharey=True, squeeze=False)[1].flat
+    for ax, (task, rows) in zip(panels, found.groupby("task", sort=False), strict=True):
+        trust_plane(rows, side_titles(run), list(run.experiment.models), ax, box=box).set_title(task)
+        ax.label_outer()
+    ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    put(ax)
 
 
 def model_table(run: Results, seed: int) -> pd.DataFrame:
@@ -40,10 +106,10 @@ def paper_model_table(run: Results) -> pd.DataFrame:
     return pd.concat([table[["model"]].assign(played_by=table["model"].map(parts).fillna("none")), numbers], axis=1)
 
 
-def all_verdicts(run: Results, *, seed: int) -> pd.DataFrame:
-    """Return the verdicts of all tasks under one training seed, `task` first."""
-    parts = {task: of_seed(run, task, "verdicts", seed=seed) for task in run.experiment.tasks}
-    return stacked(parts, "task")
+def all_verdicts(run: Results) -> pd.DataFrame:
+    """Return the verdicts of all tasks under the first training seed, `task` first."""
+    seed = run.experiment.seeds[0]
+    return stacked({task: of_seed(run.comparison(task, "verdicts"), seed) for task in run.experiment.tasks}, "task")
 
 
 def deciding(found: pd.DataFrame) -> pd.DataFrame:
@@ -68,9 +134,21 @@ def verdict_table(found: pd.DataFrame, run: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def count_table(found: pd.DataFrame, run: Results) -> pd.DataFrame:
+    """Return how many of the smaller models, and of each control over the tasks, have each verdict.
+
+    found: as in `verdict_table`. drop-in: those that the paper's rule lets pass.
+    """
+    each = found.drop_duplicates(["task", "model"])
+    who = each["model"].where(~each["model"].isin(run.experiment.models), "smaller models").replace(side_titles(run))
+    counts = {outcome: (each["verdict"] == outcome).groupby(who, sort=False).sum() for outcome in OUTCOMES}
+    counts |= {"drop-in": each["drop_in"].astype(bool).groupby(who, sort=False).sum()}
+    return pd.DataFrame(counts).rename_axis("who").reset_index()
+
+
 def method_table(found: pd.DataFrame, run: Results) -> pd.DataFrame:
     """Return the outcome of the alignment and the verdict by task, model and method."""
-    rows = found[found["measure"] == "normalised_alignment"]
+    rows = found[found["dimension"] == "alignment"]
     columns = {"task": rows["task"], "model": rows["model"].map(side_titles(run)), "method": rows["method"]}
     columns |= {"0 to 1": rows["compressed"], "95%": interval_text(rows["low"] + 1, rows["high"] + 1)}
     return pd.DataFrame(columns | {"alignment": rows["outcome"], "verdict": rows["verdict"]})
@@ -90,9 +168,9 @@ def plane_table(found: pd.DataFrame) -> pd.DataFrame:
 
     x is the difference in (bias-corrected) expected calibration error, y the alignment from chance, 0, to ceiling, 1.
     """
-    keys = ["task", "model", "method"]
-    error = found[found["measure"] == "ece"].set_index(keys)[["difference", "low", "high"]]
-    words = found[found["measure"] == "normalised_alignment"].set_index(keys)[["difference", "low", "high"]] + 1
+    keys, ends = ["task", "model", "method"], ["difference", "low", "high"]
+    error = found[found["measure"] == measures_of("calibration")[0]].set_index(keys)[ends]
+    words = found[found["dimension"] == "alignment"].set_index(keys)[ends] + 1
     both = error.set_axis(["x", "x_low", "x_high"], axis=1).join(words.set_axis(["y", "y_low", "y_high"], axis=1))
     return both.reset_index()
 
@@ -100,7 +178,7 @@ def plane_table(found: pd.DataFrame) -> pd.DataFrame:
 def verdict_panels(found: pd.DataFrame, names: Mapping[str, str], titles: Mapping[str, str]):
     """Draw `margin_intervals` for each model of one task, one panel a model; return the figure.
 
-    found: of `tables.all_verdicts`, one task and one method. names: of models and controls. titles: of the measures.
+    found: of `all_verdicts`, one task and one method. names: of models and controls. titles: of the measures.
     """
     models = list(dict.fromkeys(found["model"]))
     rows = -(-len(models) // 2)
@@ -119,7 +197,7 @@ def verdict_panels(found: pd.DataFrame, names: Mapping[str, str], titles: Mappin
 def trust_plane(plane: pd.DataFrame, names: Mapping[str, str], models: Sequence[str], ax=None, *, box: tuple):
     """Draw each model by its change in calibration error and its alignment with the large one, with 95% intervals.
 
-    plane: of `tables.plane_table`, one task and one method. models: of the experiment, for their colours; controls are
+    plane: of `plane_table`, one task and one method. models: of the experiment, for their colours; controls are
     grey. box: the margins (of the change, either way; of the alignment, below 1) that count as the same, drawn green.
     """
     ax = ax or plt.gca()

@@ -1,20 +1,45 @@
-"""What all pages share: how a table is shown, the paper's own tables, and the names of models and controls."""
+"""What all pages share: opening a run, putting tables and figures on the page, the paper's tables, and names."""
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
+from IPython.display import Markdown, display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from trusteq.errors import ExperimentError, nearest
+from trusteq.pages.figures import STYLE
 from trusteq.project import root
 from trusteq.study.experiment import MethodSettings
-from trusteq.study.results import Results
-from trusteq.study.sides import CONTROLS
+from trusteq.study.results import Results, open_run
+from trusteq.verdict.comparison import CONTROLS
 
 NOT_HELD = "not held"
-
-
+NOT_SHOWN = "Texts of this data set are not published again. The demo's pages show generated ones."
 # Columns whose missing values mean that the paper's number is not held, rather than that there is none.
 PAPER_MARK = "paper"
+
+
+def page_style() -> None:
+    """Set the style of all figures of a page."""
+    plt.style.use(STYLE)
+
+
+def open_page(experiment: str | Path, results: str | Path | None = None) -> Results:
+    """Return the run that a page shows (`open_run`), with the style of the page's figures set."""
+    page_style()
+    return open_run(experiment, results)
+
+
+def put(*things: object) -> None:
+    """Display what belongs under one heading, in this order: tables, figures or their Axes, and text as Markdown."""
+    for thing in things:
+        shown = thing.figure if isinstance(thing, Axes) else Markdown(thing) if isinstance(thing, str) else thing
+        display(show(shown) if isinstance(shown, pd.DataFrame) else shown)
+        if isinstance(shown, Figure):
+            plt.close(shown)  # a notebook shows what is open once more at the end of the cell
 
 
 def show(table: pd.DataFrame, *, digits: int = 3, formats: Mapping[str, str] | None = None, caption: str = ""):
@@ -46,14 +71,25 @@ def paper_table(name: str) -> pd.DataFrame:
 
 def facts_table(facts: Mapping[str, object]) -> pd.DataFrame:
     """Return facts by name as two columns of text."""
-    texts = [f"{value:.3f}" if isinstance(value, float) and value >= 0.01 else str(value) for value in facts.values()]
+    texts = [fact_text(value) for value in facts.values()]
     return pd.DataFrame({"what": [name.replace("_", " ") for name in facts], "value": texts})
 
 
+def fact_text(value: object) -> str:
+    """Return a fact as text: numbers with three decimals, small ones such as a learning rate as they are."""
+    return f"{value:.3f}" if isinstance(value, float) and value >= 0.01 else str(value)
+
+
 def interval_text(low: pd.Series, high: pd.Series, *, digits: int = 2) -> pd.Series:
-    """Return intervals as one column of text, such as "0.51 to 0.58"; missing where an end is."""
-    texts = [f"{a:z.{digits}f} to {b:z.{digits}f}" for a, b in zip(low, high, strict=True)]
+    """Return intervals as one column of text, such as "0.51 to 0.58", or "0.51" of one that is no wider; or missing."""
+    ends = [(f"{a:z.{digits}f}", f"{b:z.{digits}f}") for a, b in zip(low, high, strict=True)]
+    texts = [a if a == b else f"{a} to {b}" for a, b in ends]
     return pd.Series(texts, index=low.index, dtype=object).where(low.notna() & high.notna())
+
+
+def of_seed(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return the rows of a table that belong to one training seed."""
+    return table[table["seed"] == seed].reset_index(drop=True)
 
 
 def titles(run: Results) -> dict[str, str]:
@@ -72,6 +108,28 @@ def marked(table: pd.DataFrame, no_counterpart: pd.Series) -> pd.DataFrame:
     return table
 
 
+def chosen_runs(run: Results, model: str | None, seed: int | None) -> list[tuple[str, int]]:
+    """Return the fine-tuned models of a run as (model, seed), or those of one model, of one seed, or the one of both.
+
+    Raises ExperimentError for a model or a seed that the experiment does not have.
+    """
+    models = run.experiment.models if model is None else [model]
+    runs = [(name, number) for name in models for number in run.experiment.model_seeds(name) if seed in (None, number)]
+    if not runs:
+        raise ExperimentError(f"seed {seed} is not in experiment {run.experiment.name!r}; it has {_seeds(run)}")
+    return runs
+
+
+def _seeds(run: Results) -> str:
+    return ", ".join(map(str, sorted({number for _, number in run.experiment.runs})))
+
+
+def run_names(run: Results, runs: Collection[tuple[str, int]]) -> list[str]:
+    """Return what the fine-tuned models (model, seed) are called: titles, with the seed where a model comes twice."""
+    models = [model for model, _ in runs]
+    return [titles(run)[model] + (f", seed {seed}" if models.count(model) > 1 else "") for model, seed in runs]
+
+
 def chosen_methods(run: Results, task: str, methods: Collection[str] | None) -> dict[str, MethodSettings]:
     """Return the experiment's methods of a task, or the named ones of them; raise ExperimentError for others."""
     known = run.experiment.task_methods(task)
@@ -85,7 +143,7 @@ def chosen_methods(run: Results, task: str, methods: Collection[str] | None) -> 
 
 def side_titles(run: Results) -> dict[str, str]:
     """Return the title of each model and each control, by name."""
-    return titles(run) | CONTROLS
+    return titles(run) | {name: control.title for name, control in CONTROLS.items()}
 
 
 def pair_names(table: pd.DataFrame, run: Results) -> pd.Series:

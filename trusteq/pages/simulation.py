@@ -7,7 +7,49 @@ import pandas as pd
 import seaborn as sns
 
 from trusteq.pages.figures import GREY
+from trusteq.pages.show import put, show
 from trusteq.project import root
+
+
+def promised(level: float = 0.95) -> None:
+    """Draw the coverage of the intervals that promise `level`, and show it in numbers with their width."""
+    coverage = table("coverage")
+    found = coverage[coverage["holds"].notna()]
+    wide = found.pivot(index="what", columns="n", values=["coverage", "half_width"])
+    wide = wide.reindex(found["what"].unique()).reset_index()
+    names = {"coverage": "coverage, n = {}", "half_width": "half width, {}"}
+    wide.columns = [names.get(kind, kind).format(n) for kind, n in wide.columns]
+    percent = {column: "{:.1%}" for column in wide if column.startswith("coverage")}
+    caption = f"In the band: {found['holds'].sum()} of {len(found)} coverages"
+    put(coverage_intervals(found, level=level), show(wide, formats=percent, caption=caption))
+
+
+def reported(level: float = 0.95) -> None:
+    """Draw the coverage of the intervals that promise nothing, and show it in numbers."""
+    coverage = table("coverage")
+    found = coverage[coverage["holds"].isna()]
+    compact = found[["what", "n", "simulations", "truth", "coverage", "below", "above"]]
+    shares = dict.fromkeys(["coverage", "below", "above"], "{:.1%}")
+    spans = found.groupby("what", sort=False)["coverage"].agg(["min", "max"]).reset_index(names="what")
+    put(coverage_intervals(found, level=level), show(compact, formats=shares | {"n": "{:,}", "simulations": "{:,}"}))
+    spans = spans.set_axis(["what", "lowest coverage", "highest"], axis=1)
+    put(show(spans, formats=dict.fromkeys(["lowest coverage", "highest"], "{:.1%}"), caption="Over all n"))
+
+
+def decisions() -> None:
+    """Show how often what counts as the same is called so, and what does not."""
+    found = table("decisions")
+    low, high = (found[end].map("{:.1%}".format) for end in ("low", "high"))
+    asked = found["holds"].dropna()
+    shown = found.assign(**{"95%": low + " to " + high})[["what", "n", "share", "95%", "wanted"]]
+    caption = f"As wanted: {asked.sum()} of {len(asked)} rows"
+    put(show(shown, formats={"share": "{:.1%}", "n": "{:,}"}, caption=caption))
+
+
+def origin() -> None:
+    """Show on which machine and in which time the benchmark was made."""
+    made = benchmark()
+    put(f"Made on {made['machine']} in {made['seconds'] / 60:.0f} minutes, seed {made['seed']}.")
 
 
 def benchmark() -> dict:
@@ -30,7 +72,7 @@ _TITLES = {r"\bece\b": "ECE", r"\bmce\b": "MCE", r"\bnll\b": "NLL", "^brier": "B
 def coverage_intervals(coverage: pd.DataFrame, ax=None, *, level: float = 0.95):
     """Draw the coverage of each kind of interval with its own 95% interval, one colour for each n.
 
-    coverage: of `simulation.coverage`, for one n or several. Where the rows say which coverage is wanted, a band shows
+    coverage: of `table`, for one n or several. Where the rows say which coverage is wanted, a band shows
     it. level: the line of what the intervals promise.
     """
     kinds, sizes = list(coverage["what"].unique()), list(coverage["n"].unique())

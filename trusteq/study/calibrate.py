@@ -8,47 +8,51 @@ from dataclasses import replace
 
 import pandas as pd
 
-from trusteq.calibration import proper_scores
-from trusteq.calibration.intervals import score_differences
 from trusteq.calibration.null_bands import scores_beside
 from trusteq.calibration.proper_scores import brier_decomposition, scores
 from trusteq.calibration.temperature import fit_temperature, rescale
-from trusteq.statistics import n_clusters
 from trusteq.study.results import Results
-from trusteq.study.sides import CONTROLS, Sides, probabilities
+from trusteq.study.sides import Sides, predicted_sides
 from trusteq.verdict.agreement import loyalty_table
-from trusteq.verdict.decide import DECIDING, decided
+from trusteq.verdict.comparison import CONTROLS, Comparison, Side
 from trusteq.verdict.margins import Margin, load_margins
 from trusteq.verdict.predictions import Predictions, matched, reliability_with_bars, stacked
 
+VERSION = 1  # raise it when a number of these tables changes
 
-def score_table(run: Results, task: str, seed: int) -> pd.DataFrame:
+
+NAMES = ("scores", "reliability", "differences", "temperature", "loyalty", "intervals", "decomposition")
+
+
+def tables(run: Results, task: str, seed: int) -> dict[str, pd.DataFrame]:
+    """Return every table on the calibration of a task, by the name under which it is stored."""
+    sides, dev = (predicted_sides(run, task, seed, part) for part in ("test", "dev"))
+    models = {name: sides[name] for name in run.experiment.models}
+    made = (score_table(models), reliability_tables(models), calibration_differences(sides))
+    made += (temperature_table(sides, dev), loyalty_tables(sides), interval_scores(sides), decomposition_table(sides))
+    return dict(zip(NAMES, made, strict=True))
+
+
+def score_table(models: Sides) -> pd.DataFrame:
     """Return every calibration score of every model: model, then one column per score."""
-    return pd.DataFrame(
-        {"model": name} | proper_scores.scores(*probabilities(run, task, name, seed)) for name in run.experiment.models
-    )
+    return pd.DataFrame({"model": name} | scores(found.probabilities, found.gold) for name, found in models.items())
 
 
-def reliability_tables(run: Results, task: str, seed: int) -> pd.DataFrame:
+def reliability_tables(models: Sides) -> pd.DataFrame:
     """Return the reliability table of every model: model, then its columns, 10 equal-width bins each.
 
-    low, high: where 95% of the bin's accuracies would be, were the model calibrated (`nullband.consistency_bars`).
+    low, high: where 95% of the bin's accuracies would be, were the model calibrated (`consistency_bars`).
     """
-    labels = run.experiment.task(task).labels
-    tables = {
-        name: reliability_with_bars(Predictions.of(run.predictions(task, name, seed), labels))
-        for name in run.experiment.models
-    }
-    return stacked(tables)
+    return stacked({name: reliability_with_bars(found) for name, found in models.items()})
 
 
 def judged_scores() -> dict[str, Margin]:
     """Return the scores that have a margin, with it, in the order of `margins.yaml`."""
-    return {DECIDING.get(name, name): of for name, of in load_margins().items() if of.dimension != "alignment"}
+    return {margin.score: margin for margin in load_margins().values() if margin.score}
 
 
 def interval_scores(sides: Sides) -> pd.DataFrame:
-    """Return every score with its interval and its null band: model, then the columns of `nullband.scores_beside`."""
+    """Return every score with its interval and its null band: model, then the columns of `scores_beside`."""
     return stacked(
         {name: scores_beside(found.probabilities, found.gold, clusters=found.clusters) for name, found in sides.items()}
     )
@@ -69,26 +73,20 @@ def calibration_differences(sides: Sides) -> pd.DataFrame:
     """Return the difference of every score from the large model's: of the other sides, and of the large one "itself".
 
     Columns: model, score, large, compressed, difference, low, high (paired, 95%); and where the score has a margin,
-    margin, outcome, n, n_needed (see `decision.decided`). The corrected error, debiased_ece, is the one with a margin.
+    margin, outcome, n, n_needed (see `Comparison.dimensions`). Of the errors, the corrected one has a margin.
     """
     large, *others = sides
-    places = {name: place for place, name in enumerate(CONTROLS)}
-    order = sorted([*others, "itself"], key=lambda name: places.get(name, -1))
-    return stacked({name: _differences(sides[large], sides[large if name == "itself" else name]) for name in order})
+    known = {**sides, "itself": sides[large]}
+    order = [name for name in others if name not in CONTROLS] + [name for name in CONTROLS if name in known]
+    return stacked({name: _differences(sides[large], known[name]) for name in order})
 
 
 def _differences(large: Predictions, other: Predictions) -> pd.DataFrame:
-    found, n = differences_from(*matched(large, other))
-    outcomes = decided(found, None, margins=load_margins(), n=n)
-    outcomes = outcomes.assign(score=outcomes["measure"].replace(DECIDING))
+    found = Comparison(*(Side("", predictions) for predictions in matched(large, other)))
+    outcomes = found.dimensions
+    outcomes = outcomes.assign(score=[found.margins[measure].score for measure in outcomes["measure"]])
     outcomes = outcomes[["score", "margin", "outcome", "n", "n_needed"]].astype({"n": "Int64"})
-    return found.merge(outcomes, on="score", how="left")
-
-
-def differences_from(large: Predictions, other: Predictions) -> tuple[pd.DataFrame, int]:
-    """Return the differences of all scores (`uncertainty.score_differences`), and of how many examples or clusters."""
-    pair = large.probabilities, other.probabilities
-    return score_differences(*pair, large.gold, clusters=large.clusters), n_clusters(large.clusters, len(large.gold))
+    return found.scores.merge(outcomes, on="score", how="left")
 
 
 def temperature_table(sides: Sides, dev: Sides) -> pd.DataFrame:
@@ -111,7 +109,7 @@ def temperature_table(sides: Sides, dev: Sides) -> pd.DataFrame:
 
 
 def loyalty_tables(sides: Sides) -> pd.DataFrame:
-    """Return how loyal every other side is to the large model: model, then the columns of `loyalty.loyalty_table`."""
+    """Return how loyal every other side is to the large model: model, then the columns of `loyalty_table`."""
     large, *others = sides
     tables = {}
     for name in others:

@@ -12,8 +12,8 @@ from trusteq.examples.edits import load_edits
 from trusteq.examples.load import load_examples
 from trusteq.registry import load_task
 from trusteq.store import read_table
-from trusteq.study.comparisons import Compared
 from trusteq.study.results import Results
+from trusteq.verdict.comparison import Explained
 
 MEASURES = {"precision": "chance_precision", "recall": "chance_recall", "share": "chance_share"}
 
@@ -49,9 +49,12 @@ def _published_truths(run: Results, task: str) -> dict[str, pd.Series]:
     }
 
 
-def truth_table(compared: Compared, truths: Mapping[str, pd.Series]) -> pd.DataFrame:
-    """Return how much of the truth each model's top words hold, by method; controls of the large model included.
+def truth_table(
+    truths: Mapping[str, pd.Series], sides: Mapping[tuple[str, int], Mapping[str, Explained]]
+) -> pd.DataFrame:
+    """Return how much of the truth each side's top words hold, by method and seed.
 
+    truths: of `known_truths`. sides: (method, seed) -> name -> what explains it; the first is the large model.
     Columns: truth, method, seed, model; measure ("precision", "recall", or "share" of the weight that lies on the
     truth); value, low, high (95% interval), chance; difference from the large model, difference_low, difference_high;
     examples, those with a truth. Empty without a truth.
@@ -59,27 +62,16 @@ def truth_table(compared: Compared, truths: Mapping[str, pd.Series]) -> pd.DataF
     columns = [*_KEYS, "measure", "value", "low", "high", "chance"]
     columns += ["difference", "difference_low", "difference_high", "examples"]
     rows = []
-    for (name, truth), ((method, seed), sides) in itertools.product(truths.items(), _sides(compared).items()):
+    for (truth, places), (of, explained) in itertools.product(truths.items(), sides.items()):
         scored = {
-            model: evidence_scores(table, truth, k=compared.run.experiment.k, label=label).set_index("id")
-            for model, (table, label) in sides.items()
+            name: evidence_scores(side.first, places, k=side.k).set_index("id") for name, side in explained.items()
         }
-        for model, measure in itertools.product(scored, MEASURES):
-            large = scored[compared.run.experiment.large]
-            values = _against(scored[model], large, measure, compared.clusters)
+        (large, side), *_ = explained.items()
+        for name, measure in itertools.product(scored, MEASURES):
+            values = _against(scored[name], scored[large], measure, side.clusters)
             if values:
-                rows.append(dict(zip(_KEYS, (name, method, seed, model), strict=True)) | {"measure": measure} | values)
+                rows.append(dict(zip(_KEYS, (truth, *of, name), strict=True)) | {"measure": measure} | values)
     return pd.DataFrame(rows, columns=columns)
-
-
-def _sides(compared: Compared) -> dict[tuple[str, int], dict[str, tuple[pd.DataFrame, pd.Series]]]:
-    """Return the attributions of each model and control with the labels explained, by method and seed."""
-    sides: dict = {}
-    for found in compared.by_place:
-        of_method = sides.setdefault((found.method, found.seed), {found.model_a: (found.a, found.label)})
-        if found.model_b not in ("itself", "reseeded"):
-            of_method[found.model_b] = (found.b, found.label)
-    return sides
 
 
 def _against(scores: pd.DataFrame, large: pd.DataFrame, measure: str, clusters: pd.Series | None) -> dict:

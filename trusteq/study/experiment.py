@@ -7,14 +7,16 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from trusteq import project
-from trusteq.attribution import as_released
-from trusteq.attribution.methods import METHODS, SAMPLING
+from trusteq.attribution.methods import METHODS
 from trusteq.errors import ExperimentError, nearest
 from trusteq.models.recipe import Positive, Recipe
-from trusteq.registry import Entry, ModelSpec, Splits, Task, load_model, load_task, validated
+from trusteq.registry import Compression, Entry, ModelSpec, Scratch, Splits, Task, load_model, load_task, validated
 from trusteq.statistics import stream_seed
+from trusteq.verdict.comparison import CONTROLS
 
-Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+# Names become folders, wildcards and words of a command; nothing in them may act.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)]
 
 
 class MethodSettings(Entry):
@@ -33,32 +35,61 @@ class MethodSettings(Entry):
 
 
 class TaskSettings(Entry):
-    """What one task changes: recipe keys, methods, number of explained examples, where its splits come from."""
+    """What one task changes: recipe keys, methods, number of explained examples; and what it is.
+
+    title, labels, columns, paper, generated, splits: see `registry.Task`. They replace what the registry has of a task
+    of this name, key by key; a task that it has not is defined by them.
+    """
 
     recipe: dict = {}
-    methods: dict[str, MethodSettings] | None = None
+    methods: dict[Name, MethodSettings] | None = None
     explain: Positive | None = None
+    title: str | None = None
+    labels: tuple[str, ...] | None = None
+    columns: dict[str, str] | None = None
+    paper: str | None = None
+    generated: str | None = None
     splits: Splits | None = None
 
 
 class ModelSettings(Entry):
-    """What one model changes: recipe keys, and training seeds where it has more than the run.
+    """What one model changes: recipe keys, and training seeds where it has more than the run; and what it is.
 
     seeds: those of the run and others. How far a model agrees with itself under another training seed is the ceiling
     for its agreement with any other model.
     like: the registry's entry that it is, where it goes by another name because its recipe is another; title: its own.
+    hub, scratch, compress, layers, tokenizer, teacher, paper: see `registry.ModelSpec`; one of the first three defines
+    a model that the registry has not.
     """
 
     recipe: dict = {}
     seeds: Seeds | None = None
     like: str | None = None
     title: str | None = None
+    hub: str | None = None
+    scratch: Scratch | None = None
+    compress: Compression | None = None
+    layers: int | None = None
+    tokenizer: str | None = None
+    teacher: str | None = None
+    paper: str | None = None
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether it says itself where the model comes from."""
+        return any((self.hub, self.scratch, self.compress))
 
     @model_validator(mode="after")
     def _a_name_has_a_title(self):
-        if (self.like is None) != (self.title is None):
+        if self.is_defined and self.like:
+            raise ValueError("'like' names another entry: leave it out where hub, scratch or compress is given")
+        if not self.is_defined and (self.like is None) != (self.title is None):
             raise ValueError("'like' and 'title' go together: a model under another name has a title of its own")
         return self
+
+
+# What of the settings of a task and of a model says what it is; the rest says how it is used here.
+_TASK, _MODEL = set(Task.model_fields) - {"name"}, set(ModelSpec.model_fields) - {"name"}
 
 
 class Experiment(Entry):
@@ -71,23 +102,20 @@ class Experiment(Entry):
     models cannot agree merely because an explainer's luck was the same for both.
     train_limit: number of training examples (a seeded sample); absent, all of them.
     threads: CPU threads of one job; part of the experiment because it can change the last digits.
-    lab: pages of this experiment's book that are made of another, small experiment, by the name of their notebook; the
-    page itself runs it.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Name
     title: str
-    tasks: dict[str, TaskSettings]
-    models: dict[str, ModelSettings]
+    tasks: dict[Name, TaskSettings]
+    models: dict[Name, ModelSettings]
     seeds: Seeds = (0,)
-    methods: dict[str, MethodSettings]
+    methods: dict[Name, MethodSettings]
     recipe: dict = {}
     explain: Positive | None = None
     common_masks: bool = False
     train_limit: Positive | None = None
     k: Positive = 10
-    threads: Positive = 1
-    lab: dict[Literal["05_compression", "06_keeping_trust"], str] = {}
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
 
     @field_validator("tasks", "models", mode="before")
     @classmethod
@@ -104,12 +132,14 @@ class Experiment(Entry):
         if not self.tasks or not self.models:
             raise ValueError("an experiment needs at least one task and one model")
         for name in self.tasks:
-            load_task(name)
+            self.task(name)
             if not self.task_methods(name):
                 raise ValueError(f"task {name!r} has no method; {nearest('', METHODS)}")
             for method, settings in self.task_methods(name).items():
                 self._check_method(method, settings)
         for name in self.models:
+            if name in CONTROLS:
+                raise ValueError(f"model {name!r}: a control of the large model is called so; give it another name")
             for needed in self.model(name).needs:
                 if needed not in self.models:
                     raise ValueError(f"model {name!r} is made from {needed!r}; add it to the models")
@@ -121,8 +151,9 @@ class Experiment(Entry):
         method = settings.like or name
         if method not in METHODS:
             raise ValueError(f"unknown method {method!r}; {nearest(method, METHODS)}")
-        if settings.boundary == "as-released" and method not in as_released.METHODS:
-            raise ValueError(f"method {name!r}: boundary as-released is for {' and '.join(as_released.METHODS)} alone")
+        if settings.boundary == "as-released" and not METHODS[method].as_released:
+            released = " and ".join(known for known, record in METHODS.items() if record.as_released)
+            raise ValueError(f"method {name!r}: boundary as-released is for {released} alone")
         chosen = settings.models or tuple(self.models)
         for model in chosen:
             if model not in self.models:
@@ -169,20 +200,37 @@ class Experiment(Entry):
             values["train_limit"] = train_limit
         return validated(Experiment, values, where=self.name)
 
-    def dump(self) -> str:
-        """Return the experiment as YAML; loading it gives an equal experiment."""
-        return yaml.safe_dump(self.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True)
+    def dump(self, *, whole: bool = False) -> str:
+        """Return the experiment as YAML; loading it gives an equal experiment.
+
+        whole: with the definition of every task and model, so that it can be read where the registry lacks them.
+        """
+        values = self.model_dump(mode="json", exclude_unset=True)
+        if whole:
+            for name, settings in values["tasks"].items():
+                settings |= self.task(name).model_dump(mode="json", exclude_none=True, exclude={"name"})
+            for name, settings in values["models"].items():
+                settings |= self.model(name).model_dump(mode="json", exclude_none=True, exclude={"name"})
+                settings.pop("like", None)
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
     def task(self, name: str) -> Task:
-        """Return the task, with the splits that this experiment gives it."""
+        """Return the task: what the registry has of it, and what this experiment says instead."""
         self._check("task", name, self.tasks)
-        splits = self.tasks[name].splits
-        return load_task(name) if splits is None else load_task(name).model_copy(update={"splits": splits})
+        own = self.tasks[name].model_dump(include=_TASK, exclude_none=True)
+        if not own.keys() >= {"title", "labels", "columns"}:
+            known = load_task(name).model_dump(exclude_none=True)
+            origin = {"generated", "splits"}
+            own = {key: value for key, value in known.items() if not (key in origin and origin & own.keys())} | own
+        return validated(Task, own | {"name": name}, where=f"{self.name}: tasks.{name}")
 
     def model(self, name: str) -> ModelSpec:
-        """Return the model's entry in the registry, under the name and title that it has here."""
+        """Return what the model is: the registry's entry under the name and title that it has here, or its own."""
         self._check("model", name, self.models)
         settings = self.models[name]
+        if settings.is_defined:
+            own = settings.model_dump(include=_MODEL, exclude_none=True)
+            return validated(ModelSpec, own | {"name": name}, where=f"{self.name}: models.{name}")
         if settings.like is None:
             return load_model(name)
         return load_model(settings.like).model_copy(update={"name": name, "title": settings.title, "paper": None})
@@ -198,7 +246,7 @@ class Experiment(Entry):
 
     def draws(self, task: str, method: str) -> bool:
         """Return whether the weights of one of the task's methods depend on the explainer's seed."""
-        return (self.task_methods(task)[method].like or method) in SAMPLING
+        return METHODS[self.task_methods(task)[method].like or method].draws
 
     def models_of(self, task: str, method: str) -> tuple[str, ...]:
         """Return the models that one of the task's methods explains, in the order of the experiment."""

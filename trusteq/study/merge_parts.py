@@ -7,7 +7,7 @@ import pandas as pd
 
 from trusteq.errors import ArtefactError
 from trusteq.store import write_table, write_text
-from trusteq.study import layout, publish
+from trusteq.study import graph, publish
 from trusteq.study.experiment import Experiment
 from trusteq.study.results import Results
 
@@ -20,7 +20,7 @@ def gather(experiment: Experiment, parts: Sequence[Results], folder: Path) -> Re
     """
     target = folder / experiment.name
     target.mkdir(parents=True)
-    write_text(experiment.dump(), target / "experiment.yaml")
+    write_text(experiment.dump(whole=True), target / "experiment.yaml")
     for task in experiment.tasks:
         for model, seed in experiment.runs:
             part = _holder(experiment, parts, task, model, seed)
@@ -33,7 +33,7 @@ def gather(experiment: Experiment, parts: Sequence[Results], folder: Path) -> Re
 
 
 def _holder(experiment: Experiment, parts: Sequence[Results], task: str, model: str, seed: int) -> Results:
-    wanted = layout.all_tables(experiment, task, model, seed)
+    wanted = graph.model_tables(experiment, task, model, seed)
     for part in parts:
         made_for = part.experiment
         if task not in made_for.tasks or (model, seed) not in made_for.runs:

@@ -1,56 +1,115 @@
 """Text notebooks executed with parameters: jupytext reads them, papermill runs them."""
 
+import contextlib
 import logging
+import re
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TextIO
 
 import jupytext
 import papermill
 import yaml
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
+from nbformat import NotebookNode
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
-from traitlets.config import Config
 
 from trusteq import errors
 from trusteq.errors import ExperimentError, nearest
 from trusteq.store import atomic_path
 
 START_SECONDS = 180  # a kernel imports for that long where the machine is busy
+_FORGET = "import os\nget_ipython().run_line_magic('reset', '-sf')\nimport os; os.chdir({folder!r}); del os"
 
 
-def execute(source: Path, output: Path, parameters: dict, *, log: TextIO | None = None) -> None:
-    """Run the py:percent notebook `source` and write the executed notebook to `output`, in one step.
+@contextlib.contextmanager
+def kernel() -> Iterator[AsyncKernelManager]:
+    """Start a kernel that executes notebooks one after the other, and end it with the block.
 
-    The notebook runs in its own folder, as it does when opened by hand. log: is told what cells print, while they do.
-    Raises ExperimentError for a missing notebook or an unknown parameter, the error of a cell if it is one of
-    `trusteq.errors`, PapermillExecutionError otherwise; `output` is then left as it was.
+    What a kernel imports takes it seconds; notebooks that only read do not need one each.
     """
+    # Ports are chosen before they are taken: of kernels that start side by side, two may choose the same one.
+    with tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
+        manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets}/kernel")
+        run_sync(manager.start_kernel)(extra_arguments=["--IPKernelApp.log_level=ERROR"])
+        try:
+            yield manager
+        finally:
+            run_sync(manager.shutdown_kernel)(now=True)
+            manager.context.destroy(linger=0)
+
+
+class _InOneKernel(NBClientEngine):
+    """papermill's own engine, in a kernel that is there already."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man, kernel_name, *, manager, folder, stdout_file, stderr_file, **ignored):
+        streams = {"stdout_file": stdout_file, "stderr_file": stderr_file}
+        client = PapermillNotebookClient(nb_man, km=manager, log_output=False, startup_timeout=START_SECONDS, **streams)
+        client.start_new_kernel_client()
+        try:
+            forget = _FORGET.format(folder=folder)
+            run_sync(client.kc.execute_interactive)(forget, store_history=False, allow_stdin=False)
+            return client.execute()
+        finally:
+            client.kc.stop_channels()
+
+
+papermill_engines.register("one-kernel", _InOneKernel)
+
+
+def read(source: Path) -> NotebookNode:
+    """Return a py:percent notebook; raise ExperimentError where there is none of that name."""
     if not source.is_file():
         known = sorted(file.name for file in source.parent.glob("*.py"))
         raise ExperimentError(f"no notebook {source}; {nearest(source.name, known)}")
-    notebook = jupytext.read(source)
+    return jupytext.read(source)
+
+
+def execute(
+    source: Path,
+    output: Path,
+    parameters: Mapping[str, object],
+    *,
+    manager: AsyncKernelManager | None = None,
+    log: TextIO | None = None,
+    metadata: Mapping[str, object] | None = None,
+) -> None:
+    """Run the py:percent notebook `source` and write the executed notebook to `output`, in one step.
+
+    The notebook runs in its own folder, as it does when opened by hand. manager: of a kernel to run it in (`kernel`);
+    by default its own. log: is told what cells print, while they do. metadata: is kept in the executed notebook.
+    Raises ExperimentError for a missing notebook or an unknown parameter, the error of a cell if it is one of
+    `trusteq.errors`, PapermillExecutionError otherwise; `output` is then left as it was.
+    """
+    notebook = read(source)
     known = list(papermill.inspect_notebook(notebook))
     for name in parameters:
         if name not in known:
             raise ExperimentError(f"{source}: no parameter {name!r}; {nearest(name, known)}")
+    notebook.metadata["trusteq"] = dict(metadata or {})
     # papermill warns about every notebook that has no file name of its own.
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    # Ports are chosen before they are taken: of kernels that start side by side, two may choose the same one.
-    with atomic_path(output) as temporary, tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
+    with contextlib.ExitStack() as stack:
+        manager = manager or stack.enter_context(kernel())
+        temporary = stack.enter_context(atomic_path(output))
         try:
             papermill.execute_notebook(
                 notebook,
                 str(temporary),
-                parameters=parameters,
+                parameters=dict(parameters),
+                engine_name="one-kernel",
                 kernel_name="python3",
                 progress_bar=False,
                 log_output=False,
                 stdout_file=log,
                 stderr_file=log,
-                cwd=str(source.parent),
-                extra_arguments=["--IPKernelApp.log_level=ERROR"],
-                config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),
-                start_timeout=START_SECONDS,
+                manager=manager,
+                folder=str(source.parent),
             )
         except PapermillExecutionError as error:
             mendable = getattr(errors, error.ename, None)
@@ -59,15 +118,51 @@ def execute(source: Path, output: Path, parameters: dict, *, log: TextIO | None 
             raise mendable(error.evalue) from None
 
 
-def parse_parameters(pairs: list[str]) -> dict:
-    """Return NAME=VALUE pairs as a dict, each value read as YAML; raise ExperimentError for anything else."""
+def defaults(source: Path) -> dict[str, object]:
+    """Return the parameters of a notebook with their default values."""
+    found = papermill.inspect_notebook(read(source))
+    return {name: yaml.safe_load(_as_yaml(of["default"])) for name, of in found.items()}
+
+
+def _as_yaml(python: str) -> str:
+    return {"None": "null", "True": "true", "False": "false"}.get(python, python)
+
+
+def parse_parameters(pairs: list[str], known: Mapping[str, object]) -> dict[str, object]:
+    """Return NAME=VALUE pairs as a dict, each value of the type that the notebook's own has.
+
+    known: the notebook's parameters with their defaults. Where the default is a text, so is the value, whatever it
+    looks like; where it is None, a value that looks like a number is one, "null" is None, a list in brackets is a list,
+    and all else is text. Raises ExperimentError for anything else.
+    """
     parameters = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise ExperimentError(f"parameter {pair!r}: expected NAME=VALUE, such as seed=1")
-        try:
-            parameters[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            parameters[name] = value
+        default = known.get(name)
+        parameters[name] = value if isinstance(default, str) else _typed(name, value, default)
     return parameters
+
+
+def _typed(name: str, value: str, default: object) -> object:
+    read = _read_value(value)
+    if isinstance(default, bool) and not isinstance(read, bool):
+        raise ExperimentError(f"parameter {name}={value}: give true or false")
+    if isinstance(default, int | float) and not isinstance(read, int | float | None):
+        raise ExperimentError(f"parameter {name}={value}: give a number, such as {default}")
+    return read
+
+
+def _read_value(value: str) -> object:
+    if value in ("", "null", "None"):
+        return None
+    if value in ("true", "false"):
+        return value == "true"
+    if value.startswith("[") and value.endswith("]"):
+        return [_read_value(part.strip()) for part in value[1:-1].split(",") if part.strip()]
+    if re.fullmatch(r"[+-]?\d+", value, flags=re.ASCII):
+        return int(value)
+    if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", value, flags=re.ASCII):
+        return float(value)
+    return value

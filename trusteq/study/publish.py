@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from trusteq import project
 from trusteq.errors import ArtefactError, DataError, nearest
 from trusteq.examples.load import load_examples
-from trusteq.project import root
 from trusteq.store import (
     atomic_path,
     describe,
@@ -21,26 +21,16 @@ from trusteq.store import (
     write_table,
     write_text,
 )
-from trusteq.study import layout
+from trusteq.study import graph
+from trusteq.study.evidence import known_truths
 from trusteq.study.experiment import Experiment
-from trusteq.study.results import PARTS, Results
+from trusteq.study.results import PARTS, PUBLISHED, Results
+from trusteq.study.sides import clusters
 from trusteq.words import by_place
 
-PUBLISHED = Path("data", "published")  # in the project
 # Stages whose tables are over models.
 OVER_MODELS = ("calibration", "comparison", "compression")
-
-
-# What pages cannot make themselves from the rest.
-SOURCES = ("experiment.yaml", "manifest.json", "predictions", "attribution", "models", "groups", "truth")
-
-
-SOURCES += ("compression/*/footprints.*",)
-
-
 _FACTS = ("metrics.json", "timing.json", "history.csv")
-
-
 _TEXTS = ("word", "text_a", "text_b")
 
 
@@ -52,10 +42,10 @@ def publish(run: Results, folder: Path | None = None) -> Path:
     matter, so that no page needs a text. One more manifest names every file. Replaces in one step what was published
     of the run before. Raises ArtefactError where an artefact is missing or differs from its manifest.
     """
-    target = (root() / PUBLISHED if folder is None else Path(folder)) / run.experiment.name
+    target = (project.root() / PUBLISHED if folder is None else Path(folder)) / run.experiment.name
     with atomic_path(target) as temporary:
         temporary.mkdir()
-        write_text(run.experiment.dump(), temporary / "experiment.yaml")
+        write_text(run.experiment.dump(whole=True), temporary / "experiment.yaml")
         for task in run.experiment.tasks:
             for model, seed in run.experiment.runs:
                 publish_model(run, run.experiment, task, model, seed, temporary)
@@ -99,7 +89,7 @@ def _publish_table(source: Path, target: Path) -> None:
 
 def publish_model(run: Results, experiment: Experiment, task: str, model: str, seed: int, folder: Path) -> None:
     """Write what is published of one fine-tuned model: the tables that `experiment` has, metrics, times and history."""
-    for table in layout.all_tables(experiment, task, model, seed):
+    for table in graph.model_tables(experiment, task, model, seed):
         _publish_table(run.folder / table, folder / table)
     source = run.trained(task, model, seed)
     target = folder / source.relative_to(run.folder)
@@ -118,17 +108,15 @@ def _rewrite_manifest(source: Path, target: Path, files: list[Path]) -> None:
 
 def publish_examples(run: Results, task: str, folder: Path) -> None:
     """Write which test examples share a first text, and the places of the words that are known to matter."""
-    from trusteq import tables
-
     facts = {"experiment": run.experiment.name, "task": task}
-    groups = tables.clusters(run, task)
+    groups = clusters(run, task)
     if groups is not None:
         # Numbered as the texts sort: the bootstrap draws clusters in their order, and intervals stay the same.
         table = pd.DataFrame({"id": groups.index, "group": np.unique(groups, return_inverse=True)[1]})
         write_table(table, folder / "groups" / f"{task}.parquet", **facts)
     rows = [
         (truth, name, int(segment), int(position))
-        for truth, places in tables.known_truths(run, task).items()
+        for truth, places in known_truths(run, task).items()
         for name, of_example in places.items()
         for segment, position in of_example
     ]
@@ -137,8 +125,9 @@ def publish_examples(run: Results, task: str, folder: Path) -> None:
 
 
 def names() -> list[str]:
-    """Return the names of the published experiments."""
-    return sorted(file.parent.name for file in (root() / PUBLISHED).glob("*/experiment.yaml"))
+    """Return the names of the published experiments; none where there is no project."""
+    here = project.find()
+    return [] if here is None else sorted(file.parent.name for file in (here / PUBLISHED).glob("*/experiment.yaml"))
 
 
 def reference_runs() -> list[Results]:
@@ -152,30 +141,18 @@ def open_published(name: str | Path) -> Results:
 
     Raises ArtefactError where nothing is published of it, or the folder holds no published results.
     """
-    folder = Path(name) if Path(name).is_dir() else root() / PUBLISHED / name
+    folder = Path(name) if Path(name).is_dir() else (project.find() or Path()) / PUBLISHED / name
     if not (folder / "manifest.json").is_file():
         raise ArtefactError(f"nothing is published of {str(name)!r}; {nearest(str(name), names())}")
     return Results.open(folder)
 
 
-def working_copy(run: Results, results: Path) -> Results:
-    """Copy what pages are made from below `results` and return it; files that are there and the same stay untouched."""
-    source, target = run.folder, results / run.experiment.name
-    wanted = set()
-    for pattern in SOURCES:
-        for found in source.glob(pattern):
-            wanted |= {file for file in (found.rglob("*") if found.is_dir() else [found]) if file.is_file()}
-    for file in sorted(wanted):
-        copy = target / file.relative_to(source)
-        if not copy.is_file() or copy.read_bytes() != file.read_bytes():
-            with atomic_path(copy) as temporary:
-                shutil.copy(file, temporary)
-    return Results.open(target)
-
-
-def load_published(name: str, *, with_words: bool = False, hub: str | Path | None = None) -> dict[str, pd.DataFrame]:
+def load_published(
+    name: str | Path, *, with_words: bool = False, hub: str | Path | None = None
+) -> dict[str, pd.DataFrame]:
     """Return the tables of a published experiment by name; data/published/README.md says what is in each column.
 
+    name: of the experiment, or the folder of published results. The tables:
     predictions, attributions, faithfulness, models, and every table of calibration, comparison and compression. Rows
     say what they are of: task, and model and seed where a table is of one model. with_words: put the words beside their
     places, from the data set itself, which must be at hand: on the Hub or in the mirror `hub`.

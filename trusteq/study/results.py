@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from trusteq import project
 from trusteq.errors import ArtefactError, nearest
-from trusteq.project import root
 from trusteq.registry import Task
-from trusteq.store import _problems, read_table, write_table
+from trusteq.store import _problems, manifest_path, read_table, write_table
 from trusteq.study.experiment import Experiment
 from trusteq.words import by_place
 
+PUBLISHED = Path("data", "published")  # in the project
 PARTS = ("test", "dev", "random-head")  # what a model's predictions are of; the last: test, under its twin
 
 
@@ -46,7 +47,7 @@ class Results:
     def of(cls, experiment: str | Path, results: str | Path | None = None) -> "Results":
         """Return the results of an experiment file below the folder `results`, by default the checkout's own."""
         loaded = Experiment.load(experiment)
-        return cls(Path(results or root() / "results").resolve() / loaded.name, loaded)
+        return cls(Path(results or project.root() / "results").resolve() / loaded.name, loaded)
 
     @classmethod
     def open(cls, folder: str | Path) -> "Results":
@@ -129,3 +130,31 @@ class Results:
         if not file.is_file():
             raise ArtefactError(f"{file}: not there; notebooks/01_finetune.py with task={task} model={model} makes it")
         return json.loads(file.read_text(encoding="utf-8"))
+
+    def history(self, task: str, model: str, seed: int) -> pd.DataFrame:
+        """Return how a model learnt: epoch, loss, eval_loss, eval_accuracy (dev); no rows without training."""
+        file = self.model(task, model, seed) / "history.csv"
+        if not file.is_file():
+            raise ArtefactError(f"{file}: not there; notebooks/01_finetune.py with task={task} model={model} makes it")
+        return pd.read_csv(file)
+
+    def parameters(self, stage: str, *parts: object) -> dict:
+        """Return what the manifest of a table says that it was made with, such as its method, budget and seconds."""
+        file = manifest_path(self.path(stage, *parts))
+        if not file.is_file():
+            raise ArtefactError(f"{file}: not there; it is written with its table by trusteq run")
+        return json.loads(file.read_text(encoding="utf-8"))["parameters"]
+
+
+def open_run(experiment: str | Path, results: str | Path | None = None) -> Results:
+    """Return the results of an experiment: of a run below `results`, or where there is none, as they are published.
+
+    experiment: a name, an experiment file, or a folder of results. results: by default the project's own folder.
+    """
+    if Path(experiment).is_dir():
+        return Results.open(experiment)
+    run = Results.of(experiment, results)
+    published = PUBLISHED / run.experiment.name
+    if (run.folder / "experiment.yaml").is_file() or not (here := project.find()) or not (here / published).is_dir():
+        return run
+    return Results.open(here / published)

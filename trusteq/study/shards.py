@@ -13,20 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from trusteq.attribution.cost import estimate
 from trusteq.attribution.engine import WINDOW
 from trusteq.attribution.explain import explain
 from trusteq.errors import ArtefactError, ExperimentError
-from trusteq.models.classifier import Classifier
-from trusteq.store import manifest_path, read_table
+from trusteq.store import manifest_path, read_table, write_table
 from trusteq.study.jobs import Job
 from trusteq.study.results import Results
 
 if TYPE_CHECKING:
     from trusteq.models.classifier import Classifier
-
-# The sources that decide a weight, from the texts and the model to the table.
-CODE = ("words.py", "statistics.py", "attribution/*.py", "models/bert.py", "models/[chl]*.py", "models/forward.py")
 
 
 @dataclass(frozen=True)
@@ -84,65 +79,49 @@ def window(classifier: "Classifier") -> int:
     return WINDOW.get(classifier.model.device.type, 1)
 
 
-def origin(run: Results, examples: pd.DataFrame, job: Job) -> dict:
-    """Return what decides a table of attributions: tables of the same origin are parts of the same whole.
-
-    examples: all that the run explains, whatever part is explained here.
-    """
+def inputs(run: Results, job: Job, examples: pd.DataFrame) -> dict:
+    """Return the hashes of what is explained: of the weights, and of all texts that the run explains."""
     files = run.facts(job.task, job.model, job.seed, "manifest")["files"]
     texts = [[row.id, row.text_a, row.text_b if isinstance(row.text_b, str) else None] for row in examples.itertuples()]
     return {
-        "artefact": job.table,
-        **asdict(job),
-        "common_masks": run.experiment.common_masks,
-        "threads": run.experiment.threads,
         "weights": {name: facts["sha256"] for name, facts in files.items() if name.endswith(".safetensors")},
         "examples": hashlib.sha256(json.dumps(texts).encode()).hexdigest(),
-        "code": _code(),
     }
 
 
-@functools.cache
-def _code() -> str:
-    files = sorted(file for pattern in CODE for file in Path(__file__).resolve().parents[1].glob(pattern))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-
-
-def kept(run: Results, origin: dict, part: Shard, rows: range) -> Found:
-    """Return the table of this origin and these rows where it is there already, marked as up to date."""
-    path = run.path("attribution", *(origin[name] for name in ("task", "model", "seed")), part.name(origin["artefact"]))
+def kept(path: Path, key: str, made_of: dict, rows: range) -> Found:
+    """Return the table of this key, these inputs and these rows where it is there already."""
     if not path.exists():
         return NOTHING
     try:
-        facts = _facts(path, origin)
+        facts = _facts(path, key, made_of)
         if facts["rows"] != [rows.start, rows.stop]:
             raise ArtefactError(f"{path.name} is of other examples")
         table = read_table(path, made_by="trusteq run")
     except ArtefactError as error:
         return NOTHING._replace(note=f"{path.stem}: made anew: {error}")
-    path.touch()  # the workflow goes by times
     return Found(table, facts["seconds"], f"{path.stem}: kept as it is")
 
 
-def joined(run: Results, origin: dict, examples: pd.DataFrame) -> Found:
-    """Return the table of this origin put together from a complete set of its parts, if there is one.
+def joined(path: Path, key: str, made_of: dict, n: int) -> Found:
+    """Return the table at `path` put together from a complete set of its parts, if there is one.
 
-    examples: all that the run explains. Parts that are missing or damaged, have another origin, or were cut on
-    different devices, so that they overlap, make no whole; the note then says so.
+    key, made_of: of the table, which its parts have as well (see `inputs`). n: number of examples of the whole. Parts
+    that are missing or damaged, were made of something else, or were cut on different devices, so that they overlap,
+    make no whole; the note then says so.
     """
-    path = run.path("attribution", *(origin[name] for name in ("task", "model", "seed", "artefact")))
     notes = []
-    for n in sorted(_numbers(path)):
-        parts = [path.with_name(f"{Shard(number, n).name(path.stem)}.parquet") for number in range(1, n + 1)]
+    for number in sorted(_numbers(path)):
+        parts = [path.with_name(f"{Shard(part, number).name(path.stem)}.parquet") for part in range(1, number + 1)]
         try:
-            facts = [_facts(part, origin) for part in parts]
-            _check_rows(parts, facts, len(examples))
+            facts = [_facts(part, key, made_of) for part in parts]
+            _check_rows(parts, facts, n)
             tables = [read_table(part, made_by="trusteq run --shard") for part in parts]
         except ArtefactError as error:
-            notes.append(f"{path.stem}: {n} shards are not joined: {error}")
+            notes.append(f"{path.stem}: {number} shards are not joined: {error}")
             continue
         seconds = sum(fact["seconds"] for fact in facts)
-        return Found(together(tables), seconds, f"{path.stem}: joined from {n} shards")
+        return Found(together(tables), seconds, f"{path.stem}: joined from {number} shards")
     return NOTHING._replace(note="\n".join(notes))
 
 
@@ -153,17 +132,19 @@ def _numbers(path: Path) -> set[int]:
     return {int(match[1]) for match in matches if match}
 
 
-def _facts(part: Path, origin: dict) -> dict:
-    """Return the parameters in a part's manifest; raise ArtefactError where they are not those of `origin`."""
+def _facts(part: Path, key: str, made_of: dict) -> dict:
+    """Return rows and seconds from a part's manifest; raise ArtefactError where it was made of something else."""
     try:
-        facts = json.loads(manifest_path(part).read_text(encoding="utf-8"))["parameters"]
-        other = [name for name in (*origin, "rows", "seconds") if facts[name] != origin.get(name, facts[name])]
+        manifest = json.loads(manifest_path(part).read_text(encoding="utf-8"))
+        facts = {name: manifest["parameters"][name] for name in ("rows", "seconds", *made_of)}
     except FileNotFoundError:
         raise ArtefactError(f"{part.name} or its manifest is not there") from None
     except (ValueError, KeyError, TypeError):
         raise ArtefactError(f"the manifest of {part.name} does not say what it was made of") from None
-    if other:
-        raise ArtefactError(f"{part.name} was made with another value of {', '.join(other)}")
+    if manifest.get("key") != key:
+        raise ArtefactError(f"{part.name} was made with other settings: of model, method, budget, seed or version")
+    if other := [name for name in made_of if facts[name] != made_of[name]]:
+        raise ArtefactError(f"{part.name} was made of other {' and '.join(other)}")
     return facts
 
 
@@ -199,36 +180,40 @@ def _merged(values: list):
 def attributions(
     run: Results,
     job: Job,
-    classifier: Classifier,
+    classifier: "Classifier",
     examples: pd.DataFrame,
     *,
+    key: str,
     part: Shard = WHOLE,
     progress: bool = False,
-) -> tuple[pd.DataFrame, float]:
-    """Return the table of a job for a part of the examples, and the seconds that it took to make.
+) -> pd.DataFrame:
+    """Return the table of a job for a part of the examples, and write it where it is not there already.
 
-    examples: all that the run explains. A table that is there and was made of the same is kept, so that a run that was
-    stopped, or has got another method, goes on where it was; a whole whose shards are all there is joined from them;
-    any other table is made. progress: print which of these, before that an estimate of the cost, and show a bar.
+    examples: all that the run explains. key: of the table, see `graph`. A table that is there under its key
+    is kept, so that a run that was stopped, or has got another method, goes on where it was; a whole whose
+    shards are all there is joined from them; any other table is made. progress: print which of these, before that an
+    estimate of the cost, and show a bar.
     """
     say = print if progress else lambda text: None
     rows = part.rows(len(examples), window=window(classifier))
-    made_of = origin(run, examples, job)
-    found = kept(run, made_of, part, rows)
-    if found.table is not None:
-        say(found.note)
-        return found.table, found.seconds
-    whole = joined(run, made_of, examples) if part.is_whole else NOTHING
+    path = run.path("attribution", job.task, job.model, job.seed, part.name(job.table))
+    made_of = inputs(run, job, examples)
+    found = kept(path, key, made_of, rows)
+    whole = joined(path, key, made_of, len(examples)) if found.table is None and part.is_whole else NOTHING
     for note in filter(None, (found.note, whole.note)):
         say(note)
+    if found.table is not None:
+        return found.table
     table, seconds = whole.table, whole.seconds
     if table is None:
         chosen = examples.iloc[rows]
         if progress:
+            from trusteq.attribution.cost import estimate  # torch, which no reader of tables needs
+
             print(f"{job.table}: {estimate(classifier, chosen, **job.options)}")
         started = time.perf_counter()
         table = explain(classifier, chosen, **job.options, progress=progress)
         seconds = time.perf_counter() - started
     facts = {"shard": str(part), "rows": [rows.start, rows.stop], "seconds": seconds, "skipped": table.attrs["skipped"]}
-    run.write(table, "attribution", job.task, job.model, job.seed, part.name(job.table), **made_of, **facts)
-    return table, seconds
+    write_table(table, path, key=key, experiment=run.experiment.name, **asdict(job), **made_of, **facts)
+    return table

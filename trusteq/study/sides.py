@@ -1,16 +1,24 @@
-"""The sides of the comparisons of a run: models and the controls of the large one, and what they predicted."""
+"""The sides of the comparisons of a run: what models and controls of the large one predicted, and why."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from trusteq.alignment.ranking import Ranking
 from trusteq.examples.load import load_examples
 from trusteq.store import read_table
+from trusteq.study.jobs import AGAIN
 from trusteq.study.results import Results
 from trusteq.verdict.audit import first_texts
+from trusteq.verdict.comparison import Explained
 from trusteq.verdict.predictions import Predictions
+
+Sides = Mapping[str, Predictions]
+
+
+Run = tuple[str, int]  # a model and its training seed
 
 
 def probabilities(run: Results, task: str, model: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -34,9 +42,6 @@ def clusters(run: Results, task: str) -> pd.Series | None:
     return None if texts is None else pd.Series(texts, index=pd.Index(examples["id"], name="id"), dtype=object)
 
 
-Sides = Mapping[str, Predictions]
-
-
 def predicted_sides(run: Results, task: str, seed: int, part: str = "test") -> dict[str, Predictions]:
     """Return the predictions of every model, then of the large one's controls, by name.
 
@@ -52,8 +57,8 @@ def predicted_sides(run: Results, task: str, seed: int, part: str = "test") -> d
     return _sides(run, task, found, grouped=part == "test")
 
 
-def predicted_runs(run: Results, task: str) -> dict[tuple[str, int], Predictions]:
-    """Return the predictions of the test split of every model under each of its training seeds, by (model, seed)."""
+def predicted_runs(run: Results, task: str) -> dict[Run, Predictions]:
+    """Return the predictions of the test split of every model under each of its training seeds."""
     return _sides(run, task, {who: run.predictions(task, *who) for who in run.experiment.runs}, grouped=True)
 
 
@@ -68,14 +73,25 @@ def _grouped(predictions: Predictions, texts: pd.Series | None) -> Predictions:
     return replace(predictions, clusters=texts[predictions.ids].to_numpy(dtype=object))
 
 
-# What stands in the place of the second model in the controls of the large one, in the order of their rows.
-CONTROLS = {
-    "itself": "itself",
-    "reseeded": "itself, reseeded",
-    "retrained": "itself, retrained",
-    "random-head": "its random head",
-    "random-features": "random words",
-}
+def explained_runs(
+    run: Results, task: str, method: str, runs: Iterable[Run], *, gold: pd.Series, groups: pd.Series | None
+) -> dict[Run, Explained]:
+    """Return what one method says of models under training seeds, for the gold class; each table is read once.
+
+    gold: id -> class name. groups: of `clusters`. Without a second seed of the explainer, where the method draws
+    nothing, the second table is the first.
+    """
+    experiment, label, found = run.experiment, None, {}
+    how = {"k": experiment.k, "clusters": groups, "method": method}
+    how["n_samples"] = experiment.task_methods(task)[method].n_samples
+    for who in runs:
+        first = run.attribution(task, *who, method)
+        label = gold[first["id"].unique()] if label is None else label
+        first = Ranking(first, label)
+        draws = experiment.draws(task, method)
+        again = Ranking(run.attribution(task, *who, f"{method}.{AGAIN}"), label) if draws else first
+        found[who] = Explained(first, again, **how)
+    return found
 
 
 def of_seed(run: Results, task: str, table: str, *, seed: int) -> pd.DataFrame:

@@ -1,161 +1,206 @@
-"""What the notebooks on fine-tuning and attribution do, as functions; and both for many small models in one process."""
+"""What each stage of an experiment does: train and predict, explain, calibrate, compare, compress."""
 
-import contextlib
-import functools
-import os
-import shutil
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 import pandas as pd
-import torch
 
-from trusteq.calibration.proper_scores import scores
-from trusteq.examples.load import load_examples, sample
-from trusteq.models import footprint
-from trusteq.models.classifier import Classifier, load_classifier
-from trusteq.models.finetune import FineTuned, finetune, predict, save
-from trusteq.models.heads import random_head
-from trusteq.store import write_text
-from trusteq.study import layout
+from trusteq.examples.load import load_examples
+from trusteq.store import write_table, write_text
+from trusteq.study import calibrate, compare, compressions, graph
+from trusteq.study.graph import Job
 from trusteq.study.jobs import RANDOM_HEAD, jobs
-from trusteq.study.results import Results, part_name
-from trusteq.study.shards import attributions
+from trusteq.study.results import Results
+from trusteq.study.shards import WHOLE, Shard, attributions
+
+if TYPE_CHECKING:
+    from trusteq.models.classifier import Classifier
+    from trusteq.models.finetune import FineTuned
 
 
-@dataclass(frozen=True)
-class Which:
-    """One fine-tuned model of a run."""
+def make(
+    run: Results,
+    stage: str,
+    task: str,
+    *,
+    model: str | None = None,
+    seed: int | None = None,
+    methods: Collection[str] | None = None,
+    shard: str | None = None,
+) -> None:
+    """Make what is missing or changed of a stage of one task, and what that needs; say what is made, line by line.
 
-    run: Results
-    task: str
-    model: str
-    seed: int
+    stage: "train" (which predicts as well), "explain", "calibrate", "compare" or "compress". model, seed: None for all.
+    methods: explain by these of the experiment's alone, without the faithfulness of all. shard: "i/n", explain that
+    part of the examples alone. Nothing is done where all is there under its key, and of published results.
+    Raises ExperimentError for a task, model or method that the experiment has not, and what the stages raise.
+    """
+    run.experiment.task(task)
+    if model is not None:
+        run.experiment.model(model)
+    if run.is_published:
+        return
+    for job in graph.all_jobs(run.experiment, Shard.parse(shard)):
+        if job.is_about(stage, task, model, seed):
+            _ensure(run, job, Shard.parse(shard), methods)
 
-    @property
-    def facts(self) -> dict:
-        """What names it in a manifest: task, model, seed and recipe."""
-        recipe = self.run.experiment.recipe_for(self.task, self.model)
-        return {"task": self.task, "model": self.model, "seed": self.seed, "recipe": recipe.model_dump()}
+
+def _ensure(run: Results, job: Job, part: Shard = WHOLE, methods: Collection[str] | None = None) -> None:
+    if job.is_made(run.folder):
+        return
+    if not (run.folder / "experiment.yaml").is_file():
+        write_text(run.experiment.dump(), run.folder / "experiment.yaml")
+    for need in job.needs:
+        _ensure(run, need)
+    print(f"{job.stage}: {' '.join(str(of) for of in (job.task, job.model, job.seed) if of is not None)}", flush=True)
+    if job.stage == "explain":
+        explain(run, job, part, methods)
+    else:
+        STAGES[job.stage](run, job)
 
 
-def train(which: Which, train: pd.DataFrame, dev: pd.DataFrame) -> FineTuned:
+def make_over_models(run: Results) -> None:
+    """Make the tables over models of results that hold what they are made from, published ones included."""
+    for job in graph.all_jobs(run.experiment):
+        if job.model is None:
+            STAGES[job.stage](run, job)
+
+
+def train(run: Results, job: Job) -> None:
+    """Fine-tune or compress a model where it is not there under its key, and write what it predicts."""
+    from trusteq.models.classifier import load_classifier
+    from trusteq.models.finetune import predict
+    from trusteq.models.heads import random_head
+
+    dev, test = (load_examples(run.experiment.task(job.task), split) for split in ("dev", "test"))
+    home, *tables = job.tables
+    if home in job.lacks(run.folder):
+        tuned = _fine_tuned(run, job, dev)
+        classifier, (found, seconds) = tuned.classifier, predict(tuned.classifier, test)
+        _keep(run, job, tuned, found, test, seconds)
+    else:
+        classifier = load_classifier(run.trained(job.task, job.model, job.seed))
+        found, _ = predict(classifier, test)
+    parts = {"test": found, "dev": predict(classifier, dev)[0]}
+    if run.experiment.has_twin(job.model, job.seed):
+        parts[RANDOM_HEAD] = predict(random_head(classifier, seed=job.seed), test)[0]
+    for path, (part, table) in zip(tables, parts.items(), strict=True):
+        write_table(table, run.folder / path, key=job.tables[path], **_facts(run, job), part=part)
+
+
+def _fine_tuned(run: Results, job: Job, dev: pd.DataFrame) -> "FineTuned":
     """Fine-tune or compress a model, from the fine-tuned models that it is made from."""
-    experiment, task = which.run.experiment, which.task
-    spec = experiment.model(which.model)
-    known = {
-        name: load_classifier(which.run.trained(task, name, experiment.origin_seed(name, which.seed)))
-        for name in spec.needs
-    }
+    from trusteq.models.classifier import load_classifier
+    from trusteq.models.finetune import finetune
+
+    experiment, spec = run.experiment, run.experiment.model(job.model)
+    known = {need.model: load_classifier(run.trained(need.task, need.model, need.seed)) for need in job.needs}
     return finetune(
-        train,
+        load_examples(experiment.task(job.task), "train", limit=experiment.train_limit),
         dev,
         spec=spec,
-        labels=experiment.task(task).labels,
-        recipe=experiment.recipe_for(task, which.model),
-        seed=which.seed,
-        checkpoints=which.run.folder / "checkpoints" / task / which.model / str(which.seed),
-        tokens=which.run.folder / "tokens" / task,
+        labels=experiment.task(job.task).labels,
+        recipe=experiment.recipe_for(job.task, job.model),
+        seed=job.seed,
+        checkpoints=run.folder / "checkpoints" / job.task / job.model / str(job.seed),
+        tokens=run.folder / "tokens" / job.task,
         original=known.get(spec.compress.of) if spec.compress else None,
         teacher=known.get(spec.teacher),
     )
 
 
-def keep(which: Which, tuned: FineTuned, test: pd.DataFrame) -> dict[str, float]:
-    """Write a model and its predictions of the test split; return its metrics and the seconds that predicting took."""
-    predictions, seconds = predict(tuned.classifier, test)
-    labels = list(tuned.classifier.labels)
-    accuracy = scores(predictions[labels], predictions["label"])["accuracy"]
+def _keep(run: Results, job: Job, tuned: "FineTuned", found: pd.DataFrame, test: pd.DataFrame, seconds: float) -> None:
+    from trusteq.calibration.proper_scores import scores
+    from trusteq.models.finetune import save
+
+    accuracy = scores(found[list(tuned.classifier.labels)], found["label"])["accuracy"]
     majority = test["label"].value_counts(normalize=True).max()
     metrics = {"accuracy": accuracy, "majority": majority, "test_examples": len(test)}
-    folder = which.run.model(which.task, which.model, which.seed)
-    save(tuned, folder, metrics=metrics, timing={"inference_seconds": seconds}, **which.facts)
-    which.run.write(predictions, "predictions", which.task, which.model, which.seed, **which.facts)
-    return metrics | {"inference_seconds": seconds}
+    folder = run.model(job.task, job.model, job.seed)
+    timing = {"inference_seconds": seconds}
+    save(tuned, folder, metrics=metrics, timing=timing, key=job.trained, **_facts(run, job))
 
 
-def further(which: Which, tuned: FineTuned, dev: pd.DataFrame, test: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Write and return the predictions of the dev split and, of the large model's randomly headed twin, of the test."""
-    found = {"dev": predict(tuned.classifier, dev)[0]}
-    if which.run.experiment.has_twin(which.model, which.seed):
-        found[RANDOM_HEAD] = predict(random_head(tuned.classifier, seed=which.seed), test)[0]
-    for part, table in found.items():
-        name = part_name(which.seed, part)
-        which.run.write(table, "predictions", which.task, which.model, name, **which.facts, part=part)
-    return found
+def _facts(run: Results, job: Job) -> dict:
+    """Return what names a model in a manifest: experiment, task, model, seed and recipe."""
+    recipe = run.experiment.recipe_for(job.task, job.model).model_dump()
+    which = {"task": job.task, "model": job.model, "seed": job.seed}
+    return {"experiment": run.experiment.name} | which | {"recipe": recipe}
 
 
-def explain_all(which: Which, classifier: Classifier, test: pd.DataFrame) -> None:
-    """Explain a model and write every table of attributions that the experiment asks for."""
-    run, task, model, seed = which.run, which.task, which.model, which.seed
+def explain(run: Results, job: Job, part: Shard = WHOLE, methods: Collection[str] | None = None) -> None:
+    """Explain a model: write every table of attributions that is not there, and what the model loses by its words."""
+    from trusteq.models.classifier import load_classifier
+    from trusteq.models.heads import random_head
+
+    task, model, seed = job.task, job.model, job.seed
+    classifier = load_classifier(run.trained(task, model, seed))
     twin = random_head(classifier, seed=seed) if run.experiment.has_twin(model, seed) else None
-    chosen = sample(test, run.experiment.explained(task))
-    for job in jobs(run.experiment, task=task, model=model, seed=seed):
-        attributions(run, job, twin if job.kind == RANDOM_HEAD else classifier, chosen)
+    test = load_examples(run.experiment.task(task), "test", limit=run.experiment.explained(task))
+    found, keys = {}, {path.stem: key for path, key in job.tables.items()}
+    for one in jobs(run.experiment, task=task, model=model, seed=seed, methods=methods):
+        subject = twin if one.kind == RANDOM_HEAD else classifier
+        key = keys[part.name(one.table)]
+        found[one.table] = attributions(run, one, subject, test, key=key, part=part, progress=True)
+    if part.is_whole and methods is None:
+        table = faithfulness(run, job, classifier, test, found)
+        path = run.path("attribution", task, model, seed, "faithfulness")
+        which = {"experiment": run.experiment.name, "task": task, "model": model, "seed": seed}
+        write_table(table, path, key=keys["faithfulness"], **which)
 
 
-def complete(run: Results, task: str, *, anew: bool = False, workers: int | None = None) -> list[str]:
-    """Make what a run lacks of one task, several models at a time, and return their names.
+def faithfulness(
+    run: Results, job: Job, classifier: "Classifier", examples: pd.DataFrame, found: dict[str, pd.DataFrame]
+) -> pd.DataFrame:
+    """Return what a model makes of its own top words: id, method, comprehensiveness, sufficiency.
 
-    The artefacts are those of the notebooks 01 and 02, without the pages: what takes them seconds to start is started
-    once. For small models; `trusteq run` does the same for large ones, and can be stopped. anew: make everything again.
+    found: its tables of attributions. method: those whose words have places, and as many words drawn at random.
     """
-    if anew:
-        shutil.rmtree(run.folder, ignore_errors=True)
-    waiting = [which for which in _all(run, task) if not _is_made(which)]
-    names = list(dict.fromkeys(which.model for which in waiting))
-    if not waiting:
-        return names
-    write_text(run.experiment.dump(), run.folder / "experiment.yaml")
-    one_thread = {"initializer": torch.set_num_threads, "initargs": [1]}
-    with ProcessPoolExecutor(workers or os.cpu_count(), footprint.context(), **one_thread) as pool:
-        running = {}
-        while waiting or running:
-            missing = {which.model for which in [*waiting, *filter(None, running.values())]}
-            ready = [which for which in waiting if not missing & set(run.experiment.model(which.model).needs)]
-            waiting = [which for which in waiting if which not in ready]
-            running |= {pool.submit(_quietly, _tune, which): which for which in ready}
-            for done in wait(running, return_when=FIRST_COMPLETED).done:
-                done.result()
-                if which := running.pop(done):  # models that are made from this one do not wait until it is explained
-                    running[pool.submit(_quietly, _explain, which)] = None
-    return names
+    from trusteq.alignment.faithfulness import faithfulness as measured
+    from trusteq.alignment.overlap import random_features
+
+    gold = examples.set_index("id")["label"].map(dict(enumerate(classifier.labels)))
+    methods = [name for name in run.experiment.task_methods(job.task) if name in found]
+    judged = {name: found[name] for name in methods if found[name].attrs["boundary"] == "safe"}
+    judged["random features"] = random_features(next(iter(judged.values())), seed=job.seed)
+    how = {"k": run.experiment.k, "label": gold}
+    scored = {name: measured(classifier, examples, table, **how) for name, table in judged.items()}
+    table = pd.concat(scored, names=["method"]).reset_index("method").reset_index(drop=True)
+    return table[["id", "method", "comprehensiveness", "sufficiency"]]
 
 
-def _all(run: Results, task: str) -> list[Which]:
-    return [Which(run, task, model, seed) for model, seed in run.experiment.runs]
+def over_models(tables: Callable[[Results, Job], dict[str, pd.DataFrame]]) -> Callable[[Results, Job], None]:
+    """Return a stage that writes what `tables` returns, each table under the name that the job has for it."""
+
+    def stage(run: Results, job: Job) -> None:
+        made = tables(run, job)
+        which = {"experiment": run.experiment.name, "task": job.task, "k": run.experiment.k}
+        which |= {} if job.seed is None else {"seed": job.seed}
+        for path, key in job.tables.items():
+            write_table(made[path.stem], run.folder / path, key=key, **which)
+
+    return stage
 
 
-def _is_made(which: Which) -> bool:
-    run, parts = which.run, (which.task, which.model, which.seed)
-    tables = layout.prediction_tables(run.experiment, *parts) + layout.attribution_tables(run.experiment, *parts)
-    return (run.model(*parts) / "manifest.json").is_file() and all((run.folder / table).is_file() for table in tables)
+def _compressed(run: Results, job: Job) -> dict[str, pd.DataFrame]:
+    """Return the tables on compressed models, with what they cost: measured here, or where published results were."""
+    known = run.compression(job.task, "footprints") if run.is_published else footprints(run, job.task)
+    return compressions.tables(run, job.task) | {"footprints": known}
 
 
-def _quietly(make: Callable[[Which], None], which: Which) -> None:
-    # What a trainer prints would come in the order of several processes at once.
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-        make(which)
+def footprints(run: Results, task: str) -> pd.DataFrame:
+    """Return what each model costs on this machine, of its first training seed: see `models.footprint.footprint`."""
+    from trusteq.models.footprint import TEXTS, footprint
+
+    test = load_examples(run.experiment.task(task), "test", limit=TEXTS)
+    first = [(name, run.experiment.model_seeds(name)[0]) for name in run.experiment.models]
+    return pd.DataFrame([{"model": name, **footprint(run.trained(task, name, seed), test)} for name, seed in first])
 
 
-def _tune(which: Which) -> None:
-    examples = functools.partial(_examples, which.run.folder, which.task)
-    dev, test = examples("dev"), examples("test")
-    tuned = train(which, examples("train"), dev)
-    keep(which, tuned, test)
-    further(which, tuned, dev, test)
-
-
-def _explain(which: Which) -> None:
-    classifier = load_classifier(which.run.trained(which.task, which.model, which.seed))
-    explain_all(which, classifier, _examples(which.run.folder, which.task, "test"))
-
-
-@functools.cache
-def _examples(folder: Path, task: str, split: str) -> pd.DataFrame:
-    """Return what a run trains, chooses and tests on; read once by each process."""
-    experiment = Results.open(folder).experiment
-    limit = experiment.train_limit if split == "train" else None
-    return load_examples(experiment.task(task), split, limit=limit)
+STAGES: dict[str, Callable[[Results, Job], None]] = {
+    "train": train,
+    "explain": explain,
+    "calibrate": over_models(lambda run, job: calibrate.tables(run, job.task, job.seed)),
+    "compare": over_models(lambda run, job: compare.tables(run, job.task)),
+    "compress": over_models(_compressed),
+}

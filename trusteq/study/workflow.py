@@ -3,7 +3,7 @@
 import contextlib
 import ctypes
 import fcntl
-import os
+import json
 import signal
 import subprocess
 import sys
@@ -11,18 +11,96 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from trusteq import project
 from trusteq.errors import ExperimentError, parse_error_line
 from trusteq.examples.load import SPLITS, load_examples
-from trusteq.project import root
+from trusteq.pages import make as showing
 from trusteq.store import write_text
-from trusteq.study import publish
+from trusteq.study import graph, publish, stages
 from trusteq.study.experiment import Experiment
 from trusteq.study.jobs import AGAIN, jobs
 from trusteq.study.merge_parts import gather
 from trusteq.study.results import Results
 from trusteq.study.shards import WHOLE, Shard
+
+
+@dataclass(frozen=True)
+class Step:
+    """One job of the workflow, as its rule has it.
+
+    job: what is to be done, as JSON, which `do` reads. inputs, outputs: files below the run's folder. keys: of what it
+    leaves, by name: where one differs from the last run's, the job runs again. stale: what is not there under its key.
+    """
+
+    name: str
+    message: str
+    job: str
+    inputs: list[str]
+    outputs: list[str]
+    keys: dict[str, str]
+    stale: list[str]
+    threads: int = 1
+
+
+def steps(run: Results, part: Shard = WHOLE) -> list[Step]:
+    """Return the jobs of a run, each after those that it needs: what is computed, then the pages."""
+    made = [_computing(run, job, part) for job in graph.all_jobs(run.experiment, part)]
+    return made + (_showing(run, made) if part.is_whole else [])
+
+
+def _computing(run: Results, job: graph.Job, part: Shard) -> Step:
+    what = {"stage": job.stage, "task": job.task, "model": job.model, "seed": job.seed, "shard": str(part)}
+    about = " ".join(str(of) for of in (job.task, job.model, job.seed) if of is not None)
+    return Step(
+        name=job.name,
+        message=f"{job.stage} {about}",
+        job=json.dumps(what),
+        inputs=[str(path) for need in job.needs for path in need.tables],
+        outputs=list(map(str, job.tables)),
+        keys={str(path): key for path, key in job.tables.items()},
+        stale=list(map(str, job.lacks(run.folder))),
+        threads=run.experiment.threads if job.model else 1,
+    )
+
+
+def _showing(run: Results, made: Sequence[Step]) -> list[Step]:
+    """Return the steps that make the pages of each task, and those of the run: each in one process."""
+    found, pages = [], showing.pages(run)
+    for task in (*run.experiment.tasks, None):
+        wanted = [page for page in pages if page.task == task]
+        stale = [page.name for page in wanted if not page.is_made]
+        name = "pages" if task is None else f"pages-{task}"
+        found.append(
+            Step(
+                name=name,
+                message=f"{name}: {', '.join(stale) or 'none'}",
+                job=json.dumps({"stage": "pages", "task": task}),
+                inputs=[file for step in made for file in step.outputs],
+                outputs=[str(page.file.relative_to(run.folder)) for page in wanted],
+                keys={page.name: page.key for page in wanted},
+                stale=stale,
+            )
+        )
+    return [step for step in found if step.outputs]
+
+
+def do(job: Mapping[str, str | int | None]) -> None:
+    """Do one job of the run in the working directory; see `Step`."""
+    run, part = Results.open(Path.cwd()), Shard.parse(job.get("shard"))
+    if job["stage"] == "pages":
+        wanted = [page for page in showing.pages(run) if page.task == job["task"]]
+        showing.make(wanted, log=sys.stderr)
+        files = [page.file for page in wanted]
+    else:
+        which = {name: job[name] for name in ("model", "seed")}
+        stages.make(run, job["stage"], job["task"], **which, shard=str(part))
+        of = [one for one in graph.all_jobs(run.experiment, part) if one.is_about(job["stage"], job["task"], **which)]
+        files = [run.folder / path for one in of for path in one.tables]
+    for file in files:
+        file.touch()  # the workflow goes by times as well, and what was kept is as good as new
 
 
 def run(
@@ -40,9 +118,10 @@ def run(
     hub: a mirror read before the Hub. shard: "i/n" explains that part of the examples alone, for a later run to join.
     announce: is told what will be explained, line by line, before anything is run.
 
-    Raises the error of a notebook if the user can mend it, RuntimeError if a job failed otherwise, ExperimentError if
-    the same experiment is running already.
+    Raises the error of a job if the user can mend it, RuntimeError if a job failed otherwise, ExperimentError if the
+    same experiment is running already or there is no project.
     """
+    project.root()
     if hub is not None and not hub.is_dir():
         raise ExperimentError(f"--hub {hub}: no such folder; a mirror holds models/<hub id> and datasets/<hub id>")
     part = Shard.parse(shard)
@@ -57,31 +136,36 @@ def run(
     return Results(folder, experiment)
 
 
-def make_pages(name: str | Path, *, results: Path, cores: int) -> Results:
-    """Make the pages of published results from a copy of them below `results`, and return that copy.
+def dry_run(experiment: Experiment, *, results: Path, shard: str | None = None) -> list[Step]:
+    """Return the jobs that `run` would run, without running them or writing anything."""
+    folder = results.resolve() / experiment.name
+    return [step for step in steps(Results(folder, experiment), Shard.parse(shard)) if step.stale]
 
-    name: of an experiment, or a folder of published results. Neither texts nor models are needed, nor the packages that
-    read them. Raises ArtefactError for another name, the error of a page if the user can mend it, RuntimeError if a
-    page failed otherwise.
+
+def make_pages(name: str | Path, *, results: Path, names: Sequence[str] | None = None) -> Path:
+    """Make the pages of published results below `results` and return the folder that holds them.
+
+    name: of an experiment, or a folder of published results. names: of notebooks, those alone. Neither texts nor models
+    are needed, nor the packages that read them. Raises ArtefactError for another name, the error of a page if the user
+    can mend it.
     """
-    run = publish.open_published(name)
-    folder = results.resolve() / run.experiment.name
+    published = publish.open_published(name)
+    folder = results.resolve() / published.experiment.name / "notebooks"
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
-        copy = publish.working_copy(run, results.resolve())
-        _make(folder, cores)
-    return copy
+    with _alone(folder), project.environment():
+        showing.make(showing.pages(published, names, folder=folder))
+    return folder
 
 
-def publish_parts(experiment: Experiment, parts: Sequence[Results], folder: Path | None = None, *, cores: int) -> Path:
-    """Publish an experiment from results of its parts (`trusteq.parts.gather`) and return where.
+def publish_parts(experiment: Experiment, parts: Sequence[Results], folder: Path | None = None) -> Path:
+    """Publish an experiment from results of its parts (`merge_parts.gather`) and return where.
 
     The tables over models are computed from what was gathered. folder: as of `publish.publish`.
     """
     with tempfile.TemporaryDirectory(prefix="parts-") as scratch:
         gathered = gather(experiment, parts, Path(scratch))
-        whole = make_pages(gathered.folder, results=Path(scratch) / "pages", cores=cores)
-        return publish.publish(whole, folder)
+        stages.make_over_models(gathered)
+        return publish.publish(gathered, folder)
 
 
 def check_inputs(experiment: Experiment, hub: Path | None) -> dict[str, int]:
@@ -130,25 +214,25 @@ def _counted(n: int, what: str) -> str:
 
 
 def _make(folder: Path, cores: int, *, hub: Path | None = None, part: Shard = WHOLE) -> None:
-    environment = os.environ | {"TRUSTEQ_CHILD": "1", "PYTHONPATH": _python_path()}
-    if hub is not None:
-        environment["TRUSTEQ_HUB"] = str(hub.resolve())
-    started = time.time()
-    _snakemake(folder, "--unlock", quiet=True, environment=environment)
-    if _snakemake(folder, "--cores", str(cores), environment=environment, part=part):
-        raise _failure(folder / "logs", started)
+    with project.environment(hub):
+        started = time.time()
+        if (folder / ".snakemake" / "locks").is_dir():
+            _snakemake(folder, "--unlock", part=part, quiet=True)
+        # What was made of something else is made again though the workflow's own records are lost, or say otherwise.
+        stale = [step.name for step in steps(Results.open(folder), part) if step.stale]
+        forced = ["--forcerun", *stale] if stale else []
+        if _snakemake(folder, "--cores", str(cores), *forced, part=part):
+            raise _failure(folder / "logs", started)
 
 
-def _snakemake(folder: Path, *options: str, environment: dict, quiet: bool = False, part: Shard = WHOLE) -> int:
-    snakefile = root() / "workflow" / "Snakefile"
+def _snakemake(folder: Path, *options: str, part: Shard, quiet: bool = False) -> int:
+    snakefile = project.root() / "workflow" / "Snakefile"
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(folder)]
-    command += ["--config", f"folder={folder}", f"shard={part}"]
+    command += ["--config", f"shard={part}"]
     # A job that fails leaves whole files only, and the tables among them are of use to the next run.
     command += ["--rerun-incomplete", "--keep-incomplete", "--keep-going", "--quiet", "host", "reason"]
     sink = subprocess.DEVNULL if quiet else None
-    return subprocess.run(
-        [*command, *options], env=environment, preexec_fn=die_with_parent, stdout=sink, stderr=sink
-    ).returncode
+    return subprocess.run([*command, *options], preexec_fn=die_with_parent, stdout=sink, stderr=sink).returncode
 
 
 def die_with_parent() -> None:
@@ -171,11 +255,6 @@ def _alone(folder: Path) -> Iterator[None]:
 def _write_if_changed(path: Path, text: str) -> None:
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(text, path)
-
-
-def _python_path() -> str:
-    """Return a PYTHONPATH on which the notebooks find this very package, installed or not."""
-    return os.pathsep.join(filter(None, (str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH"))))
 
 
 def _failure(logs: Path, started: float) -> Exception:

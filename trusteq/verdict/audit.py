@@ -1,20 +1,25 @@
-"""May this small model replace that large one? An audit measures what `decision.judge` decides on.
+"""May this small model replace that large one? An audit measures both models and compares them.
 
 Accuracy, alignment and calibration, each against a margin with a reason (`margins.yaml`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from trusteq import statistics
-from trusteq.alignment import overlap
-from trusteq.calibration import proper_scores
+from trusteq.alignment.ranking import Ranking
+from trusteq.calibration.proper_scores import check_predictions
 from trusteq.errors import DataError, ModelError
-from trusteq.verdict.decide import Audit, Explained, judge
+from trusteq.statistics import stream_seed
+from trusteq.verdict.comparison import Comparison, Explained, Side
 from trusteq.verdict.margins import load_margins
 from trusteq.verdict.predictions import Predictions, matched
+from trusteq.verdict.text import SIDES
+
+if TYPE_CHECKING:
+    from trusteq.verdict.report import Audit
 
 
 def audit(
@@ -31,7 +36,7 @@ def audit(
     labels: Sequence[str] | None = None,
     names: tuple[str, str] = ("large", "compressed"),
     progress: bool = False,
-) -> Audit:
+) -> "Audit":
     """Audit a pair of models: may the compressed one replace the large one?
 
     large, compressed: Classifiers, or callables (text_a, text_b) -> probabilities; the same class names, in any order.
@@ -45,8 +50,9 @@ def audit(
     Raises DataError for examples or probabilities that cannot be used or models with different labels, ExperimentError
     for unknown options.
     """
-    from trusteq import attribution
+    from trusteq.attribution.explain import check
     from trusteq.examples.load import sample
+    from trusteq.verdict.report import audited
 
     wanted = load_margins(margins)
     labels = _labels_of(large, labels) if labels is None else tuple(labels)
@@ -59,14 +65,13 @@ def audit(
             )
     if examples.empty or examples["id"].duplicated().any():
         raise DataError("audit: no examples, or an id occurs twice; give each example a unique id")
-    attribution.check(examples, method=method, n_samples=n_samples)
-    predictions = [
-        predicted(model, examples, labels, where=name) for model, name in zip((large, compressed), names, strict=True)
-    ]
-    chosen = sample(examples, explain, seed=seed)
+    check(examples, method=method, n_samples=n_samples)
+    models = large, compressed
+    predictions = [predicted(*of, examples, labels) for of in zip(names, models, strict=True)]
     settings = {"method": method, "n_samples": n_samples, "k": k, "seed": seed, "labels": labels, "progress": progress}
-    explained = explanations(large, compressed, chosen, **settings)
-    return judge(*predictions, explained=explained, margins=wanted, names=names, seed=seed)
+    chosen = sample(examples, explain, seed=seed)
+    found = [explained(*of, chosen, **settings) for of in zip(SIDES, models, strict=True)]
+    return audited(Comparison(*map(Side, names, predictions, found), margins=wanted, seed=seed))
 
 
 def audit_predictions(
@@ -76,9 +81,12 @@ def audit_predictions(
     margins: Mapping[str, float] | None = None,
     names: tuple[str, str] = ("large", "compressed"),
     seed: int = 0,
-) -> Audit:
+) -> "Audit":
     """Audit accuracy and calibration alone, from saved predictions; raise DataError where the two do not match."""
-    return judge(*matched(large, compressed), margins=load_margins(margins), names=names, seed=seed)
+    from trusteq.verdict.report import audited
+
+    sides = map(Side, names, matched(large, compressed))
+    return audited(Comparison(*sides, margins=load_margins(margins), seed=seed))
 
 
 def _labels_of(model: Callable, labels: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -87,17 +95,17 @@ def _labels_of(model: Callable, labels: tuple[str, ...] | None) -> tuple[str, ..
     return tuple(found)
 
 
-def predicted(model: Callable, examples: pd.DataFrame, labels: tuple[str, ...], *, where: str) -> Predictions:
-    """Return what a model says about examples, its classes in the order of `labels`; `where` names it in errors."""
+def predicted(name: str, model: Callable, examples: pd.DataFrame, labels: tuple[str, ...]) -> Predictions:
+    """Return what a model says about examples, its classes in the order of `labels`; `name` is for errors."""
     pair = examples["text_b"].map(lambda text: isinstance(text, str)).any()
     predict_proba = getattr(model, "predict_proba", model)
     texts = (examples["text_a"].tolist(), examples["text_b"].tolist() if pair else None)
     try:
-        probabilities, gold = proper_scores.check_predictions(predict_proba(*texts), examples["label"].to_numpy())
+        probabilities, gold = check_predictions(predict_proba(*texts), examples["label"].to_numpy())
     except DataError as error:
-        raise DataError(f"{where}: {error}") from None
+        raise DataError(f"{name}: {error}") from None
     if probabilities.shape[1] != len(labels):
-        raise DataError(f"{where}: {probabilities.shape[1]} probabilities for {len(labels)} labels")
+        raise DataError(f"{name}: {probabilities.shape[1]} probabilities for {len(labels)} labels")
     own = _labels_of(model, labels)
     in_order = probabilities[:, [own.index(label) for label in labels]]
     return Predictions(labels, in_order, gold, examples["id"].to_numpy(dtype=object), first_texts(examples))
@@ -109,9 +117,9 @@ def first_texts(examples: pd.DataFrame) -> np.ndarray | None:
     return texts if examples["text_a"].duplicated().any() else None
 
 
-def explanations(
-    large: Callable,
-    compressed: Callable,
+def explained(
+    side: str,
+    model: Callable,
     examples: pd.DataFrame,
     *,
     method: str,
@@ -121,36 +129,15 @@ def explanations(
     labels: tuple[str, ...],
     progress: bool,
 ) -> Explained:
-    """Explain both models, twice where the method draws, and return their alignment with its ceiling."""
+    """Return the explanations of one side, each under a seed of its own: two where the method draws."""
     from trusteq.attribution.explain import explain
-    from trusteq.attribution.methods import SAMPLING
+    from trusteq.attribution.methods import METHODS
 
-    runs = {
-        side: [
-            explain(
-                model,
-                examples,
-                method=method,
-                n_samples=n_samples,
-                seed=statistics.stream_seed(seed, "audit", side, str(time)),
-                labels=_labels_of(model, labels),
-                progress=progress,
-            )
-            for time in range(2 if method in SAMPLING else 1)
-        ]
-        for side, model in (("large", large), ("compressed", compressed))
-    }
-    seen = examples[~examples["id"].isin(runs["large"][0].attrs["skipped"])]  # the others have no words
+    options = {"method": method, "n_samples": n_samples, "labels": _labels_of(model, labels), "progress": progress}
+    seeds = [stream_seed(seed, "audit", side, str(time)) for time in range(2 if METHODS[method].draws else 1)]
+    tables = [explain(model, examples, seed=drawn, **options) for drawn in seeds]
+    seen = examples[~examples["id"].isin(tables[0].attrs["skipped"])]  # the others have no words
     label, texts = seen.set_index("id")["label"].map(dict(enumerate(labels))), first_texts(seen)
     clusters = None if texts is None else pd.Series(texts, index=label.index)
-    how = {"label": label, "clusters": clusters, "seed": seed}
-    pair = runs["large"][0], runs["compressed"][0]
-    found = overlap.align(*pair, k=k, ceiling=_ceiling(runs.values(), k=k, **how), **how)
-    n = statistics.n_clusters(texts, len(label))
-    return Explained(found, overlap.curve(*pair, **how), n, method, n_samples)
-
-
-def _ceiling(runs: Iterable[list], *, k: int, label: pd.Series, clusters: pd.Series | None, seed: int):
-    """Return how far the models agree with themselves: 1 where the method draws nothing, so that there is one run."""
-    own = [overlap.align(*of, k=k, label=label, clusters=clusters, seed=seed) for of in runs if len(of) > 1]
-    return overlap.ceiling(*own) if own else 1.0
+    first, *again = (Ranking(table, label) for table in tables)
+    return Explained(first, *again or [None], k, clusters, seed, method, n_samples)

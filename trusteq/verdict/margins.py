@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from trusteq.calibration.proper_scores import SCORES
 from trusteq.errors import ExperimentError, nearest
 from trusteq.registry import Entry, validated
 
@@ -13,13 +15,27 @@ MARGINS = Path(__file__).with_name("margins.yaml")
 
 
 class Margin(Entry):
-    """What counts as the same in one measure, and why; one_sided: only less of it counts against equivalence."""
+    """What counts as the same in one measure, and why; one_sided: only less of it counts against equivalence.
+
+    What is measured is the difference in a calibration score, or what of an `Alignment` is held against its ceiling.
+    """
 
     dimension: str
     title: str
+    score: str | None = None
+    alignment: Literal["normalised"] | None = None
     margin: float = Field(ge=0, allow_inf_nan=False)
     one_sided: bool
     reason: str
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        if (self.score is None) == (self.alignment is None):
+            raise ValueError("a measure is of a 'score' or of the 'alignment', and of one of them")
+        known = [name for name, score in SCORES.items() if score.has_interval]
+        if self.score is not None and self.score not in known:
+            raise ValueError(f"no score {self.score!r} that has an interval; {nearest(self.score, known)}")
+        return self
 
 
 def load_margins(changed: Mapping[str, float] | None = None) -> dict[str, Margin]:
@@ -30,6 +46,11 @@ def load_margins(changed: Mapping[str, float] | None = None) -> dict[str, Margin
             raise ExperimentError(f"margins: no measure {name!r}; {nearest(name, defaults)}")
         defaults[name] |= {"margin": value, "reason": "Chosen for this audit."}
     return {name: validated(Margin, values, where=f"margins: {name}") for name, values in defaults.items()}
+
+
+def measures_of(dimension: str) -> list[str]:
+    """Return the measures of one dimension, the one that stands for it in a picture first."""
+    return [name for name, margin in load_margins().items() if margin.dimension == dimension]
 
 
 def parse_margins(pairs: list[str]) -> dict[str, float]:

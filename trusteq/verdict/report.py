@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jinja2
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 
-from trusteq.calibration.null_bands import scores_beside
+from trusteq import statistics
+from trusteq.calibration.null_bands import null_bands, scores_beside
 from trusteq.pages.figures import (
     OUTCOME_COLOURS,
     STYLE,
@@ -22,7 +23,8 @@ from trusteq.pages.figures import (
     reliability_diagram,
 )
 from trusteq.store import to_json, write_text
-from trusteq.verdict.predictions import Predictions, reliability_with_bars, suspicious_order
+from trusteq.verdict.comparison import Comparison
+from trusteq.verdict.predictions import Predictions, reliability_with_bars, stacked, suspicious_order
 from trusteq.verdict.text import (
     MEANINGS,
     SIDES,
@@ -36,9 +38,6 @@ from trusteq.verdict.text import (
     short_names,
     shown_scores,
 )
-
-if TYPE_CHECKING:
-    from trusteq.verdict.decide import Audit
 
 TEMPLATE = Path(__file__).with_name("report.html")
 
@@ -59,7 +58,70 @@ class Section:
     prose: bool = False
 
 
-def write_audit(audit: "Audit", folder: Path) -> None:
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """The verdict on a pair of models and all it rests on.
+
+    comparison: its verdict, its dimensions, the scores, the paper's own rule. bands: what a perfectly calibrated model
+    would score. reliability: of `reliability_with_bars`. Both say in `model`: "large" or "compressed". notes: what the
+    reader should know before trusting it.
+    """
+
+    comparison: Comparison
+    bands: pd.DataFrame
+    reliability: pd.DataFrame
+    notes: tuple[str, ...]
+    facts: dict
+
+    @property
+    def verdict(self) -> str:
+        """Over the measures that were taken: "equivalent", "not-equivalent" or "undecided"."""
+        return self.comparison.verdict
+
+    @property
+    def dimensions(self) -> pd.DataFrame:
+        """One row per measure: see `Comparison.dimensions`."""
+        return self.comparison.dimensions
+
+    def to_json(self) -> str:
+        """Return the audit as JSON: verdict, dimensions, the paper's rule, scores, margins with reasons, notes."""
+        return audit_json(self)
+
+    def to_html(self) -> str:
+        """Return the audit as one self-contained page that prints well."""
+        return audit_html(self)
+
+    def to_model_card(self) -> str:
+        """Return the section that the audit adds to the compressed model's card, in Markdown."""
+        return model_card(self)
+
+
+def audited(found: Comparison) -> Audit:
+    """Return the audit of a pair whose predictions match and which may be explained."""
+    sides = {name: side.predictions for name, side in zip(SIDES, (found.a, found.b), strict=True)}
+    tables = {name: reliability_with_bars(model) for name, model in sides.items()}
+    bands = {name: null_bands(model.probabilities, seed=found.seed) for name, model in sides.items()}
+    facts = {"examples": len(found.a.predictions.gold), "resampled": found.n, "seed": found.seed}
+    facts["draws"] = statistics.DRAWS
+    return Audit(found, stacked(bands), stacked(tables), tuple(_notes(found)), facts)
+
+
+def _notes(found: Comparison) -> list[str]:
+    orders = [(side.name, suspicious_order(side.predictions)) for side in (found.a, found.b)]
+    notes = [f"{name}: {note}" for name, note in orders if note]
+    if found.alignment is None:
+        notes.append("Alignment was not measured: predictions say nothing about the words behind them.")
+    elif not np.isfinite(found.alignment.normalised):
+        notes.append(
+            "The explainer agrees with itself no more than chance would: on these texts it cannot tell models apart. "
+            "Give longer texts, or more samples."
+        )
+    if found.a.predictions.clusters is None:
+        notes.append("Examples are taken as independent; where they come in groups, intervals are too narrow.")
+    return notes
+
+
+def write_audit(audit: Audit, folder: Path) -> None:
     """Write audit.json, audit.html and model-card.md into a folder, made if need be, each in one step."""
     folder.mkdir(parents=True, exist_ok=True)
     pages = {"audit.json": audit.to_json(), "audit.html": audit.to_html(), "model-card.md": audit.to_model_card()}
@@ -81,28 +143,28 @@ def write_calibration(predictions: Predictions, folder: Path, *, name: str, seed
     return scores
 
 
-def audit_json(audit: "Audit") -> str:
+def audit_json(audit: Audit) -> str:
     """Return the audit as JSON; numbers that do not exist are null."""
-    found = audit.explained
+    found = audit.comparison
     values = {
         "verdict": audit.verdict,
-        "models": dict(zip(SIDES, audit.names, strict=True)),
-        "labels": list(audit.labels),
+        "models": dict(zip(SIDES, found.names, strict=True)),
+        "labels": list(found.a.predictions.labels),
         "dimensions": _records(audit.dimensions),
-        "paper_rule": {name: _plain(value) for name, value in audit.paper.items()},
-        "scores": _records(audit.scores),
+        "paper_rule": {name: _plain(value) for name, value in found.paper.items()},
+        "scores": _records(found.scores),
         "null_bands": _records(audit.bands),
         "reliability": _records(audit.reliability),
-        "margins": {name: margin.model_dump() for name, margin in audit.margins.items()},
+        "margins": {name: margin.model_dump() for name, margin in found.margins.items()},
         "notes": list(audit.notes),
         "facts": audit.facts | {"trusteq": importlib.metadata.version("trusteq")},
         "alignment": None,
     }
-    if found is not None:
+    if found.alignment is not None:
         numbers = ("mean", "low", "high", "chance", "ceiling", "normalised", "normalised_low", "normalised_high")
         values["alignment"] = {name: _plain(getattr(found.alignment, name)) for name in numbers} | {
-            "method": found.method,
-            "n_samples": found.n_samples,
+            "method": found.a.explained.method,
+            "n_samples": found.a.explained.n_samples,
             "examples": len(found.alignment.table),
             "undefined": found.alignment.undefined,
             "curve": _records(found.curve),
@@ -121,20 +183,21 @@ def _records(table: pd.DataFrame) -> list[dict]:
     return [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def audit_html(audit: "Audit") -> str:
+def audit_html(audit: Audit) -> str:
     """Return the audit as one page that asks for no other file."""
-    large, compressed = short_names(*audit.names)
+    found = audit.comparison
+    large, compressed = short_names(*found.names)
     sections = [
         Section("", (MEANINGS[audit.verdict], *_wanted(audit), _scope(audit))),
         Section(
             "Each measure against its margin",
             ("The band is equivalence. A line within it is equivalent, one outside is not, one across is undecided.",),
-            dimension_table(audit),
-            _svg(lambda: margin_intervals(audit.dimensions, measure_titles(audit))),
+            dimension_table(found),
+            _svg(lambda: margin_intervals(found.dimensions, measure_titles(found))),
             "Intervals of the differences in units of their margins; the numbers are in the table.",
         ),
-        Section("The paper's own rule on the same data", (paper_sentence(audit),)),
-        *([] if audit.explained is None else [_alignment_section(audit)]),
+        Section("The paper's own rule on the same data", (paper_sentence(found.paper),)),
+        *([] if found.alignment is None else [_alignment_section(found)]),
         Section(
             "Calibration",
             (
@@ -151,25 +214,25 @@ def audit_html(audit: "Audit") -> str:
                 "score would come to, in 95% of cases, were the model's own probabilities true. MCE and smooth ECE "
                 "have no interval: the bootstrap is not valid for a maximum, and too slow for the other.",
             ),
-            score_table(audit),
+            score_table(found.scores, audit.bands),
         ),
-        Section("The margins and their reasons", table=_reasons(audit), prose=True),
+        Section("The margins and their reasons", table=_reasons(found), prose=True),
         *([Section("Before you rely on this", audit.notes)] if audit.notes else []),
     ]
     title = f"May {compressed} replace {large}?"
     return _page(title, sections, verdict=VERDICTS[audit.verdict], colour=OUTCOME_COLOURS[audit.verdict])
 
 
-def model_card(audit: "Audit") -> str:
+def model_card(audit: Audit) -> str:
     """Return the section for the compressed model's card, in Markdown."""
     lines = [
-        f"## Trust equivalence with {short_names(*audit.names)[0]}",
+        f"## Trust equivalence with {short_names(*audit.comparison.names)[0]}",
         "",
         f"**{VERDICTS[audit.verdict]}.** {MEANINGS[audit.verdict]} {_scope(audit)}",
         "",
-        _markdown(dimension_table(audit)),
+        _markdown(dimension_table(audit.comparison)),
         "",
-        f"The paper's rule (arXiv 2508.13533): {paper_sentence(audit)}",
+        f"The paper's rule (arXiv 2508.13533): {paper_sentence(audit.comparison.paper)}",
         "",
         *(f"- {note}" for note in audit.notes),
         "",
@@ -213,15 +276,14 @@ def calibration_html(name: str, scores: pd.DataFrame, reliability: pd.DataFrame,
     return _page(f"Calibration of {name}", sections)
 
 
-def _alignment_section(audit: "Audit") -> Section:
-    found = audit.explained
-    values = found.alignment
+def _alignment_section(found: Comparison) -> Section:
+    values, explained = found.alignment, found.a.explained
     share = "cannot be measured" if not math.isfinite(values.normalised) else f"{values.normalised:.2f}"
     texts = (
-        f"On {len(values.table)} examples ({found.method}, {found.n_samples:,} passes each) the top words of the two "
-        f"models overlap with a mean Jaccard of {values.mean:.3f} ({range_text(values.low, values.high)}). Two random "
-        f"sets would reach {values.chance:.3f}; each model, explained a second time, reaches {values.ceiling:.3f} with "
-        f"itself. On that scale, 0 being chance and 1 the ceiling, the alignment is {share}"
+        f"On {len(values.table)} examples ({explained.method}, {explained.n_samples:,} passes each) the top words of "
+        f"the two models overlap with a mean Jaccard of {values.mean:.3f} ({range_text(values.low, values.high)}). Two "
+        f"random sets would reach {values.chance:.3f}; each model, explained a second time, reaches "
+        f"{values.ceiling:.3f} with itself. On that scale, 0 being chance and 1 the ceiling, the alignment is {share}"
         f"{bracketed(values.normalised_low, values.normalised_high)}.",
         "The figure shows the same for top sets of other sizes.",
     )
@@ -232,16 +294,16 @@ def _alignment_section(audit: "Audit") -> Section:
     return Section("Alignment", texts, figure=_svg(draw), alt="Mean Jaccard over the size of the top sets.")
 
 
-def _reliability(audit: "Audit") -> None:
+def _reliability(audit: Audit) -> None:
     axes = plt.subplots(1, 2, figsize=(8, 4), sharey=True)[1]
-    for ax, side, name, colour in zip(axes, SIDES, short_names(*audit.names), ("C0", "C1"), strict=True):
+    for ax, side, name, colour in zip(axes, SIDES, short_names(*audit.comparison.names), ("C0", "C1"), strict=True):
         table = audit.reliability[audit.reliability["model"] == side]
         reliability_diagram(table, ax, color=colour, title=name)
         ax.label_outer()
 
 
-def _wanted(audit: "Audit") -> list[str]:
-    titles = measure_titles(audit)
+def _wanted(audit: Audit) -> list[str]:
+    titles = measure_titles(audit.comparison)
     return [
         f"To decide on {titles[row.measure]}: {_times(row.n, row.n_needed)} as many examples, if the difference is "
         "what it seems."
@@ -255,18 +317,19 @@ def _times(n: int, needed: int | None) -> str:
     return f"about {needed / n:.1f} times"
 
 
-def _scope(audit: "Audit") -> str:
+def _scope(audit: Audit) -> str:
     measured = ", ".join(dict.fromkeys(audit.dimensions["dimension"]))
     examples, resampled = audit.facts["examples"], audit.facts["resampled"]
     grouped = f" in {resampled:,} groups that share their first text" if resampled < examples else ""
-    return f"Measured: {measured}; on {examples:,} examples{grouped}, with {len(audit.labels)} classes."
+    classes = len(audit.comparison.a.predictions.labels)
+    return f"Measured: {measured}; on {examples:,} examples{grouped}, with {classes} classes."
 
 
-def _reasons(audit: "Audit") -> pd.DataFrame:
-    taken = set(audit.dimensions["measure"])
+def _reasons(found: Comparison) -> pd.DataFrame:
+    taken = set(found.dimensions["measure"])
     rows = [
         {"measure": margin.title, "margin": f"{margin.margin:g}", "reason": margin.reason}
-        for name, margin in audit.margins.items()
+        for name, margin in found.margins.items()
         if name in taken
     ]
     return pd.DataFrame(rows)

@@ -1,13 +1,16 @@
 """An audit in words: its measures and scores as text for people, on pages and in the terminal."""
 
 import math
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from trusteq.calibration.proper_scores import SCORES
+
 if TYPE_CHECKING:
-    from trusteq.verdict.decide import Audit
+    from trusteq.verdict.comparison import Comparison
 
 SIDES = ("large", "compressed")
 
@@ -22,24 +25,9 @@ MEANINGS = {
 }
 
 
-SCORE_TITLES = {
-    "accuracy": "accuracy",
-    "ece": "ECE",
-    "mce": "MCE",
-    "brier": "Brier score (0 to 2)",
-    "nll": "NLL (nats)",
-    "adaptive_ece": "adaptive ECE",
-    "classwise_ece": "classwise ECE",
-    "debiased_ece": "debiased ECE",
-    "smooth_ece": "smooth ECE",
-    "mean_confidence": "mean confidence",
-    "overconfidence": "mean confidence − accuracy",
-}
-
-
-def dimension_table(audit: "Audit") -> pd.DataFrame:
-    """Return the measures of an audit as text for people."""
-    titles = measure_titles(audit)
+def dimension_table(found: "Comparison") -> pd.DataFrame:
+    """Return the measures of a comparison as text for people."""
+    titles = measure_titles(found)
     rows = [
         {
             "measure": titles[row.measure],
@@ -47,20 +35,20 @@ def dimension_table(audit: "Audit") -> pd.DataFrame:
             "compressed": number(row.compressed),
             "difference": number(row.difference, sign=True),
             "95% interval": range_text(row.low, row.high),
-            "margin": f"{'−' if audit.margins[row.measure].one_sided else '±'}{row.margin:g}",
+            "margin": f"{'−' if found.margins[row.measure].one_sided else '±'}{row.margin:g}",
             "outcome": VERDICTS[row.outcome].lower(),
         }
-        for row in audit.dimensions.itertuples()
+        for row in found.dimensions.itertuples()
     ]
     return pd.DataFrame(rows)
 
 
-def score_table(audit: "Audit") -> pd.DataFrame:
+def score_table(scores: pd.DataFrame, bands: pd.DataFrame) -> pd.DataFrame:
     """Return every score of both models as text for people, each beside its null band."""
-    bands = audit.bands.set_index(["model", "score"])
+    bands = bands.set_index(["model", "score"])
     rows = []
-    for row in audit.scores.itertuples():
-        values = {"score": SCORE_TITLES[row.score]}
+    for row in scores.itertuples():
+        values = {"score": SCORES[row.score].title}
         for side in SIDES:
             band = bands.loc[(side, row.score)]
             values[side] = number(getattr(row, side))
@@ -74,7 +62,7 @@ def shown_scores(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the scores of one model as text for people: score, value, interval, if calibrated."""
     rows = [
         {
-            "score": SCORE_TITLES[row.score],
+            "score": SCORES[row.score].title,
             "value": number(row.value, digits=4),
             "95% interval": range_text(row.low, row.high, digits=4),
             "if calibrated": f"{number(row.expected, digits=4)}{bracketed(row.null_low, row.null_high, digits=4)}",
@@ -84,9 +72,8 @@ def shown_scores(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def paper_sentence(audit: "Audit") -> str:
-    """Return what the paper's rule says about the pair."""
-    rule = audit.paper
+def paper_sentence(rule: Mapping) -> str:
+    """Return what the paper's rule (`decide.paper_rule`) says about a pair."""
     differs = "differs" if rule["calibration_differs"] else "does not differ"
     ece = f"the ECE {differs} at 95% ({rule['ece_difference']:+.4f})"
     if rule["jaccard"] is None:
@@ -105,9 +92,9 @@ def short_names(large: str, compressed: str) -> tuple[str, str]:
     return str(PurePath(*parts[0])), str(PurePath(*parts[1]))
 
 
-def measure_titles(audit: "Audit") -> dict[str, str]:
+def measure_titles(found: "Comparison") -> dict[str, str]:
     """Return the title of each measure by name."""
-    return {name: margin.title for name, margin in audit.margins.items()}
+    return {name: margin.title for name, margin in found.margins.items()}
 
 
 def number(value: float, *, digits: int = 3, sign: bool = False) -> str:

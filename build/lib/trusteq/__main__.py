@@ -1,0 +1,5 @@
+"""`python -m trusteq` is the command `trusteq`."""
+
+from trusteq.cli import main
+
+main()

@@ -1,0 +1,109 @@
+"""Alignment taken apart: by the number of top words, by text of the pair, and by what makes two models disagree."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from trusteq.alignment import ranking
+from trusteq.alignment.overlap import (
+    Alignment,
+    exact_mean,
+    mean_intervals,
+    n_features,
+    ranked_pair,
+    score,
+    summarise,
+)
+from trusteq.alignment.ranking import Ranking
+from trusteq.errors import DataError
+
+
+def curve(
+    a: Ranking,
+    b: Ranking,
+    *,
+    ks: Iterable[int] = range(1, 21),
+    clusters: pd.Series | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return the alignment for each number of top words: k, jaccard, low, high, chance; means over the examples.
+
+    The 95% intervals are for each k by itself; all k share the bootstrap draws. The rest is as in `aligned`.
+    """
+    ks = list(dict.fromkeys(ks))
+    ranking.check_k(min(ks, default=0))
+    ranked, words = ranked_pair(a, b), n_features(a, b)
+    tables = [score(*ranked, words, k=k).set_index("id") for k in ks]
+    scores = pd.concat([table["jaccard"] for table in tables], axis=1, keys=ks).dropna()
+    low, high = mean_intervals(scores, clusters=clusters, seed=seed)
+    means = [exact_mean(scores[k]) for k in ks]
+    chance = [exact_mean(table["chance"].dropna()) for table in tables]
+    return pd.DataFrame({"k": ks, "jaccard": means, "low": low, "high": high, "chance": chance})
+
+
+def by_segment(
+    a: Ranking, b: Ranking, *, k: int = 10, clusters: pd.Series | None = None, seed: int = 0
+) -> pd.DataFrame:
+    """Return the alignment within each text of a pair: segment, jaccard, low, high, chance, examples, undefined.
+
+    The top k are those of the whole example, cut to the segment. Chance is that of two random sets as large as the two
+    cuts, out of the segment's words: what the models share in how many words they take from it counts as given.
+    examples: those that enter the means; undefined: those where neither set has a word of the segment.
+    Raises DataError where `aligned` does, and for attributions made "as-released": words belong to no segment.
+    """
+    ranking.check_k(k)
+    for side in (a, b):
+        side.need_positions(who="by_segment")
+    ranked, rows = ranked_pair(a, b), []
+    for segment in sorted(set(a.attributions["segment"]) | set(b.attributions["segment"])):
+        cuts = (
+            of.map(lambda found, segment=segment: [place for place in found[:k] if place[0] == segment])
+            for of in ranked
+        )
+        table = score(*cuts, n_features(a, b, segment=segment), k=k)
+        found = summarise(table, ceiling=None, clusters=clusters, seed=seed)
+        means = {"jaccard": found.mean, "low": found.low, "high": found.high, "chance": found.chance}
+        counts = {"examples": len(found.table) - found.undefined, "undefined": found.undefined}
+        rows.append({"segment": int(segment), **means, **counts})
+    return pd.DataFrame(rows, columns=["segment", "jaccard", "low", "high", "chance", "examples", "undefined"])
+
+
+def decompose(
+    explainer: Alignment,
+    training: Alignment | None,
+    model: Alignment,
+    *,
+    clusters: pd.Series | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Split the disagreement of two models, 1 - Jaccard, into what else would differ: source, disagreement, ..., share.
+
+    explainer: the models with themselves under another explainer seed (see `ceiling`). training: the same recipe under
+    another training seed, and another explainer seed; or None. model: the two models, under different explainer seeds.
+    The sources add up to "total", 1 - J(model): "explainer seed" is 1 - J(explainer); "training seed" is
+    J(explainer) - J(training), without its row when there is none; "model" is the rest. It is a nested decomposition of
+    means: each comparison varies all that the one before it did and one thing more. It is not a decomposition of
+    variance, and a source can come out negative.
+
+    Over the examples that all have. low, high: 95% intervals by a joint bootstrap; clusters, seed: see `align`.
+    share: of the total; nan where that is 0. `.attrs["example_sd"]`: standard deviation of the total disagreement
+    between examples, noise of the explainer included; `.attrs["examples"]`: their number.
+    Raises DataError when no example is in all.
+    """
+    given = {"explainer seed": explainer, "training seed": training, "model": model}
+    tables = {source: found.table.set_index("id")["jaccard"] for source, found in given.items() if found is not None}
+    agreement = pd.concat(tables, axis=1, join="inner").dropna()
+    if agreement.empty:
+        raise DataError("decompose: no example is in all of the comparisons; compare the same examples throughout")
+    agreement.insert(0, "itself", 1.0)
+    steps = (agreement.shift(axis=1) - agreement).drop(columns="itself")
+    steps["total"] = 1 - agreement["model"]
+    low, high = mean_intervals(steps, clusters=clusters, seed=seed)
+    means = np.array([exact_mean(steps[source]) for source in steps])
+    share = means / means[-1] if means[-1] else np.nan
+    table = pd.DataFrame({"source": list(steps), "disagreement": means, "low": low, "high": high, "share": share})
+    spread = np.sort(steps["total"]).std(ddof=1) if len(steps) > 1 else math.nan  # sorted: the order is forgotten
+    table.attrs = {"example_sd": float(spread), "examples": len(steps)}
+    return table

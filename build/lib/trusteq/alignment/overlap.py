@@ -1,0 +1,225 @@
+"""Interpretability alignment: do two models find the same words important?
+
+The score of one example is the Jaccard index of two top-k sets (paper, "alignment"). It has two anchors: what random
+sets of the same sizes share (chance), and what the explainer shares with itself under another seed (ceiling).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from trusteq.alignment import ranking
+from trusteq.alignment.ranking import Ranking
+from trusteq.errors import DataError
+from trusteq.statistics import bootstrap_mean, bootstrap_means, interval, n_clusters, resampled_sums, stream
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """How far two models agree on the top words of the same examples.
+
+    table: one row per example, in the order of `label`: id, jaccard and chance in [0, 1] (nan where neither side
+    has a word), n_features (words of the example).
+    mean: mean of jaccard; low, high: its 95% bootstrap interval over examples; chance: mean of the chance levels.
+    ceiling: the explainer's agreement with itself, or None. normalised: (mean - chance) / (ceiling - chance), 0 at
+    chance and 1 at the ceiling; None without a ceiling, nan where the ceiling is not above chance.
+    undefined: number of examples where both sets are empty; they enter no mean. All are nan when no example is left.
+    normalised_low, normalised_high: the 95% interval of normalised; nan where a bootstrap draw of the ceiling is not
+    above chance, since the ratio then has no bounds.
+    """
+
+    table: pd.DataFrame
+    mean: float
+    low: float
+    high: float
+    chance: float
+    ceiling: float | None
+    normalised: float | None
+    undefined: int
+    normalised_low: float | None = None
+    normalised_high: float | None = None
+
+
+def ranked_pair(a: Ranking, b: Ranking) -> tuple[pd.Series, pd.Series]:
+    """Return the ranked features of both models, by example; raise DataError where they cannot be compared."""
+    ranking.check_same_examples(a, b)
+    return a.ranked, b.ranked
+
+
+def n_features(a: Ranking, b: Ranking, *, segment: int | None = None) -> pd.Series:
+    """Return the number of features of each example over both tables; segment: of one text of the pair alone."""
+    both = [of_a | of_b for of_a, of_b in zip(a.features, b.features, strict=True)]
+    if segment is not None:
+        both = [[place for place in features if place[0] == segment] for features in both]
+    return pd.Series(list(map(len, both)), index=a.label.index)
+
+
+def score(ranked_a: pd.Series, ranked_b: pd.Series, n_features: pd.Series, *, k: int) -> pd.DataFrame:
+    """Return id, jaccard, chance and n_features of each example, from the first k features of both sides."""
+    tops = [(frozenset(a[:k]), frozenset(b[:k])) for a, b in zip(ranked_a, ranked_b, strict=True)]
+    return pd.DataFrame(
+        {
+            "id": ranked_a.index,
+            "jaccard": [ranking.jaccard(a, b) for a, b in tops],
+            "chance": [ranking.chance_jaccard(n, len(a), len(b)) for n, (a, b) in zip(n_features, tops, strict=True)],
+            "n_features": n_features.to_numpy(),
+        }
+    )
+
+
+def summarise(
+    table: pd.DataFrame, *, ceiling: Alignment | float | None, clusters: pd.Series | None, seed: int
+) -> Alignment:
+    """Return the means of a table of scores (see `score`) over its examples, with intervals; the rest as in `align`."""
+    defined = table.dropna(subset="jaccard").set_index("id")
+    mean, chance = exact_mean(defined["jaccard"]), exact_mean(defined["chance"])
+    low = high = math.nan
+    if len(defined):
+        codes = cluster_codes(clusters, defined.index)
+        low, high = bootstrap_mean(defined["jaccard"], clusters=codes, seed=seed)
+    undefined = len(table) - len(defined)
+    if ceiling is None:
+        return Alignment(table, mean, low, high, chance, None, None, undefined)
+    top = ceiling.mean if isinstance(ceiling, Alignment) else ceiling
+    if top < 0 or top > 1:
+        raise DataError(f"align: ceiling={top}; give a mean Jaccard, in [0, 1]")
+    bounds = _normalised_interval(defined, ceiling, clusters=clusters, seed=seed)
+    return Alignment(table, mean, low, high, chance, top, float(normalised(mean, chance, top)), undefined, *bounds)
+
+
+def normalised(mean, chance, ceiling) -> np.ndarray:
+    """Return where means lie between chance, 0, and the ceiling, 1; nan where the ceiling is not above chance."""
+    room = np.subtract(ceiling, chance)
+    return np.divide(np.subtract(mean, chance), room, out=np.full(np.shape(room), np.nan), where=room > 0)
+
+
+def _normalised_interval(
+    defined: pd.DataFrame, ceiling: Alignment | float, *, clusters: pd.Series | None, seed: int
+) -> tuple[float, float]:
+    """Return the interval of the normalised mean; examples that only one side has are drawn with the others."""
+    if defined.empty:
+        return math.nan, math.nan
+    columns = defined[["jaccard", "chance"]].assign(n=1.0)
+    if isinstance(ceiling, Alignment):
+        itself = ceiling.table.dropna(subset="jaccard").set_index("id")["jaccard"]
+        columns = columns.join(pd.DataFrame({"ceiling": itself, "n_ceiling": 1.0}), how="outer").fillna(0)
+    codes = cluster_codes(clusters, columns.index)
+    sums = resampled_sums(columns, clusters=codes, seed=seed).T
+    with np.errstate(invalid="ignore"):  # a draw without any example of one side
+        top = sums[3] / sums[4] if isinstance(ceiling, Alignment) else float(ceiling)
+        draws = normalised(sums[0] / sums[2], sums[1] / sums[2], top)
+    low, high = interval(draws, n=n_clusters(codes, len(columns)))
+    return float(low), float(high)
+
+
+def mean_intervals(columns: pd.DataFrame, *, clusters: pd.Series | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the 95% interval of the mean of each column, all from the same draws; nan without rows."""
+    if columns.empty:
+        return np.full((2, columns.shape[1]), np.nan)
+    return bootstrap_means(columns, clusters=cluster_codes(clusters, columns.index), seed=seed)
+
+
+def exact_mean(values: pd.Series) -> float:
+    """Return the mean, nan without values; fsum is exact, so the order of the examples does not matter."""
+    return math.fsum(values) / len(values) if len(values) else math.nan
+
+
+def cluster_codes(clusters: pd.Series | None, ids: pd.Index) -> np.ndarray | None:
+    """Return the number of the cluster of each example, None without clusters; raise DataError if one has none."""
+    if clusters is None:
+        return None
+    if clusters.index.has_duplicates:
+        twice = clusters.index[clusters.index.duplicated()][0]
+        raise DataError(f"clusters: example {twice!r} occurs twice; give each id once")
+    found = clusters.reindex(ids)
+    if found.isna().any():
+        raise DataError(f"clusters: example {found.index[found.isna()][0]!r} has none; give every example its cluster")
+    return pd.factorize(found)[0]
+
+
+PAPER_THRESHOLD = 0.7  # the paper's go / no-go rule: a mean Jaccard below it means not aligned
+
+
+def is_aligned(mean: float) -> bool:
+    """Return whether a mean Jaccard reaches the paper's threshold of 0.7; nan does not."""
+    return bool(mean >= PAPER_THRESHOLD)
+
+
+def align(
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    *,
+    k: int = 10,
+    label: pd.Series,
+    ceiling: Alignment | float | None = None,
+    clusters: pd.Series | None = None,
+    seed: int = 0,
+) -> Alignment:
+    """Compare the top-k words of two models, example by example, for the class that `label` names.
+
+    a, b: attributions of the two models (see `top_features`) for the same examples; label: id -> class name.
+    ceiling: the mean Jaccard, or the Alignment, of the explainer with itself under two seeds (see `ceiling`). An
+    Alignment is resampled together with a and b, whatever examples it covers; a number is taken as known.
+    clusters: id -> cluster, such as the premise, that the bootstrap draws as a whole; seed: of the bootstrap.
+    Raises DataError where `top_features` does, when a and b cover different examples or only one of them was made
+    "as-released", for a ceiling outside [0, 1] and for an example without a cluster.
+    """
+    return aligned(Ranking(a, label), Ranking(b, label), k=k, ceiling=ceiling, clusters=clusters, seed=seed)
+
+
+def aligned(
+    a: Ranking,
+    b: Ranking,
+    *,
+    k: int = 10,
+    ceiling: Alignment | float | None = None,
+    clusters: pd.Series | None = None,
+    seed: int = 0,
+) -> Alignment:
+    """Compare two models as `align` does; a, b: their attributions, ranked for the same labels."""
+    ranking.check_k(k)
+    table = score(*ranked_pair(a, b), n_features(a, b), k=k)
+    return summarise(table, ceiling=ceiling, clusters=clusters, seed=seed)
+
+
+def ceiling(of_a: Alignment, of_b: Alignment, *, clusters: pd.Series | None = None, seed: int = 0) -> Alignment:
+    """Return how far two models can agree at most: the mean of their agreements with themselves, example by example.
+
+    of_a, of_b: each model with itself under another explainer seed, for the same examples. clusters, seed: see `align`.
+
+    Why both, and not the large model alone: with independent explainer seeds throughout, the expected Jaccard index is
+    the inner product of the two models' mean sets, embedded by the Jaccard kernel, which is positive definite. So by
+    Cauchy and Schwarz E J(a, b) is at most the geometric mean of E J(a, a') and E J(b, b'), hence at most their
+    arithmetic mean, for any two models; two equal ones reach it. A noisy model beside a steady one can agree with it
+    better than with itself, and would pass a ceiling of its own. Under common explainer seeds nothing of this holds.
+
+    Raises DataError when the two cover different examples.
+    Source: Spearman (1904) for the geometric mean as the bound of an attenuated agreement; Bouchard, Jousselme and Doré
+    (2013), A Proof for the Positive Definiteness of the Jaccard Index Matrix, for the kernel.
+    """
+    first, second = of_a.table.set_index("id"), of_b.table.set_index("id")
+    if set(first.index) != set(second.index):
+        raise DataError("ceiling: the two models were explained on different examples; explain both on the same")
+    second = second.reindex(first.index)
+    table = first.assign(
+        jaccard=(first["jaccard"] + second["jaccard"]) / 2,
+        chance=(first["chance"] + second["chance"]) / 2,
+        n_features=np.maximum(first["n_features"], second["n_features"]),
+    )
+    return summarise(table.reset_index(), ceiling=None, clusters=clusters, seed=seed)
+
+
+def random_features(attributions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    """Return the same rows with standard normal weights: the control that knows nothing of model or text.
+
+    Each example has its own stream, from (seed, id), so two tables of the same words under one seed are equal; take two
+    seeds to compare random features with each other. Standard errors are dropped.
+    """
+    keys = attributions[["id", "label", "segment", "position", "word"]].reset_index(drop=True)
+    keys = keys.astype({"id": str, "label": str, "word": str}).sort_values(list(keys))
+    weights = np.empty(len(keys))
+    for name, rows in keys.groupby("id", sort=False):
+        weights[rows.index] = stream(seed, "random features", name).standard_normal(len(rows))
+    return attributions.drop(columns="standard_error", errors="ignore").assign(weight=weights)

@@ -1,0 +1,173 @@
+"""The sets that are compared: the top words of each example, what two sets share, and what two random ones would."""
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from trusteq.errors import DataError, nearest
+
+_COLUMNS = ("id", "segment", "position", "word", "label", "weight")
+
+
+def jaccard(a: frozenset, b: frozenset) -> float:
+    """Return the share of the union of two sets that both hold, in [0, 1]; nan when both are empty."""
+    union = len(a | b)
+    return len(a & b) / union if union else math.nan
+
+
+@functools.cache
+def chance_jaccard(n_features: int, k: int = 10, k_b: int | None = None) -> float:
+    """Return the exact expected Jaccard index of two random subsets of `k` and `k_b` out of `n_features` elements.
+
+    Sizes above n_features mean all elements; `k_b` defaults to `k`. The size of the intersection is hypergeometric.
+    Returns nan when both sets are empty. Raises DataError for negative numbers.
+    """
+    if min(n_features, k, k if k_b is None else k_b) < 0:
+        raise DataError(f"chance_jaccard: n_features={n_features}, k={k}, k_b={k_b}; none may be negative")
+    n = int(n_features)
+    size_a, size_b = min(int(k), n), min(int(k if k_b is None else k_b), n)
+    if size_a + size_b == 0:
+        return math.nan
+    total = math.comb(n, size_b)  # integers: exact, and Python divides them with correct rounding
+    return math.fsum(
+        math.comb(size_a, shared) * math.comb(n - size_a, size_b - shared) / total * shared / (size_a + size_b - shared)
+        for shared in range(max(0, size_a + size_b - n), min(size_a, size_b) + 1)
+    )
+
+
+def top_features(attributions: pd.DataFrame, *, k: int = 10, label: pd.Series) -> pd.Series:
+    """Return the k features of largest absolute weight of each example, for the class that `label` names.
+
+    attributions: id, segment, position, word, label, weight (finite), one row per word and class.
+    label: id -> class name; its index is the examples that are asked for, one without a word gets the empty set.
+    Returns a Series id -> frozenset of (segment, position), or of words where the attributions were made "as-released".
+    Equal weights go by (segment, position); with fewer than k words the set is all of them, zero weights included.
+    Raises DataError for missing columns, unknown ids or classes, repeated words, non-finite weights or k < 1.
+    """
+    check_k(k)
+    return Ranking(attributions, label).ranked.map(lambda ranked: frozenset(ranked[:k])).rename("features")
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """A table of attributions with the features of each example in their order, which is found once.
+
+    attributions, label, order of equal weights and errors: see `top_features`.
+    """
+
+    attributions: pd.DataFrame
+    label: pd.Series
+
+    @functools.cached_property
+    def is_as_released(self) -> bool:
+        """Whether the attributions were made as the authors' scripts do, so that features are words without a place."""
+        return as_released(self.attributions)
+
+    @functools.cached_property
+    def rows(self) -> pd.DataFrame:
+        """The rows about each example's class; see `ranked_rows`."""
+        return ranked_rows(self.attributions, label=self.label)
+
+    @functools.cached_property
+    def ranked(self) -> pd.Series:
+        """All features of each example, id -> tuple, the one of largest absolute weight first."""
+        ends = np.cumsum(np.bincount(self.rows["code"], minlength=len(self.label))).tolist()
+        elements = self._elements(self.rows)
+        ranked = [tuple(elements[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        return pd.Series(ranked, index=self.label.index.rename("id"), name="ranked", dtype=object)
+
+    @functools.cached_property
+    def features(self) -> pd.Series:
+        """The distinct features of each example, whatever the class: id -> frozenset."""
+        found = {name: set() for name in self.label.index}
+        for name, element in zip(self.attributions["id"], self._elements(self.attributions), strict=True):
+            found[name].add(element)
+        return pd.Series(list(map(frozenset, found.values())), index=self.label.index, dtype=object)
+
+    def need_positions(self, *, who: str) -> None:
+        """Raise DataError where features are words, and so have no place in the text."""
+        if self.is_as_released:
+            raise DataError(
+                f"{who}: needs words by position, these were made as-released; explain with boundary='safe'"
+            )
+
+    def _elements(self, rows: pd.DataFrame) -> list:
+        """Return what the top-k sets hold, row by row: (segment, position), or the word as the authors' scripts do."""
+        if self.is_as_released:
+            return rows["word"].tolist()
+        return list(zip(rows["segment"].tolist(), rows["position"].tolist(), strict=True))
+
+
+def ranked_rows(attributions: pd.DataFrame, *, label: pd.Series) -> pd.DataFrame:
+    """Return the rows about each example's class, example by example, the largest absolute weight first.
+
+    Adds `code`, the example's place in `label`, and `rank` within the example, from 0. Raises DataError as
+    `top_features` does.
+    """
+    rows = _rows_of_class(attributions, label)
+    rows = rows.iloc[np.lexsort([rows["position"], rows["segment"], -rows["weight"].abs(), rows["code"]])]
+    counts = np.bincount(rows["code"], minlength=len(label))
+    return rows.assign(rank=np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts))
+
+
+def _rows_of_class(attributions: pd.DataFrame, label: pd.Series) -> pd.DataFrame:
+    """Return the rows about each example's class, with `code`: the example's place in `label`."""
+    _check(attributions, label)
+    code = label.index.get_indexer(attributions["id"])
+    if (code < 0).any():
+        raise DataError(f"attributions: no label for example {attributions['id'].iloc[code.argmin()]!r}")
+    of_class = attributions["label"].to_numpy(dtype=object) == label.to_numpy(dtype=object)[code]
+    rows = attributions[of_class].assign(code=code[of_class])
+    rows = rows.astype({"segment": int, "position": int, "weight": float})  # an empty table has no types of its own
+    lost = np.setdiff1d(code, rows["code"])
+    if len(lost):
+        example, wanted = label.index[lost[0]], label.iloc[lost[0]]
+        hint = nearest(wanted, attributions["label"].unique())
+        raise DataError(f"attributions: example {example!r} has no weights for class {wanted!r}; {hint}")
+    if not np.isfinite(rows["weight"]).all():
+        example = rows["id"][~np.isfinite(rows["weight"])].iloc[0]
+        raise DataError(f"attributions: a weight of example {example!r} is not finite; leave the example out")
+    if not as_released(rows) and rows.duplicated(["code", "segment", "position"]).any():
+        example = rows["id"][rows.duplicated(["code", "segment", "position"])].iloc[0]
+        raise DataError(f"attributions: example {example!r} has a word twice; give one row per word and class")
+    return rows
+
+
+def as_released(attributions: pd.DataFrame) -> bool:
+    """Return whether attributions were made as the authors' scripts do, so that their features are words."""
+    # Files written elsewhere may have lost .attrs; segment -1 (the joint) occurs in the authors' tables only.
+    lost = "as-released" if (attributions["segment"] < 0).any() else "safe"
+    return attributions.attrs.get("boundary", lost) == "as-released"
+
+
+def check_k(k: int) -> None:
+    """Raise DataError unless k is at least 1."""
+    if k < 1:
+        raise DataError(f"top_features: k={k}; give k >= 1")
+
+
+def check_same_examples(a: Ranking, b: Ranking) -> None:
+    """Raise DataError where two tables of attributions cannot be compared."""
+    ids_a, ids_b = (set(side.attributions["id"].unique()) for side in (a, b))
+    only_a, only_b = ids_a - ids_b, ids_b - ids_a
+    if only_a or only_b:
+        example = min(only_a | only_b, key=str)
+        raise DataError(
+            f"align: a and b cover different examples ({len(only_a)} only in a, {len(only_b)} only in b, such as "
+            f"{example!r}); explain both models on the same examples"
+        )
+    if a.is_as_released != b.is_as_released:
+        raise DataError("align: only one of a and b was made as-released; explain both with the same boundary")
+
+
+def _check(attributions: pd.DataFrame, label: pd.Series) -> None:
+    missing = [column for column in _COLUMNS if column not in attributions.columns]
+    if missing:
+        raise DataError(f"attributions: no column {missing[0]!r}; {nearest(missing[0], attributions.columns)}")
+    if label.index.has_duplicates:
+        raise DataError(f"label: example {label.index[label.index.duplicated()][0]!r} occurs twice; give each id once")
+    if not len(label):
+        raise DataError("label: no examples; give a Series of class names indexed by example id")

@@ -1,0 +1,113 @@
+"""Masks of many examples in, class probabilities out: repeated masks are dropped, batches are shared by examples."""
+
+import inspect
+from collections.abc import Callable, Generator, Sequence
+
+import numpy as np
+
+from trusteq.attribution.features import Features
+from trusteq.errors import ModelError
+
+Question = tuple[Features, np.ndarray]  # an example and masks of its features, (n, features)
+# Examples explained side by side. On a CPU one fills a batch; alone, its last digits depend on no other example.
+WINDOW = {"cuda": 128}
+TEXTS_AT_ONCE = 1024  # given to a callable
+
+
+class TextPredictor:
+    """Asks a callable, texts to probabilities, about masks."""
+
+    window, classifier = 1, None
+
+    def __init__(self, predict_proba: Callable, labels: Sequence[str]):
+        self.predict_proba, self.labels = predict_proba, tuple(labels)
+        self.retokenised: set[str] = set()
+        self.passes = 0
+
+    def predict(self, questions: Sequence[Question]) -> list[np.ndarray]:
+        """Return the probabilities, (n, C), that answer each question; raise ModelError for what are none."""
+        self.passes += sum(len(masks) for _, masks in questions)
+        return [self._answer(example.texts(masks), len(masks)) for example, masks in questions]
+
+    def _answer(self, texts: tuple[list | None, ...], n: int) -> np.ndarray:
+        parts = []
+        for start in range(0, n, TEXTS_AT_ONCE):
+            chunk = slice(start, start + TEXTS_AT_ONCE)
+            found = self.predict_proba(*(None if part is None else part[chunk] for part in texts))
+            parts.append(_probabilities(found, min(TEXTS_AT_ONCE, n - start), self.labels))
+        return np.concatenate(parts)
+
+
+def _probabilities(found, n: int, labels: tuple[str, ...]) -> np.ndarray:
+    what = "the classifier's probabilities"
+    try:
+        values = np.asarray(found, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ModelError(
+            f"{what} are not numbers in rows of equal length; return an array of shape ({n}, {len(labels)})"
+        ) from None
+    if values.shape != (n, len(labels)):
+        raise ModelError(
+            f"{what} for {n} texts and the classes {', '.join(labels)} have shape {values.shape}; "
+            f"return one row a text and one column a class, ({n}, {len(labels)})"
+        )
+    if not np.isfinite(values).all():
+        raise ModelError(f"{what} hold nan or infinity; return finite numbers")
+    wrong = np.abs(values.sum(axis=1) - 1).max()
+    if wrong > 1e-3 or values.min() < -1e-3:
+        raise ModelError(f"{what} do not sum to 1 (off by {wrong:.3g}) or are negative; return a softmax of the logits")
+    return values
+
+
+def answer(predictor, methods: Sequence[tuple[Features, Generator | np.ndarray]]) -> list:
+    """Run the methods of several examples side by side; return what each of them returns.
+
+    methods: an example and its method, at work: a generator that proposes masks, (n, features), and is sent
+    probabilities, (n, C); or what a method that proposes none has returned.
+    """
+    results: list = [None if inspect.isgenerator(method) else method for _, method in methods]
+    memories = {number: _Memory() for number, (_, method) in enumerate(methods) if inspect.isgenerator(method)}
+    proposed = {number: None for number in memories}
+    while proposed:
+        asked = {}
+        for number, probabilities in proposed.items():
+            try:
+                asked[number] = memories[number].propose(methods[number][1].send(probabilities))
+            except StopIteration as finished:
+                results[number] = finished.value
+        new = {number: masks for number, masks in asked.items() if len(masks)}
+        found = predictor.predict([(methods[number][0], masks) for number, masks in new.items()]) if new else []
+        for number, probabilities in zip(new, found, strict=True):
+            memories[number].learn(probabilities)
+        proposed = {number: memories[number].recall() for number in asked}
+    return results
+
+
+class _Memory:
+    """What is known of one example: a mask that was asked about is not asked about again."""
+
+    def __init__(self):
+        self.places: dict[bytes, int] = {}
+        self.known: list[np.ndarray] = []
+        self.wanted: np.ndarray | None = None
+
+    def propose(self, masks: np.ndarray) -> np.ndarray:
+        """Take masks, (n, features); return those that are new, each once."""
+        packed = np.packbits(masks, axis=1)
+        keys = packed.view(f"V{packed.shape[1]}").ravel().tolist()
+        fresh = []
+        for row, key in enumerate(keys):
+            if key not in self.places:
+                self.places[key] = len(self.places)
+                fresh.append(row)
+        self.wanted = np.array([self.places[key] for key in keys])
+        return masks[fresh]
+
+    def learn(self, probabilities: np.ndarray) -> None:
+        """Take the probabilities, (n, C), of the masks that were new."""
+        self.known.append(probabilities)
+
+    def recall(self) -> np.ndarray:
+        """Return the probabilities of the masks proposed last, in their order."""
+        self.known = [np.concatenate(self.known)]
+        return self.known[0][self.wanted]

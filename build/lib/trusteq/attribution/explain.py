@@ -1,0 +1,213 @@
+"""Attribution: how much each word of an example weighs in a classifier's probability of each class."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from trusteq.attribution.as_released import Joined, joint_of
+from trusteq.attribution.engine import TextPredictor, answer
+from trusteq.attribution.features import MASKS, Features, SingleText, TextPair, replacement
+from trusteq.attribution.methods import BOUNDARIES, METHODS
+from trusteq.errors import DataError, ExperimentError, ModelError, nearest
+from trusteq.statistics import stream
+
+if TYPE_CHECKING:
+    from trusteq.attribution.tokens import TokenPredictor
+    from trusteq.models.classifier import Classifier
+
+VERSION = 1  # raised by whoever changes a weight: all explanations are then made again
+TYPES = {"id": "str", "segment": "int64", "position": "int64", "word": "str", "label": "str", "weight": "float64"}
+COLUMNS = tuple(TYPES)
+
+
+def explain(
+    classifier: "Classifier | Callable",
+    examples: pd.DataFrame,
+    *,
+    method: str = "lime",
+    n_samples: int = 1000,
+    seed: int = 0,
+    boundary: str = "safe",
+    joint: str | None = None,
+    mask: str = "delete",
+    labels: Sequence[str] | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Weigh every word of every example for every class of the classifier.
+
+    Words are features by (segment, position); the boundary between the two texts of a pair is never perturbed. Each
+    example has its own random stream, from (seed, method, id): order and company change nothing, and two classifiers
+    explained under one seed see the same perturbations, under two seeds independent ones.
+
+    classifier: a Classifier; or anything that turns (text_a, text_b) into probabilities, (n, C), as a callable or by
+    `predict_proba`, and has `.labels` or is given `labels`. examples: columns id, text_a, text_b.
+    n_samples: budget of forward passes for one example (shap: max_evals).
+    boundary: "as-released" repeats the authors' scripts over the joined text instead (lime and shap; their own masking
+    and features; single texts have no boundary and are explained as ever); joint: what they join by, " [SEP] " or two
+    spaces, by default the former for three classes. mask: "delete", or the token that stands for a masked word.
+    progress: whether to show a bar with the time left, on the error stream.
+
+    Returns id, segment (0 or 1; -1 for the joint itself), position (from 0, within the segment), word, label (class
+    name), weight (float64); shapley adds standard_error. In `.attrs`: "boundary"; "skipped", id -> reason; "cut",
+    id -> number of words beyond what the model takes, which get no weight; "retokenised", the number of examples whose
+    masked texts could not be put together from the token ids of their words; "passes", the number of forward passes.
+
+    Raises ExperimentError for unknown options, a budget below 2 or gradients of what has none, DataError for repeated
+    ids, ModelError for probabilities that are none.
+    """
+    check(examples, method=method, n_samples=n_samples, boundary=boundary, mask=mask, classifier=classifier)
+    predictor = _predictor(classifier, labels)
+    joined = METHODS[method].joined if boundary == "as-released" else None
+    options = {"classifier": predictor.classifier, "mask": mask, "joined": joined, "joint": joint}
+    found = [example_of(row, len(predictor.labels), **options) for row in examples.itertuples()]
+    table = weigh(found, predictor, method=method, n_samples=n_samples, seed=seed, progress=progress)
+    released = any(example.joint is not None for example in found)
+    table.attrs = {"boundary": "as-released" if released else "safe", **table.attrs}
+    return table
+
+
+def example_of(
+    row,
+    n_classes: int,
+    *,
+    classifier: "Classifier | None" = None,
+    mask: str = "delete",
+    joined: type[Joined] | None = None,
+    joint: str | None = None,
+) -> Features:
+    """Return a row of a table of examples as what is explained; the one place where the kind of features is chosen.
+
+    row: id, text_a and text_b, a text or none. classifier: that will be asked; words that it does not see are left out.
+    joined: the features of a pair that is joined as in the authors' scripts, by `joint`; None for words.
+    """
+    if joined is not None and isinstance(row.text_b, str):
+        return joined(row.id, n_classes, row.text_a, row.text_b, joint_of(joint, n_classes=n_classes))
+    instead = replacement(mask, classifier)
+    if isinstance(row.text_b, str):
+        return TextPair(row.id, n_classes, (row.text_a, row.text_b), instead, classifier).fitted()
+    return SingleText(row.id, n_classes, (row.text_a,), instead, classifier).fitted()
+
+
+def weigh(
+    examples: Sequence[Features],
+    predictor: "TokenPredictor | TextPredictor",
+    *,
+    method: str,
+    n_samples: int = 1000,
+    seed: int = 0,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Weigh every feature of examples of any kind; the table, and `.attrs` but the boundary, are those of `explain`.
+
+    predictor: what answers for masks, with the classes as `.labels`.
+    """
+    chosen, finished = METHODS[method], []
+    for window in _windows(examples, predictor.window, title=method if progress else None):
+        known = [example for example in window if example.n_features]
+        at_work = [
+            (example, chosen.of(example)(example, n_samples, stream(seed, method, example.id))) for example in known
+        ]
+        finished += zip(known, answer(predictor, at_work), strict=True)
+    table = _table(finished, predictor.labels, with_errors=chosen.has_errors)
+    table.attrs = {
+        "skipped": {example.id: "no words" for example in examples if not example.n_features},
+        "cut": {example.id: example.n_cut for example, _ in finished if example.n_cut},
+        "retokenised": len(predictor.retokenised),
+        "passes": predictor.passes,
+    }
+    return table
+
+
+def check(
+    examples: pd.DataFrame,
+    *,
+    method: str,
+    n_samples: int,
+    boundary: str = "safe",
+    mask: str = "delete",
+    classifier: "Classifier | Callable | None" = None,
+) -> None:
+    """Raise what `explain` would raise for these options and examples, before any model is run."""
+    for what, value, known in (("method", method, METHODS), ("boundary", boundary, BOUNDARIES), ("mask", mask, MASKS)):
+        if value not in known:
+            raise ExperimentError(f"unknown {what} {value!r}; {nearest(value, known)}")
+    if boundary == "as-released" and not METHODS[method].as_released:
+        known = " and ".join(name for name, of in METHODS.items() if of.as_released)
+        raise ExperimentError(f"boundary='as-released' repeats the authors' {known}, not {method!r}; use 'safe'")
+    if n_samples < 2:
+        raise ExperimentError(f"n_samples={n_samples}: a method needs at least 2 forward passes")
+    if examples["id"].duplicated().any():
+        raise DataError(f"id {examples['id'][examples['id'].duplicated()].iloc[0]!r} occurs twice; ids must be unique")
+    if METHODS[method].needs_gradients and classifier is not None:
+        _check_gradients(classifier, method)
+
+
+def _check_gradients(classifier: "Classifier | Callable", method: str) -> None:
+    from trusteq.models.classifier import Classifier
+
+    if not isinstance(classifier, Classifier):
+        raise ExperimentError(
+            f"{method} needs a model's gradients, and a callable has none; "
+            "give a Classifier (trusteq.load_classifier), or use another method, such as 'shapley'"
+        )
+    if not classifier.tokenizer.is_fast:
+        raise ExperimentError(
+            f"{method} needs to know where each token stands in the text, and {type(classifier.tokenizer).__name__} "
+            "does not tell; save the model with a fast tokenizer, or use another method, such as 'shapley'"
+        )
+
+
+def _predictor(classifier: "Classifier | Callable", labels: Sequence[str] | None) -> "TokenPredictor | TextPredictor":
+    from trusteq.attribution.tokens import TokenPredictor
+    from trusteq.models.classifier import Classifier
+
+    if isinstance(classifier, Classifier):
+        return TokenPredictor(classifier)
+    predict_proba = getattr(classifier, "predict_proba", classifier)
+    labels = getattr(classifier, "labels", None) if labels is None else labels
+    if not callable(predict_proba) or labels is None:
+        raise ModelError(
+            "a classifier is callable, (text_a, text_b) -> probabilities, and has `.labels`; or give labels=(...)"
+        )
+    return TextPredictor(predict_proba, labels)
+
+
+def _windows(examples: Sequence[Features], size: int, *, title: str | None) -> Iterator[Sequence[Features]]:
+    """Yield the examples, `size` at a time; with a title, under a bar that counts those that are done."""
+    n = len(examples)
+    with tqdm(total=n, desc=title, unit=" examples", mininterval=1, ascii=True, disable=title is None) as bar:
+        for start in range(0, n, size):
+            yield examples[start : start + size]
+            bar.update(min(size, n - start))
+
+
+def _table(finished: list[tuple[Features, object]], labels: Sequence[str], *, with_errors: bool) -> pd.DataFrame:
+    """Return the rows of all examples: example by example, class by class, in the order of the features.
+
+    finished: each example and what the method returned for it.
+    """
+    types = TYPES | ({"standard_error": "float64"} if with_errors else {})
+    if not finished:
+        return pd.DataFrame(columns=list(types)).astype(types)
+    counts = np.array([example.n_features for example, _ in finished])
+    segment, position, word = zip(*(feature for example, _ in finished for feature in example.features), strict=True)
+    of_row, label_of_row = [], []  # number of the feature, counted over all examples, and of the class
+    for start, count in zip(np.cumsum(counts) - counts, counts, strict=True):
+        of_row.append(np.tile(np.arange(start, start + count), len(labels)))
+        label_of_row.append(np.repeat(np.arange(len(labels)), count))
+    of_row, label_of_row = np.concatenate(of_row), np.concatenate(label_of_row)
+    # Arrays of references: an array of strings would be as wide as the longest word in every row.
+    columns = {
+        "id": np.repeat(np.array([example.id for example, _ in finished], dtype=object), counts * len(labels)),
+        "segment": np.array(segment)[of_row],
+        "position": np.array(position)[of_row],
+        "word": np.array(word, dtype=object)[of_row],
+        "label": np.array(labels, dtype=object)[label_of_row],
+    }
+    values = [values if isinstance(values, tuple) else (values,) for _, values in finished]
+    for name, parts in zip(list(types)[len(columns) :], zip(*values, strict=True), strict=True):
+        columns[name] = np.concatenate([part.T.ravel() for part in parts])
+    return pd.DataFrame(columns).astype(types)

@@ -1,0 +1,190 @@
+"""What can be explained: features that can be left out, and what a classifier is given then; the words of texts.
+
+A new kind (lines of a text, an image in patches) is one class that follows `Features`; `explain.example_of` chooses it.
+"""
+
+import functools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from trusteq import words
+from trusteq.attribution.partition import joined, partition_tree
+from trusteq.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from trusteq.attribution.tokens import Assembler
+    from trusteq.models.classifier import Classifier
+    from trusteq.models.forward import Rows
+
+Feature = tuple[int, int, str]  # segment, position, word (or whatever names it)
+
+
+class Features(Protocol):
+    """An example as its features: what a method sees of it are `n_features`, `n_classes` and `tree()`, no more.
+
+    n_classes: of the classifier. n_cut: features left out since the classifier does not see them.
+    joint: what joins a pair that is explained as the authors' scripts do it, None for all else.
+    """
+
+    id: str
+    n_classes: int
+    n_cut: int = 0
+    joint: str | None = None
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """(segment, position, word) of each feature."""
+        ...
+
+    @property
+    def n_features(self) -> int:
+        """The number of features; an example of none is not explained."""
+        return len(self.features)
+
+    def tree(self) -> np.ndarray:
+        """Return a tree over the features, (features - 1, 2): see `partition.partition_tree`."""
+        ...
+
+    def texts(self, masks: np.ndarray) -> tuple[list | None, ...]:
+        """Return what a callable is given for `masks`, (n, features), truth for what is kept: its arguments, n each."""
+        ...
+
+    def rows(self, masks: np.ndarray, assembler: "Assembler") -> "Rows | None":
+        """Return what a Classifier is given for `masks`; None where only its tokenizer can tell from the texts."""
+        return assembler.classifier.encode(*self.texts(masks))
+
+    def tokens(self) -> "Tokens":
+        """Return what a model reads of the whole example, for methods that follow its gradients."""
+        raise ExperimentError(f"{type(self).__name__}: no gradients; nothing tells which tokens a feature has")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a model reads of an example, and which feature each token belongs to.
+
+    ids: token ids, (1, tokens). types: segment of each token, (1, tokens); None where the model takes none.
+    feature: number of the feature of each token, (tokens,); -1 for special tokens and punctuation.
+    padding: id of the padding token, None where there is none.
+    """
+
+    model: object
+    ids: np.ndarray
+    types: np.ndarray | None
+    feature: np.ndarray
+    padding: int | None
+
+
+# How a masked word is replaced: the tokenizer's attribute that says by what, None where the word is deleted.
+MASKS = {"delete": None, "[MASK]": "mask_token", "[UNK]": "unk_token"}
+
+
+def replacement(mask: str, classifier: "Classifier | None") -> str:
+    """Return what stands for a masked word: nothing, or the classifier's token; the mask itself for a callable."""
+    token = MASKS[mask]
+    if token is None:
+        return ""
+    return mask if classifier is None else getattr(classifier.tokenizer, token)
+
+
+@dataclass(frozen=True)
+class _Words(Features):
+    """The words of one text or several, numbered in one row; where one text ends is never masked.
+
+    sides: the texts. replacement: what stands where a word is masked; "" deletes it. classifier: that reads them; None
+    where there is only a callable.
+    """
+
+    id: str
+    n_classes: int
+    sides: tuple[str, ...]
+    replacement: str = ""
+    classifier: "Classifier | None" = None
+    n_cut: int = 0
+
+    @functools.cached_property
+    def features(self) -> tuple[Feature, ...]:
+        """(segment, position, word) of each feature, first text first."""
+        sides = enumerate(self.sides)
+        return tuple((segment, *place) for segment, text in sides for place in enumerate(words.words(text)))
+
+    def tree(self) -> np.ndarray:
+        """Return the tree over the words, (features - 1, 2): each text by itself, joined at the root."""
+        return joined([partition_tree(segment) for segment in map(words.words, self.sides) if segment])
+
+    def rows(self, masks: np.ndarray, assembler: "Assembler") -> "Rows | None":
+        """Return the token ids put together from those of the pieces; None where they cannot be."""
+        return assembler.rows(self.sides, self.replacement, masks)
+
+    def tokens(self) -> Tokens:
+        """Return the tokens of the texts, cut to what the model takes."""
+        tokenizer = self.classifier.tokenizer
+        found = _tokenised(self.classifier, self.sides)
+        ids, types = (np.array(found[name]) if name in found else None for name in ("input_ids", "token_type_ids"))
+        feature = words.of_tokens(self.sides, found.sequence_ids(0), found["offset_mapping"][0])
+        return Tokens(self.classifier.model, ids, types, np.array(feature), tokenizer.pad_token_id)
+
+    def fitted(self) -> "_Words":
+        """Return the example without the words that its classifier does not see.
+
+        A model takes so many tokens; its tokenizer cuts the rest, the longer text first. A word that is cut in part is
+        left out whole, so that no mask brings back what the model has not seen in the unmasked example.
+        """
+        if self.classifier is None or self._fits():
+            return self
+        kept = _tokenised(self.classifier, self.sides)
+        ends = [0] * len(self.sides)
+        for segment, (_, end) in zip(kept.sequence_ids(), kept["offset_mapping"][0], strict=True):
+            if segment is not None:
+                ends[segment] = max(ends[segment], end)
+        shorter = replace(self, sides=tuple(map(_up_to_a_word, self.sides, ends)))
+        return replace(shorter, n_cut=self.n_features - shorter.n_features)
+
+    def _fits(self) -> bool:
+        limit = self.classifier.max_length
+        # A token has at least one character; the special tokens are three at most.
+        if sum(map(len, self.sides)) + 3 <= limit:
+            return True
+        return len(self.classifier.tokenizer(*_listed(self.sides), verbose=False)["input_ids"][0]) <= limit
+
+    def _masked(self, masks: np.ndarray) -> list[list[str]]:
+        """Return each side under `masks`, (n, features)."""
+        counts = [len(words.words(text)) for text in self.sides]
+        parts = np.split(masks, np.cumsum(counts)[:-1], axis=1)
+        return [
+            [words.mask(text, keep, self.replacement) for keep in part]
+            for text, part in zip(self.sides, parts, strict=True)
+        ]
+
+
+class SingleText(_Words):
+    """The words of one text."""
+
+    def texts(self, masks: np.ndarray) -> tuple[list[str], None]:
+        """Return the texts under `masks`, (n, features), and no second ones."""
+        return *self._masked(masks), None
+
+
+class TextPair(_Words):
+    """The words of both texts of a pair; the boundary between them is never masked."""
+
+    def texts(self, masks: np.ndarray) -> tuple[list[str], list[str]]:
+        """Return the first and the second texts under `masks`, (n, features)."""
+        return tuple(self._masked(masks))
+
+
+def _listed(texts: tuple[str, ...]) -> list[list[str]]:
+    # Given as they are, a pair with an empty second text would be taken for a single text.
+    return [[text] for text in texts]
+
+
+def _tokenised(classifier: "Classifier", texts: tuple[str, ...]):
+    options = {"truncation": True, "max_length": classifier.max_length, "return_offsets_mapping": True}
+    return classifier.tokenizer(*_listed(texts), **options)
+
+
+def _up_to_a_word(text: str, end: int) -> str:
+    """Return the first `end` characters of a text, or fewer where those would end inside a word."""
+    inside = [start for start, stop in words.spans(text) if start < end < stop]
+    return text[: inside[0] if inside else end]

@@ -1,0 +1,141 @@
+"""Bins of confidence, and sums over examples by bin: what every binned score, table and figure is made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from trusteq.errors import DataError, nearest
+
+SMALLEST = 1e-12  # the authors' scripts clip probabilities here before the logarithm
+
+
+Sums = Mapping[str, np.ndarray]
+
+
+def equal_width(confidence: np.ndarray, n_bins: int) -> np.ndarray:
+    """Return the edges 0, 1/n, ..., 1; each is the float nearest to i/n, so that 0.3 is an edge of ten bins."""
+    return np.arange(n_bins + 1) / n_bins  # np.linspace gives 0.30000000000000004
+
+
+def equal_mass(confidence: np.ndarray, n_bins: int) -> np.ndarray:
+    """Return the n-quantiles of the confidences, with 0 and 1 as outer edges; ties leave bins of width 0, and empty."""
+    edges = np.quantile(confidence, np.arange(n_bins + 1) / n_bins)
+    edges[0], edges[-1] = 0.0, 1.0
+    return edges
+
+
+BINNINGS = {"equal-width": equal_width, "equal-mass": equal_mass}
+
+
+def assign_bins(
+    confidence: np.ndarray, *, n_bins: int = 10, binning: str = "equal-width"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bin edges, shape (n_bins + 1,), and the bin of each confidence, shape (n,), from 0.
+
+    confidence: values in [0, 1]. Bins are (lower, upper], compared without tolerance; the first one includes 0.
+    binning: "equal-width" (paper), or "equal-mass", quantile bins (the default of the authors' scripts).
+    Raises DataError for an unknown binning or fewer than one bin.
+    """
+    if binning not in BINNINGS:
+        raise DataError(f"unknown binning {binning!r}; {nearest(binning, BINNINGS)}")
+    if n_bins < 1:
+        raise DataError(f"n_bins={n_bins}; give at least 1")
+    edges = BINNINGS[binning](confidence, n_bins)
+    # side="left" counts the edges below a value; the first edge that reaches it closes its bin
+    return edges, np.maximum(np.searchsorted(edges, confidence, side="left") - 1, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """What the scores need of predictions before any label is known; `of` makes it. Internal.
+
+    probabilities: (n, C). confidence, predicted: (n,). edges: (n_bins + 1,). bins: (n,), of the confidence, by the
+    binning asked for. mass_bins: (n,), the same by equal mass. class_bins: (n, C), class * n_bins + the equal-width bin
+    of that class's probability.
+    """
+
+    probabilities: np.ndarray
+    confidence: np.ndarray
+    predicted: np.ndarray
+    edges: np.ndarray
+    bins: np.ndarray
+    mass_bins: np.ndarray
+    class_bins: np.ndarray
+    n_bins: int
+
+    @classmethod
+    def of(cls, probabilities: np.ndarray, *, n_bins: int, binning: str) -> "Design":
+        """Return the design of checked probabilities, (n, C)."""
+        confidence, n_classes = probabilities.max(axis=1), probabilities.shape[1]
+        edges, bins = assign_bins(confidence, n_bins=n_bins, binning=binning)
+        mass_bins = assign_bins(confidence, n_bins=n_bins, binning="equal-mass")[1]
+        class_bins = assign_bins(probabilities, n_bins=n_bins)[1] + n_bins * np.arange(n_classes)
+        return cls(probabilities, confidence, probabilities.argmax(axis=1), edges, bins, mass_bins, class_bins, n_bins)
+
+    @cached_property
+    def losses(self) -> dict[str, np.ndarray]:
+        """What each class would cost as the label: "brier" and "nll", (n, C)."""
+        squares = (self.probabilities**2).sum(axis=1, keepdims=True)
+        brier = np.maximum(squares - 2 * self.probabilities + 1, 0)  # rounding may leave -1e-16
+        return {"brier": brier, "nll": -np.log(np.maximum(self.probabilities, SMALLEST))}
+
+    def fixed_sums(self, groups: np.ndarray, size: int) -> dict[str, np.ndarray]:
+        """Return the sums that depend on no label: name -> (size, width); groups: (n,), in [0, size)."""
+        return {
+            "bin_count": _tally(groups, self.bins, size, self.n_bins),
+            "bin_confidence": _tally(groups, self.bins, size, self.n_bins, self.confidence),
+            "mass_count": _tally(groups, self.mass_bins, size, self.n_bins),
+            "mass_confidence": _tally(groups, self.mass_bins, size, self.n_bins, self.confidence),
+            "class_count": _tally(groups[:, None], self.class_bins, size, self._class_width),
+            "class_confidence": _tally(groups[:, None], self.class_bins, size, self._class_width, self.probabilities),
+        }
+
+    def label_sums(self, labels: np.ndarray, groups: np.ndarray, size: int) -> dict[str, np.ndarray]:
+        """Return the sums that depend on the labels: name -> (size, width).
+
+        labels: (..., n), as for many draws of labels at once; groups: the same shape or one that broadcasts to it.
+        """
+        correct = labels == self.predicted
+        at = labels + self.probabilities.shape[1] * np.arange(len(self.probabilities))  # places in a flat (n, C)
+        by_bin, by_mass = self._correct(correct, groups, size)
+        return {
+            "bin_correct": by_bin,
+            "mass_correct": by_mass,
+            "class_correct": _tally(groups, self.class_bins.ravel()[at], size, self._class_width),
+            **{name: _tally(groups, 0, size, 1, loss.ravel()[at]) for name, loss in self.losses.items()},
+        }
+
+    def _correct(self, correct: np.ndarray, groups: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the number of correct predictions by both kinds of bins, (size, n_bins) each."""
+        if size * self.n_bins**2 > correct.size:
+            return tuple(_tally(groups, bins, size, self.n_bins, correct) for bins in (self.bins, self.mass_bins))
+        # Both at once: with fewer pairs of bins than examples, counting them is what takes the time.
+        pairs = _tally(groups, self.bins * self.n_bins + self.mass_bins, size, self.n_bins**2, correct)
+        pairs = pairs.reshape(size, self.n_bins, self.n_bins)
+        return pairs.sum(axis=2), pairs.sum(axis=1)
+
+    def sums(self, labels: np.ndarray, groups: np.ndarray | None = None, size: int = 1) -> dict[str, np.ndarray]:
+        """Return all sums of labels (n,) by group, by default of all examples: name -> (size, width)."""
+        groups = np.zeros(len(labels), dtype=np.int64) if groups is None else groups
+        return self.fixed_sums(groups, size) | self.label_sums(labels, groups, size)
+
+    @property
+    def _class_width(self) -> int:
+        return self.n_bins * self.probabilities.shape[1]
+
+
+def _tally(groups, cells, size: int, width: int, weights: np.ndarray | None = None) -> np.ndarray:
+    """Return the sums of the weights (counts, if none) by group and cell, (size, width)."""
+    if width == 1 and groups.ndim == 2:  # a group is a row of weights: no need to look for its members
+        return weights.sum(axis=1, keepdims=True)
+    places = groups * width + cells
+    if weights is None:
+        sums = np.bincount(places.ravel(), minlength=size * width)
+    elif weights.dtype == bool:  # faster than to weigh by 0 and 1
+        sums = np.bincount(np.broadcast_to(places, weights.shape)[weights], minlength=size * width)
+    else:
+        places, weights = np.broadcast_arrays(places, weights)
+        sums = np.bincount(places.ravel(), weights.ravel(), minlength=size * width)
+    return sums.reshape(size, width)

@@ -1,0 +1,166 @@
+"""Error bars of calibration scores: of one model's, and of the difference between two models'."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from trusteq.calibration.bins import Design, Sums
+from trusteq.calibration.proper_scores import (
+    SCORES,
+    Score,
+    check_predictions,
+    check_same_shape,
+    debiased,
+    scores,
+)
+from trusteq.errors import DataError
+from trusteq.statistics import DRAWS, interval, resampled_sums, stream, value_order
+
+_GROUPS = 20_000  # more units than this are resampled in random groups
+
+
+def score_intervals(
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    n_bins: int = 10,
+    binning: str = "equal-width",
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return each score with its 95% bootstrap interval: score, value, low, high, one row for each of `scores`.
+
+    clusters: shape (n,), what is drawn as a whole, such as all pairs with one premise; by default each example. Of more
+    than 20,000 of them, 20,000 random groups are drawn: as independent as they are, and alike.
+    ECEs are biased upwards, and their draws once more. The value is that of `scores`; the interval of an ECE is for the
+    true error of the binned model. Its middle is the ECE less its bias (`debiased_ece`, or the same over the other
+    bins), its width the spread of that in the draws. It is widened to 0 where a calibrated model could have as large
+    an ECE; it ends at 0 but for debiased_ece; and a value that is nearly all bias may lie above it.
+    mce and smooth_ece have no interval (nan): the bootstrap is not valid for a maximum, and smooth_ece is too slow.
+    The order of the rows does not matter. For the rest, and the errors, see `scores`.
+    """
+    probabilities, labels = check_predictions(probabilities, labels)
+    values = scores(probabilities, labels, n_bins=n_bins, binning=binning)
+    options = {"clusters": clusters, "n_bins": n_bins, "binning": binning, "draws": draws, "seed": seed}
+    (sums,), (resampled,), size = _resampled([probabilities], labels, **options)
+    whole, drawn = _interval_scores(sums), _interval_scores(resampled)
+    table = pd.DataFrame({"score": list(values), "value": list(values.values())})
+    bounds = np.array([score_bounds(score, whole, drawn, size) for score in SCORES.values()])
+    bounds[:, 0] -= [slack_to_zero(score, sums, low) for score, (low, _) in zip(SCORES.values(), bounds, strict=True)]
+    lowest = np.where([score.never_negative for score in SCORES.values()], 0.0, -np.inf)
+    return table.assign(low=np.maximum(bounds[:, 0], lowest), high=np.maximum(bounds[:, 1], lowest))
+
+
+def score_differences(
+    large: ArrayLike,
+    compressed: ArrayLike,
+    labels: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    n_bins: int = 10,
+    binning: str = "equal-width",
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return each score of two models and the 95% interval of its difference, paired: both see the same draws.
+
+    large, compressed: probabilities (n, C) of the same examples and classes. Columns: score, large, compressed,
+    difference (compressed - large), low, high. Each model has its own bins. The interval of an ECE's difference is that
+    of the two debiased ones, widened by the bias that is left where a model may be calibrated. How often it holds the
+    truth, simulated: benchmarks/intervals.json.
+    For the rest, and the errors, see `score_intervals`.
+    """
+    large, labels = check_predictions(large, labels)
+    compressed = check_same_shape(large, compressed)
+    models = [large, compressed]
+    table = pd.DataFrame([scores(model, labels, n_bins=n_bins, binning=binning) for model in models]).T
+    table = table.set_axis(["large", "compressed"], axis=1).rename_axis("score").reset_index()
+    options = {"clusters": clusters, "n_bins": n_bins, "binning": binning, "draws": draws, "seed": seed}
+    both, resampled, size = _resampled(models, labels, **options)
+    wholes, drawn = ([_interval_scores(sums) for sums in of] for of in (both, resampled))
+    slack = [[residual_bias(score, sums) for score in SCORES.values()] for sums in both]
+    whole, draws_of = ({name: of[1][name] - of[0][name] for name in of[0]} for of in (wholes, drawn))
+    low, high = np.array([score_bounds(score, whole, draws_of, size) for score in SCORES.values()]).T
+    return table.assign(difference=table["compressed"] - table["large"], low=low - slack[1], high=high + slack[0])
+
+
+def bootstrap_groups(
+    rows: np.ndarray, *, clusters: ArrayLike | None = None, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return an order of rows, shape (n, m), the group of each in that order, and the number of groups to resample.
+
+    The order depends on the values alone, so that the one given is forgotten to the last bit. A group is a cluster, or
+    a row where there are none; of more than 20,000 it is a random set of them, all of one size but for one. Sums over
+    such groups are as independent and alike, so that the bootstrap is as valid, and faster.
+    Raises DataError for clusters of another shape than (n,).
+    """
+    order = value_order(rows)
+    units = np.arange(len(rows))
+    if clusters is not None:
+        clusters = np.asarray(clusters)
+        if clusters.shape != units.shape:
+            raise DataError(f"bootstrap: clusters of shape {clusters.shape} for {len(rows)} rows; give one for each")
+        units = np.unique(clusters, return_inverse=True)[1][order]
+    size = int(units.max()) + 1
+    if size > _GROUPS:
+        units, size = stream(seed, "bootstrap groups").permutation(size)[units] % _GROUPS, _GROUPS
+    return order, units, size
+
+
+def _resampled(
+    models: list[np.ndarray], labels: np.ndarray, *, clusters, n_bins: int, binning: str, draws: int, seed: int
+) -> tuple[list[Sums], list[Sums], int]:
+    """Return each model's sums, name -> (width,), its draws of them, name -> (draws, width), and what n they are of."""
+    order, groups, size = bootstrap_groups(np.column_stack([*models, labels]), clusters=clusters, seed=seed)
+    labels = labels[order]
+    tallies = [Design.of(model[order], n_bins=n_bins, binning=binning).sums(labels, groups, size) for model in models]
+    columns = [values for tally in tallies for values in tally.values()]
+    drawn = resampled_sums(np.hstack(columns), draws=draws, seed=seed)
+    parts = iter(np.split(drawn, np.cumsum([values.shape[1] for values in columns])[:-1], axis=1))
+    tallies = [{name: values.sum(axis=0) for name, values in tally.items()} for tally in tallies]
+    return tallies, [{name: next(parts) for name in tally} for tally in tallies], size
+
+
+def _interval_scores(sums: Sums) -> dict[str, np.ndarray]:
+    """Return the scores whose draws make the intervals."""
+    return {
+        name: debiased(sums, score.bins) if score.bins else score.of_sums(sums)
+        for name, score in SCORES.items()
+        if score.has_interval
+    }
+
+
+def score_bounds(score: Score, whole: Mapping, drawn: Mapping, size: int) -> tuple[float, float]:
+    """Return the interval of a score (or of its difference) from its value and its draws, of `size` units; or nan."""
+    if not score.has_interval:
+        return np.nan, np.nan
+    draws = drawn[score.name]
+    low, high = interval(draws, n=size)
+    shift = whole[score.name] - draws.mean() if score.bins else 0.0
+    return float(low + shift), float(high + shift)
+
+
+def slack_to_zero(score: Score, sums: Sums, low: float) -> float:
+    """Return what the bound of an ECE must go down by to reach 0, if a calibrated model could have as large an ECE."""
+    return low if low > 0 and residual_bias(score, sums) > 0 else 0.0
+
+
+def residual_bias(score: Score, sums: Sums) -> float:
+    """Return what is left of the bias of a calibrated model's debiased ECE; 0 if no calibrated model has as large one.
+
+    One has if it has in 2.5% of samples: gaps are then normal about 0, their absolute values folded normals. Of those
+    the correction takes sqrt(2) - 1 times the mean, and 2 - sqrt(2) times the mean is left.
+    """
+    if score.bins is None:
+        return 0.0
+    count, confidence, correct = (sums[f"{score.bins}_{of}"] for of in ("count", "confidence", "correct"))
+    share = confidence / np.maximum(count, 1)
+    variance = np.maximum(count * share * (1 - share), 0).reshape(-1, sums["bin_count"].shape[-1])  # (classes, n_bins)
+    mean = np.sqrt(2 / np.pi * variance).sum()
+    sd = np.sqrt((1 - 2 / np.pi) * variance.sum(axis=1)).sum()  # classes move together, at worst
+    if np.abs(correct - confidence).sum() > mean + 1.96 * sd:
+        return 0.0
+    return float((2 - np.sqrt(2)) * mean / (sums["bin_count"].sum() * len(variance)))

@@ -1,0 +1,316 @@
+"""The command line: thin, and light until a command needs more."""
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from trusteq.errors import ERROR_MARK, ExperimentError, TrusteqError, error_line
+
+# Written out: to import them takes pandas, and --help is to answer at once; a test holds the two together.
+METHODS = "lime, shap, shapley, occlusion, integrated-gradients, gradient-x-input or random"
+
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="May this small model replace that large one? Run experiments, build the book, explain, verify.",
+)
+
+
+# What brings the modules that not everybody needs; all others come with "study".
+_EXTRAS = {"models": ("accelerate", "captum", "datasets", "safetensors", "tokenizers", "torch", "transformers")}
+EXIT_CODES = {"equivalent": 0, "not-equivalent": 1, "undecided": 3}
+
+
+HubOption = Annotated[Path | None, typer.Option(help="A mirror of the Hub: DIR/models/<id>, DIR/datasets/<id>.")]
+ProjectOption = Annotated[Path | None, typer.Option(help="A checkout of trusteq; default: the one you are in.")]
+
+
+def _set(*, hub: Path | None = None, project: Path | None = None) -> None:
+    """Have everything in this process read from a mirror of the Hub, and from a project, where one is named."""
+    for name, folder in (("TRUSTEQ_HUB", hub), ("TRUSTEQ_PROJECT", project)):
+        if folder is not None:
+            os.environ[name] = str(folder.resolve())
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help="An experiment file, or its name in experiments/.")],
+    cores: Annotated[int, typer.Option(min=1, help="Jobs at a time.")] = 2,
+    limit: Annotated[int | None, typer.Option(min=1, help="Explain so many test examples.")] = None,
+    train_limit: Annotated[int | None, typer.Option(min=1, help="Train on so many examples.")] = None,
+    hub: HubOption = None,
+    results: Annotated[Path, typer.Option(help="Folder below which results are kept.")] = Path("results"),
+    shard: Annotated[
+        str | None, typer.Option(help="Explain part i of n alone, as i/n; a run without it joins.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say which jobs would run, and why; run none.")] = False,
+    project: ProjectOption = None,
+):
+    """Run what is missing or changed of an experiment."""
+    _set(project=project)
+    from trusteq.study import workflow
+    from trusteq.study.experiment import Experiment
+
+    limited = Experiment.load(experiment).limited(explain=limit, train_limit=train_limit)
+    if dry_run:
+        steps = workflow.dry_run(limited, results=results, shard=shard)
+        for step in steps:
+            typer.echo(f"{step.name}: {', '.join(step.stale)}")
+        typer.echo(f"{len(steps)} jobs")
+        return
+    done = workflow.run(limited, results=results, cores=cores, hub=hub, shard=shard, announce=typer.echo)
+    typer.echo(f"Results: {done.folder}")
+
+
+@app.command(hidden=True)
+def job(what: str):
+    """Do one job of the run in the working directory: what the workflow calls."""
+    import json
+
+    from trusteq.study import workflow
+
+    workflow.die_with_parent()
+    workflow.do(json.loads(what))
+
+
+@app.command()
+def book(
+    results: Annotated[Path, typer.Option(help="The results of one run.")] = Path("results/demo"),
+    reference: Annotated[Path, typer.Option(help="Where trusteq pages makes its pages.")] = Path("results/published"),
+    project: ProjectOption = None,
+):
+    """Build the book of a run, and of published results, into _build/html."""
+    _set(project=project)
+    from trusteq.pages.book import build_book
+    from trusteq.study.results import Results
+
+    typer.echo(f"Book: {build_book(Results.open(results), reference=reference)}")
+
+
+@app.command()
+def publish(
+    results: Annotated[list[Path], typer.Argument(help="The results of a run; with --experiment, of its parts.")],
+    experiment: Annotated[str | None, typer.Option(help="Publish this one, from runs of parts of it.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Default: data/published of the project.")] = None,
+    hub: HubOption = None,
+    project: ProjectOption = None,
+):
+    """Write the results of a run without texts and weights, as the book publishes them."""
+    _set(hub=hub, project=project)
+    from trusteq.study import publish as publishing
+    from trusteq.study import workflow
+    from trusteq.study.experiment import Experiment
+    from trusteq.study.results import Results
+
+    runs = [Results.open(folder) for folder in results]
+    if experiment is not None:
+        done = workflow.publish_parts(Experiment.load(experiment), runs, out)
+    elif len(runs) == 1:
+        done = publishing.publish(runs[0], out)
+    else:
+        raise ExperimentError("publish: several folders of results; say with --experiment what they are parts of")
+    typer.echo(f"Published: {done}")
+
+
+@app.command()
+def pages(
+    names: Annotated[list[str] | None, typer.Argument(help="Published experiments or folders; default: all.")] = None,
+    results: Annotated[Path, typer.Option(help="Folder below which the pages are made.")] = Path("results/published"),
+    project: ProjectOption = None,
+):
+    """Make the pages of published results from their tables alone, without texts, models or torch."""
+    _set(project=project)
+    from trusteq.study import publish as publishing
+    from trusteq.study import workflow
+
+    for name in names or publishing.names() or [""]:
+        typer.echo(f"Pages: {workflow.make_pages(name, results=results)}")
+
+
+@app.command()
+def reproduce(
+    name: Annotated[str, typer.Argument(help="A published experiment.")],
+    cores: Annotated[int, typer.Option(min=1, help="Jobs at a time.")] = 2,
+    hub: HubOption = None,
+    results: Annotated[Path, typer.Option(help="Folder below which it is run again.")] = Path("results/reproduced"),
+    tolerance: Annotated[float, typer.Option(min=0, help="Largest difference of a cell.")] = 1e-6,
+    project: ProjectOption = None,
+):
+    """Run a published experiment again and compare it cell by cell. Exit code: 0 within the tolerance, 1 not."""
+    _set(hub=hub, project=project)
+    from trusteq.study import publish as publishing
+    from trusteq.study import workflow
+    from trusteq.study.reproduce import compare_tables, machines
+
+    before = publishing.load_published(name)
+    original = publishing.open_published(name)
+    done = workflow.run(original.experiment, results=results, cores=cores, hub=hub)
+    again = publishing.publish(done, results / "published")
+    found = compare_tables(before, publishing.tables_of(again), tolerance=tolerance)
+    typer.echo(found.to_string(index=False))
+    differing = found.loc[~found["within"], "table"].tolist()
+    typer.echo(f"tolerance {tolerance:g}; outside of it: {', '.join(differing) or 'nothing'}")
+    if differing and (there := machines(original)) != (here := machines(done)):
+        typer.echo(f"made on {there}; run again on {here}: another processor rounds otherwise, see book/rerun.md")
+    raise typer.Exit(1 if differing else 0)
+
+
+@app.command()
+def execute(
+    notebook: Annotated[Path, typer.Argument(help="A py:percent notebook.")],
+    output: Annotated[Path, typer.Argument(help="The executed notebook to write.")],
+    parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, repeatable.")] = None,
+    hub: HubOption = None,
+    project: ProjectOption = None,
+):
+    """Execute one notebook with other parameters."""
+    _set(hub=hub, project=project)
+    from trusteq.project import environment
+    from trusteq.study import notebooks
+
+    parameters = notebooks.parse_parameters(parameter or [], notebooks.defaults(notebook))
+    with environment():
+        notebooks.execute(notebook.resolve(), output.resolve(), parameters)
+
+
+@app.command()
+def explain(
+    model: Annotated[str, typer.Argument(help="A checkpoint's folder or a Hub id.")],
+    text_a: Annotated[str, typer.Option(help="The first text.")],
+    text_b: Annotated[str | None, typer.Option(help="The second text of a pair.")] = None,
+    method: Annotated[str, typer.Option(help=f"Attribution method: {METHODS}.")] = "lime",
+    n_samples: Annotated[int, typer.Option(min=2, help="Budget of forward passes.")] = 1000,
+    mask: Annotated[str, typer.Option(help="What a masked word leaves: delete, [MASK] or [UNK].")] = "delete",
+    seed: int = 0,
+    hub: HubOption = None,
+):
+    """Weigh the words of one text or pair for the predicted class; print them, largest weight first."""
+    import pandas as pd
+
+    from trusteq.attribution.explain import explain as explain_examples
+    from trusteq.models.classifier import load_classifier
+
+    classifier = load_classifier(model, hub=hub)
+    predicted = classifier.labels[classifier.predict_proba([text_a], text_b and [text_b]).argmax()]
+    example = pd.DataFrame({"id": ["example"], "text_a": [text_a], "text_b": [text_b]})
+    weights = explain_examples(classifier, example, method=method, n_samples=n_samples, seed=seed, mask=mask)
+    for cut in weights.attrs["cut"].values():
+        typer.echo(f"note: {cut} words beyond {classifier.max_length} tokens are cut and have no weight", err=True)
+    if weights.empty:
+        raise ExperimentError("there is no word to explain in these texts")
+    weights = weights[weights["label"] == predicted].sort_values("weight", key=abs, ascending=False)
+    typer.echo(f"predicted: {predicted}")
+    typer.echo(weights.drop(columns=["id", "label"]).to_string(index=False))
+
+
+@app.command()
+def audit(
+    large: Annotated[str, typer.Argument(help="A checkpoint's folder, a Hub id, or a CSV of predictions.")],
+    compressed: Annotated[str, typer.Argument(help="The same of the model that is to replace it.")],
+    out: Annotated[Path, typer.Option(help="Folder to write audit.json, audit.html and model-card.md to.")],
+    data: Annotated[Path | None, typer.Option(help="Examples: csv, tsv, jsonl, parquet, SNLI's files.")] = None,
+    task: Annotated[str | None, typer.Option(help="The task of the examples, such as snli.")] = None,
+    margin: Annotated[list[str] | None, typer.Option(help="MEASURE=VALUE in place of a default, repeatable.")] = None,
+    explain: Annotated[int, typer.Option(min=2, help="Explain so many of the examples.")] = 200,
+    method: Annotated[str, typer.Option(help=f"Attribution method: {METHODS}.")] = "lime",
+    n_samples: Annotated[int, typer.Option(min=2, help="Budget of forward passes for one example.")] = 1000,
+    seed: int = 0,
+    hub: HubOption = None,
+):
+    """Decide whether one model may replace another. Exit code: 0 equivalent, 1 not equivalent, 3 undecided."""
+    from trusteq.verdict import audit as verdict
+    from trusteq.verdict import report
+    from trusteq.verdict import text as wording
+    from trusteq.verdict.margins import parse_margins
+
+    options = {"margins": parse_margins(margin or []), "names": (large, compressed), "seed": seed}
+    if large.endswith(".csv") and compressed.endswith(".csv"):
+        from trusteq.verdict.predictions import read_predictions
+
+        found = verdict.audit_predictions(read_predictions(large), read_predictions(compressed), **options)
+    else:
+        if data is None or task is None:
+            raise ExperimentError("audit: give --data FILE and --task NAME, or two CSV files of predictions")
+        from trusteq.examples.files import read_examples
+        from trusteq.models.classifier import load_classifier
+        from trusteq.registry import load_task
+
+        labels, examples = load_task(task).labels, read_examples(data, task=task)
+        models = (load_classifier(model, hub=hub) for model in (large, compressed))
+        options |= {"explain": explain, "method": method, "n_samples": n_samples, "labels": labels, "progress": True}
+        found = verdict.audit(*models, examples, **options)
+    report.write_audit(found, out)
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(wording.dimension_table(found.comparison).to_string(index=False))
+    typer.echo(f"verdict: {found.verdict}; report: {out / 'audit.html'}")
+    raise typer.Exit(EXIT_CODES[found.verdict])
+
+
+@app.command()
+def calibrate(
+    predictions: Annotated[Path, typer.Argument(help="A CSV: label, one column per class, perhaps id.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; default: the file's name + -calibration.")
+    ] = None,
+    seed: int = 0,
+):
+    """Score the calibration of saved predictions, with null bands and a reliability diagram."""
+    from trusteq.verdict import report
+    from trusteq.verdict import text as wording
+    from trusteq.verdict.predictions import read_predictions
+
+    out = Path(f"{predictions.stem}-calibration") if out is None else out
+    found = report.write_calibration(read_predictions(predictions), out, name=predictions.name, seed=seed)
+    typer.echo(wording.shown_scores(found).to_string(index=False))
+    typer.echo(f"report: {out / 'calibration.html'}")
+
+
+@app.command()
+def verify(folder: Annotated[Path, typer.Argument(help="A folder of results.")]):
+    """Check every artefact below a folder against its manifest."""
+    from trusteq import store
+    from trusteq.errors import ArtefactError
+
+    count, problems = store.verify(folder)
+    for problem in problems[:-1]:
+        typer.echo(problem, err=True)
+    if problems:
+        raise ArtefactError(problems[-1])
+    typer.echo(f"{count} manifests, all artefacts as written")
+
+
+def main() -> NoReturn:
+    """Run the command line: exit 2 and one line for bad input, exit 4 when something else failed."""
+    try:
+        sys.exit(app(standalone_mode=False))
+    except TrusteqError as error:
+        typer.echo(error_line(error), err=True)
+        sys.exit(2)
+    except TyperException as error:  # an unknown option or command, a value out of range; no message: help was shown
+        message = " ".join(error.format_message().split()).removesuffix(".")
+        if message:
+            typer.echo(f"{ERROR_MARK}{message}; see --help", err=True)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        lacking = (error.name or "trusteq").partition(".")[0]
+        if lacking == "trusteq":  # not for want of a package
+            traceback.print_exc()
+            sys.exit(4)
+        extra = next((extra for extra, modules in _EXTRAS.items() if lacking in modules), "study")
+        hint = f"pip install 'trusteq[{extra}]'"
+        typer.echo(f"{ERROR_MARK}ModelError: this needs {lacking}, which is not installed; {hint}", err=True)
+        sys.exit(2)
+    except (RuntimeError, OSError) as error:
+        typer.echo(f"trusteq failed: {error}", err=True)
+        sys.exit(4)
+    except Exception:  # exit code 1, Python's own, means "not equivalent"
+        traceback.print_exc()
+        sys.exit(4)

@@ -1,0 +1,1 @@
+"""Classifiers: loading them, asking them for probabilities, fine-tuning and compressing them."""

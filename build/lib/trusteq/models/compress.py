@@ -1,0 +1,292 @@
+"""Ways to make a fine-tuned classifier smaller, each a plain function that changes a model in place.
+
+All of them leave embeddings and head as they are and work on the layers of the encoder. What was done is written into
+the model's configuration, by which a saved model is put together again; `compress` works on a copy.
+"""
+
+import copy
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import ConfigDict, Field, ValidationError, create_model
+
+from trusteq.errors import ExperimentError, ModelError, nearest
+
+if TYPE_CHECKING:
+    import torch
+    import transformers
+
+    from trusteq.models.classifier import Classifier
+    from trusteq.registry import Compression
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Layers = Annotated[tuple[int, ...], Field(min_length=1)]
+# The linear layers of an attention block that read the hidden states, and the one that writes them (BERT, RoBERTa).
+READING, WRITING = ("query", "key", "value"), "dense"
+
+
+def keep_layers(model: "transformers.PreTrainedModel", *, layers: Layers) -> None:
+    """Keep these layers of the encoder, counted from 0, in this order, and drop the others."""
+    import torch
+
+    found = encoder_layers(model)
+    if len(set(layers)) < len(layers):  # two names for one tensor: the library does not save that
+        raise ModelError(f"keep-layers: a layer occurs twice in {', '.join(map(str, layers))}; name each one once")
+    if outside := [layer for layer in layers if not 0 <= layer < len(found)]:
+        raise ModelError(f"keep-layers: no layer {outside[0]}; the model has {len(found)}, counted from 0")
+    kept = torch.nn.ModuleList(found[layer] for layer in layers)
+    del found[:]
+    found.extend(kept)
+    model.config.num_hidden_layers = len(layers)
+
+
+def int8(model: "transformers.PreTrainedModel") -> None:
+    """Store the weights of linear layers in 8 bits, and multiply whole numbers on the CPU (see `Int8Linear`)."""
+    from trusteq.models.layers import Int8Linear
+
+    _replace_linear(model, Int8Linear.of)
+
+
+def prune_weights(model: "transformers.PreTrainedModel", *, share: Share) -> None:
+    """Set this share of the weights of all linear layers to 0, the smallest in absolute value first.
+
+    Training leaves them at 0. Source: Han et al. (2015), section 3, by torch's global unstructured pruning.
+    """
+    from torch.nn.utils import prune
+
+    pruned = [(layer, "weight") for layer in linear_layers(model)]
+    prune.global_unstructured(pruned, pruning_method=prune.L1Unstructured, amount=share)
+
+
+def prune_heads(model: "transformers.PreTrainedModel", *, share: Share) -> None:
+    """Remove this share of the attention heads of every layer, the least important first.
+
+    The importance of a head is the Frobenius norm of what it can write for what it reads, its value weights times its
+    output weights. Source: for the removal of heads, Michel et al. (2019); the measure needs no data.
+    """
+    for number, block in enumerate(_attention_blocks(model)):
+        heads, removed = block.self.num_attention_heads, share * block.self.num_attention_heads
+        if abs(removed - round(removed)) > 1e-6:
+            raise ModelError(
+                f"prune-heads: layer {number} has {heads} heads, of which {share:g} is not a whole number; "
+                f"take a share in steps of 1/{heads}"
+            )
+        _keep_heads(block, heads - round(removed))
+
+
+def low_rank(model: "transformers.PreTrainedModel", *, keep: Share) -> None:
+    """Replace the weights of each linear layer by a product of two thin matrices, nearest in the Frobenius norm.
+
+    keep: share of a layer's weights that the two matrices have together. Source: Eckart and Young (1936).
+    """
+    from trusteq.models.layers import factorised
+
+    _replace_linear(model, lambda layer: factorised(layer, keep))
+
+
+def _other_depth(model: "transformers.PreTrainedModel", options: dict) -> str | None:
+    depth, wanted = len(encoder_layers(model)), len(options["layers"])
+    return f"{depth} layers and not {wanted}" if depth != wanted else None
+
+
+def _fewer_zeros(model: "transformers.PreTrainedModel", options: dict) -> str | None:
+    zeros, wanted = share_of_zeros(model), options["share"]
+    return f"{zeros:.1%} of its weights at 0 and not {wanted:.1%}" if zeros < wanted - 1e-4 else None
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to compress.
+
+    function: changes a model in place; its keyword-only parameters, annotated, are the options.
+    ordinary: whether the library's own form holds the result, so that nothing is put together when it is loaded.
+    trainable: whether the result can be trained on.
+    cannot_follow: ways that leave it no whole matrices of floats to work on.
+    claim: takes a loaded model and the options, and returns what is found instead of what this way makes, or None; only
+    for what can be loaded without being there. undoes: claims of earlier steps that no longer hold after this one.
+    """
+
+    function: Callable[..., None]
+    ordinary: bool = False
+    trainable: bool = True
+    cannot_follow: tuple[str, ...] = ("int8",)
+    claim: Callable[..., str | None] | None = None
+    undoes: tuple[Callable, ...] = (_fewer_zeros,)
+
+
+WAYS: dict[str, Way] = {
+    "keep-layers": Way(keep_layers, ordinary=True, claim=_other_depth, undoes=(_other_depth, _fewer_zeros)),
+    "int8": Way(int8, trainable=False, undoes=()),
+    "prune-weights": Way(prune_weights, ordinary=True, claim=_fewer_zeros),
+    "prune-heads": Way(prune_heads, cannot_follow=("int8", "low-rank")),
+    "low-rank": Way(low_rank, cannot_follow=("int8", "low-rank")),
+}
+
+STEP = {"way", "options"}
+
+
+def check_options(way: str, options: dict) -> dict:
+    """Return the options of a way, validated; raise ExperimentError that says what the way takes."""
+    if way not in WAYS:
+        raise ExperimentError(f"unknown way to compress {way!r}; {nearest(way, WAYS)}")
+    parameters = inspect.signature(WAYS[way].function).parameters.values()
+    taken = {option.name: (option.annotation, ...) for option in parameters if option.name != "model"}
+    schema = create_model(way, __config__=ConfigDict(extra="forbid"), **taken)
+    try:
+        return schema.model_validate(options).model_dump()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        takes = ", ".join(taken) or "no options"
+        raise ExperimentError(f"{way}: option {name!r}: {first['msg']}; it takes {takes}") from None
+
+
+def compress(classifier: "Classifier", compression: "Compression") -> "Classifier":
+    """Return a compressed copy of a fine-tuned classifier.
+
+    Raises ModelError for a model that this way does not fit.
+    """
+    model = copy.deepcopy(classifier.model)
+    before, options = steps(model.config), check_options(compression.way, compression.options)
+    way = WAYS[compression.way]
+    for step in before:
+        if step["way"] in way.cannot_follow:
+            raise ModelError(
+                f"{compression.way} cannot follow {step['way']}, which leaves no whole matrices of floats; "
+                f"compress by {step['way']} once, and last"
+            )
+    way.function(model, **options)
+    model.config.compression = [*before, {"way": compression.way, "options": options}]
+    return replace(classifier, model=model if compression.recover else settled(model))
+
+
+def steps(config: "transformers.PretrainedConfig") -> list[dict]:
+    """Return what was made of a model, step by step, each with its "way" and "options"; empty for a whole one."""
+    made = config.to_dict().get("compression", [])
+    if not isinstance(made, list) or any(not isinstance(step, dict) or set(step) != STEP for step in made):
+        raise ModelError('"compression" in config.json is no list of {"way": ..., "options": {...}}; compress it again')
+    return made
+
+
+def settled(model: "transformers.PreTrainedModel") -> "transformers.PreTrainedModel":
+    """Make pruning, which until then is applied at each step of a training, part of the weights; return the model."""
+    from torch.nn.utils import prune
+
+    for layer in linear_layers(model):
+        if prune.is_pruned(layer):
+            prune.remove(layer, "weight")
+    return model
+
+
+def put_together(model: "transformers.PreTrainedModel", weights: dict[str, "torch.Tensor"]) -> dict:
+    """Give a model of the library's own form the structure that its configuration says, and these weights.
+
+    Returns missing_keys, unexpected_keys and mismatched_keys, as the library's report on loading does.
+    """
+    for layer in linear_layers(model):
+        layer.to("meta")  # only the shapes are needed: factorising weights that will be replaced takes minutes
+    for step in steps(model.config):
+        way = WAYS[step["way"]]
+        if not way.ordinary:
+            way.function(model, **check_options(step["way"], step["options"]))
+    # Checkpoints may be stored in half precision; we compute in single precision.
+    weights = {name: values.float() if values.is_floating_point() else values for name, values in weights.items()}
+    expected = {name: values.shape for name, values in model.state_dict().items()}
+    mismatched = [name for name, values in weights.items() if values.shape != expected.get(name, values.shape)]
+    fitting = {name: values for name, values in weights.items() if name not in mismatched}
+    found = model.load_state_dict(fitting, strict=False, assign=True)
+    missing = [name for name in found.missing_keys if name not in mismatched]
+    return {
+        "missing_keys": missing,
+        "unexpected_keys": found.unexpected_keys,
+        "mismatched_keys": [(name,) for name in mismatched],
+    }
+
+
+def check_claim(name: str, model: "transformers.PreTrainedModel") -> None:
+    """Raise ModelError where a model is not what its configuration says was made of it.
+
+    What changes the structure cannot be loaded if it is not there; layers that are left and zeros can. They are looked
+    for unless a later step has changed them: 8 bits leave zeros, what removes or replaces weights does not.
+    """
+    for number, step in enumerate(made := steps(model.config)):
+        claim = WAYS[step["way"]].claim
+        options = check_options(step["way"], step["options"])
+        if claim is None or any(claim in WAYS[later["way"]].undoes for later in made[number + 1 :]):
+            continue
+        if found := claim(model, options):
+            raise ModelError(f"model {name}: its config.json says {step['way']}, and it has {found}; compress it again")
+
+
+def share_of_zeros(model: "transformers.PreTrainedModel") -> float:
+    """Return the share of the weights of linear layers that are 0, in 8 bits or not."""
+    from trusteq.models.layers import Int8Linear
+
+    layers = [*linear_layers(model), *(part for part in encoder_layers(model).modules() if type(part) is Int8Linear)]
+    weights = [layer.weight for layer in layers]
+    return float(sum((weight == 0).sum() for weight in weights) / sum(weight.numel() for weight in weights))
+
+
+def encoder_layers(model: "transformers.PreTrainedModel") -> "torch.nn.ModuleList":
+    """Return the stack of layers of an encoder; raise ModelError where there is none of the configured depth."""
+    import torch
+
+    stacks = (part for part in model.base_model.modules() if isinstance(part, torch.nn.ModuleList))
+    stack = next(stacks, ())
+    if len(stack) != model.config.num_hidden_layers:
+        raise ModelError(f"{type(model).__name__} keeps its layers in a form that cannot be compressed; use a BERT")
+    return stack
+
+
+def linear_layers(model: "transformers.PreTrainedModel") -> list["torch.nn.Linear"]:
+    """Return the linear layers inside the encoder's layers."""
+    import torch
+
+    return [part for part in encoder_layers(model).modules() if type(part) is torch.nn.Linear]
+
+
+def _replace_linear(model: "transformers.PreTrainedModel", make: Callable) -> None:
+    import torch
+
+    # A list first: what replaces a layer may hold linear layers itself.
+    for parent in list(encoder_layers(model).modules()):
+        for name, part in list(parent.named_children()):
+            if type(part) is torch.nn.Linear:
+                setattr(parent, name, make(part))
+
+
+def _attention_blocks(model: "transformers.PreTrainedModel") -> Iterable["torch.nn.Module"]:
+    for layer in encoder_layers(model):
+        block = getattr(layer, "attention", None)
+        if not all(hasattr(getattr(block, "self", None), name) for name in READING):
+            raise ModelError(f"prune-heads knows the attention of BERT and RoBERTa, not of {type(model).__name__}")
+        yield block
+
+
+def _keep_heads(block: "torch.nn.Module", n: int) -> None:
+    import torch
+
+    attention, writing = block.self, getattr(block.output, WRITING)
+    size, heads = attention.attention_head_size, attention.num_attention_heads
+    values = attention.value.weight.detach().unflatten(0, (heads, size))
+    outputs = writing.weight.detach().unflatten(1, (heads, size))
+    importance = torch.linalg.matrix_norm(torch.einsum("ohd,hdi->hoi", outputs, values))
+    kept = importance.argsort(descending=True, stable=True)[:n].sort().values
+    rows = (kept[:, None] * size + torch.arange(size, device=kept.device)).flatten()
+    for name in READING:
+        setattr(attention, name, _cut(getattr(attention, name), rows, dim=0))
+    setattr(block.output, WRITING, _cut(writing, rows, dim=1))
+    attention.num_attention_heads, attention.all_head_size = n, n * size
+
+
+def _cut(layer: "torch.nn.Linear", rows: "torch.Tensor", *, dim: int) -> "torch.nn.Linear":
+    """Return a linear layer with these outputs (dim=0) or inputs (dim=1) of another."""
+    import torch
+
+    weight = layer.weight.detach().index_select(dim, rows)
+    bias = layer.bias.detach().index_select(0, rows) if dim == 0 else layer.bias.detach()
+    cut = torch.nn.Linear(weight.shape[1], weight.shape[0], device=weight.device)
+    cut.weight, cut.bias = torch.nn.Parameter(weight.clone()), torch.nn.Parameter(bias.clone())
+    return cut

@@ -1,0 +1,240 @@
+"""Fine-tuning with `transformers.Trainer`: a recipe in, the best epoch's classifier and its history out."""
+
+import hashlib
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+import transformers
+from transformers.trainer_utils import get_last_checkpoint
+
+from trusteq.errors import DataError, ExperimentError
+from trusteq.models import training_rows
+from trusteq.models.build import build
+from trusteq.models.classifier import Classifier, as_classifier
+from trusteq.models.compress import compress, settled
+from trusteq.models.objective import Batch, check_teacher, needs_words, student_loss
+from trusteq.models.recipe import Recipe
+from trusteq.registry import ModelSpec
+from trusteq.store import atomic_path, describe, to_json, write_text
+
+HISTORY = ("epoch", "loss", "eval_loss", "eval_accuracy")
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """classifier: of the best epoch. history: epoch, loss, eval_loss, eval_accuracy (dev). seconds: of training.
+
+    The history of a model that was compressed and not trained on has no rows.
+    """
+
+    classifier: Classifier
+    history: pd.DataFrame
+    seconds: float
+
+
+def finetune(
+    train: pd.DataFrame,
+    dev: pd.DataFrame,
+    *,
+    spec: ModelSpec,
+    labels: Sequence[str],
+    recipe: Recipe,
+    seed: int,
+    checkpoints: Path,
+    tokens: Path | None = None,
+    original: Classifier | None = None,
+    teacher: Classifier | None = None,
+) -> FineTuned:
+    """Fine-tune a model and return the epoch with the best dev accuracy.
+
+    train, dev: tables of examples. labels: class names in index order.
+    checkpoints: folder for the state of every epoch, from which a killed run resumes when it is asked for the very same
+    again; removed at the end. tokens: folder of tokenised rows, for other models to use again; None: removed as well.
+    original: the fine-tuned classifier that this one is a compression of (registry: `compress`).
+    teacher: a classifier that `models.objective` learns from (registry: `teacher`).
+
+    Raises ModelError when the pretrained weights cannot be loaded, a way to compress does not fit the model or a
+    teacher does not fit the student; DataError when there is nothing to train on; ExperimentError when this machine
+    cannot compute in the recipe's precision.
+    """
+    if train.empty or dev.empty:
+        raise DataError(f"fine-tuning needs training and dev examples, got {len(train)} and {len(dev)}")
+    if recipe.precision == "fp16" and not torch.cuda.is_available():
+        raise ExperimentError("recipe: precision 'fp16' needs a GPU and none is here; set precision to fp32 or bf16")
+    transformers.set_seed(seed)
+    start = compress(original, spec.compress) if spec.compress else None
+    if start is not None and not spec.compress.recover:
+        return FineTuned(start, pd.DataFrame(columns=HISTORY, dtype=float), 0.0)
+    model, tokenizer = (start.model, start.tokenizer) if start else build(spec, labels=labels, recipe=recipe)
+    if teacher is not None:
+        check_teacher(model, tokenizer, labels, teacher=teacher, recipe=recipe)
+    settings = [spec.model_dump_json(), recipe.model_dump_json(), seed, list(labels)]
+    _clear_other_runs(checkpoints, _digest(settings, [train, dev], [original, teacher]))
+    folder = tokens or checkpoints / "tokens"
+    trainer = _StudentTrainer(
+        model=model,
+        args=_arguments(recipe, seed, checkpoints),
+        data_collator=training_rows.collator(tokenizer),
+        train_dataset=_training_rows(train, tokenizer, folder, teacher, recipe),
+        eval_dataset=training_rows.tokenised(dev, tokenizer, folder=folder),
+        compute_metrics=_accuracy,
+        processing_class=tokenizer,
+    )
+    trainer.lesson = {"teacher": teacher, "recipe": recipe}
+    started = time.perf_counter()
+    trainer.train(resume_from_checkpoint=_checkpoint_to_resume(checkpoints))
+    seconds = time.perf_counter() - started
+    history = _history(trainer.state.log_history)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return FineTuned(as_classifier(settled(trainer.model), tokenizer, labels), history, seconds)
+
+
+def _training_rows(train: pd.DataFrame, tokenizer, folder: Path, teacher: Classifier | None, recipe: Recipe):
+    if teacher is None:
+        return training_rows.tokenised(train, tokenizer, folder=folder)
+    return training_rows.taught(
+        training_rows.tokenised(train, tokenizer, folder=folder, with_words=needs_words(recipe)), train, teacher
+    )
+
+
+def _digest(settings: list, tables: Sequence[pd.DataFrame], models: Sequence[Classifier | None]) -> str:
+    """Return one hash of all that decides the outcome of a training run."""
+    digest = hashlib.sha256(repr(settings).encode())
+    for table in tables:
+        for part in training_rows.hashes(table[["text_a", "text_b", "label"]]):
+            digest.update(part)
+    for model in filter(None, models):
+        for name, values in model.model.state_dict().items():
+            digest.update(name.encode() + values.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _clear_other_runs(checkpoints: Path, digest: str) -> None:
+    """Clear away what runs with another digest left."""
+    mark = checkpoints / "run.sha256"
+    if not mark.is_file() or mark.read_text() != digest:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        write_text(digest, mark)
+
+
+def _checkpoint_to_resume(checkpoints: Path) -> str | None:
+    """Return the newest whole checkpoint."""
+    for folder in checkpoints.glob("checkpoint-*"):
+        # The trainer writes its state last: a checkpoint without it was cut short.
+        if not (folder / "trainer_state.json").is_file():
+            shutil.rmtree(folder)
+    return get_last_checkpoint(checkpoints)
+
+
+def _arguments(recipe: Recipe, seed: int, checkpoints: Path) -> transformers.TrainingArguments:
+    return transformers.TrainingArguments(
+        output_dir=str(checkpoints),
+        per_device_train_batch_size=recipe.batch_size,
+        per_device_eval_batch_size=128,
+        num_train_epochs=recipe.epochs,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.schedule
+        if recipe.warmup_ratio == 0 or recipe.schedule != "constant"
+        else "constant_with_warmup",
+        warmup_steps=recipe.warmup_ratio,
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.max_grad_norm,
+        use_cpu=not torch.cuda.is_available(),
+        bf16=recipe.precision == "bf16",
+        fp16=recipe.precision == "fp16",
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        logging_strategy="epoch",
+        load_best_model_at_end=True,
+        metric_for_best_model="accuracy",
+        save_total_limit=1,
+        remove_unused_columns=False,
+        # Texts of like length share a batch, which then hardly needs padding.
+        train_sampling_strategy="group_by_length",
+        length_column_name="length",
+        average_tokens_across_devices=False,  # a batch's loss is the mean over texts, on however many devices
+        optim="adamw_torch_fused" if torch.cuda.is_available() else "adamw_torch",
+        dataloader_pin_memory=torch.cuda.is_available(),
+        report_to="none",
+        seed=seed,
+    )
+
+
+class _StudentTrainer(transformers.Trainer):
+    """The library's trainer, with `objective.student_loss` on batches that carry a teacher's probabilities."""
+
+    def _get_train_sampler(self, *given):
+        sampler = super()._get_train_sampler(*given)
+        # As a column of a memory-mapped table, lengths are read one by one, which takes minutes for 550,000 rows.
+        sampler.lengths = sampler.lengths[:]
+        return sampler
+
+    def compute_loss(self, model, inputs, return_outputs=False, **options):
+        taught = {name: inputs.pop(name) for name in ("teacher", "words") if name in inputs}
+        if "teacher" not in taught:
+            return super().compute_loss(model, inputs, return_outputs=return_outputs, **options)
+        labels = inputs.pop("labels")
+        loss, outputs = student_loss(model, Batch(inputs, labels, **taught), **self.lesson)
+        return (loss, outputs) if return_outputs else loss
+
+
+def _accuracy(evaluation) -> dict[str, float]:
+    return {"accuracy": float((evaluation.predictions.argmax(-1) == evaluation.label_ids).mean())}
+
+
+def _history(log: list[dict]) -> pd.DataFrame:
+    """Return one row per epoch: epoch, loss (training), eval_loss and eval_accuracy (dev)."""
+    epochs = pd.DataFrame(log).groupby("epoch", as_index=False)[list(HISTORY[1:])].first()
+    return epochs.dropna(subset=["eval_accuracy"], ignore_index=True)
+
+
+def predict(classifier: Classifier, examples: pd.DataFrame) -> tuple[pd.DataFrame, float]:
+    """Return the table of predictions (id, label, one column per class) and the seconds the model took."""
+    started = time.perf_counter()
+    probabilities = classifier.predict_proba(examples["text_a"], examples["text_b"])
+    seconds = time.perf_counter() - started
+    table = pd.DataFrame(probabilities, columns=list(classifier.labels))
+    return pd.concat([examples[["id", "label"]].reset_index(drop=True), table], axis=1), seconds
+
+
+def save(tuned: FineTuned, folder: Path, *, metrics: dict, timing: dict, key: str | None = None, **parameters) -> None:
+    """Write the model (safetensors), tokenizer, metrics, timing, history and manifest as one folder, in one step.
+
+    metrics: what the seed decides. timing: what the machine decides; kept apart so that metrics can be compared. key:
+    of all that decides the model, for the manifest.
+    """
+    with atomic_path(folder) as temporary:
+        tuned.classifier.model.save_pretrained(temporary)
+        tuned.classifier.tokenizer.save_pretrained(temporary)
+        tuned.history.to_csv(temporary / "history.csv", index=False)
+        size = sum(file.stat().st_size for file in temporary.glob("*.safetensors"))
+        shape = sizes(tuned.classifier.model) | {"weights_bytes": size}
+        write_text(to_json(metrics | shape), temporary / "metrics.json")
+        timing = timing | {"training_seconds": tuned.seconds, "device": device_name(tuned.classifier)}
+        write_text(to_json(timing), temporary / "timing.json")
+        manifest = describe(sorted(temporary.iterdir()), parameters, root=temporary, key=key)
+        write_text(to_json(manifest), temporary / "manifest.json")
+
+
+def sizes(model) -> dict[str, int]:
+    """Return the size of a model: parameters, nonzero_parameters, layers, hidden_size; weights in 8 bits count."""
+    weights = list(model.state_dict().values())
+    return {
+        "parameters": sum(values.numel() for values in weights),
+        "nonzero_parameters": sum(int(values.count_nonzero()) for values in weights),
+        "layers": model.config.num_hidden_layers,
+        "hidden_size": model.config.hidden_size,
+    }
+
+
+def device_name(classifier: Classifier) -> str:
+    """Return the name of the device a classifier is on, with the number of threads of a CPU."""
+    device = classifier.model.device
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads"

@@ -1,0 +1,127 @@
+"""Rows of token ids through a model: sorted by length, in batches of a token budget, with next to no padding."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from trusteq.models import bert
+
+# Tokens of one batch. On a GPU a batch must be large to keep it busy; on a CPU it must stay in the cache.
+BUDGET = {"cuda": 1 << 17, "cpu": 1 << 12}
+# Multiplications that take as long as one more call of the model takes by itself: so much padding is worth saving one.
+CALL = {"cuda": 1e11, "cpu": 2e8}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Inputs of a model, right-padded with anything.
+
+    ids: token ids, integers of shape (n, longest). lengths: tokens of each row, (n,).
+    types: segment of each token, (n, longest); None where the model takes none.
+    """
+
+    ids: np.ndarray
+    lengths: np.ndarray
+    types: np.ndarray | None = None
+
+
+def logits(model, rows: Sequence[Rows], *, padding: int = 0, budget: int | None = None) -> list[np.ndarray]:
+    """Return the model's logits for each block of rows, float64 of shape (n, C).
+
+    padding: id of the padding token. budget: tokens of a batch. Out of memory on a GPU halves it, down to one row.
+    """
+    # By default oneDNN keeps a kernel for each of 1,024 shapes, hundreds of MB; read when torch first calls it.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    device = model.device.type
+    budget = budget or BUDGET.get(device, BUDGET["cpu"])
+    spare = int(CALL.get(device, CALL["cpu"]) / _multiplications(model.config))
+    whole = _stack(rows)
+    order = np.argsort(whole.lengths, kind="stable")
+    parts, done = [], 0
+    while done < len(order):
+        try:
+            for batch in batches(whole.lengths[order[done:]], budget=budget, spare=spare):
+                chosen = order[done : done + batch.stop - batch.start]
+                parts.append(_forward(model, _inputs(whole, chosen, padding)))
+                done += len(chosen)
+        except torch.OutOfMemoryError:
+            if budget <= whole.lengths[order[done]]:
+                raise
+            budget //= 2
+            torch.cuda.empty_cache()
+    # One transfer at the end: until then a GPU works while this process prepares the next batch.
+    found = np.empty((len(order), parts[0].shape[1]))
+    found[order] = torch.cat(parts).double().cpu().numpy()
+    return np.split(found, np.cumsum([len(block.lengths) for block in rows])[:-1])
+
+
+def _multiplications(config) -> int:
+    """Return the multiplications that the layers of a transformer spend on a token."""
+    return 12 * config.num_hidden_layers * config.hidden_size**2
+
+
+def batches(lengths: np.ndarray, *, budget: int, spare: int) -> Iterator[slice]:
+    """Yield slices of rows sorted by length, each of at most `budget` tokens, padding included, and at least one row.
+
+    lengths: ascending, (n,). Rows of unequal length share a batch while they take no more than `spare` padding tokens.
+    """
+    start, n = 0, len(lengths)
+    while start < n:
+        stop = start + 1
+        while stop < n:
+            longest = int(lengths[stop])
+            if (stop - start) * longest - int(lengths[start:stop].sum()) > spare:
+                break
+            # Jump to the end of this length, or to where the budget is spent.
+            of_this_length = int(np.searchsorted(lengths, longest, side="right"))
+            reach = min(of_this_length, start + max(1, budget // longest))
+            if reach <= stop:
+                break
+            stop = reach
+        yield slice(start, stop)
+        start = stop
+
+
+def _stack(rows: Sequence[Rows]) -> Rows:
+    """Return all blocks as one."""
+    if len(rows) == 1:
+        return rows[0]
+    longest = max(block.ids.shape[1] for block in rows)
+
+    def widened(values: np.ndarray) -> np.ndarray:
+        return np.pad(values, ((0, 0), (0, longest - values.shape[1])))
+
+    types = None if rows[0].types is None else np.concatenate([widened(block.types) for block in rows])
+    ids = np.concatenate([widened(block.ids) for block in rows])
+    return Rows(ids, np.concatenate([block.lengths for block in rows]), types)
+
+
+def _inputs(rows: Rows, chosen: np.ndarray, padding: int) -> dict[str, np.ndarray]:
+    """Return the inputs of one batch: ids, types where there are any, and a mask where rows are padded."""
+    lengths = rows.lengths[chosen]
+    longest = int(lengths.max())
+    inputs = {"input_ids": rows.ids[chosen, :longest]}
+    if rows.types is not None:
+        inputs["token_type_ids"] = rows.types[chosen, :longest]
+    absent = np.arange(longest) >= lengths[:, None]
+    if absent.any():
+        inputs["attention_mask"] = (~absent).astype(np.int64)
+        inputs["input_ids"][absent] = padding
+        if rows.types is not None:
+            inputs["token_type_ids"][absent] = 0
+    return inputs
+
+
+def _forward(model, inputs: dict[str, np.ndarray]) -> torch.Tensor:
+    tensors = {name: torch.from_numpy(values).to(model.device, non_blocking=True) for name, values in inputs.items()}
+    with torch.inference_mode():
+        return bert.logits(model, **tensors) if bert.is_bert(model) else model(**tensors).logits
+
+
+def softmax(values: np.ndarray) -> np.ndarray:
+    """Return the softmax of each row, float64."""
+    exponentials = np.exp(values - values.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)

@@ -1,0 +1,1 @@
+"""The pages of the book: tables read, and shown."""

@@ -1,0 +1,217 @@
+"""The page of results: models, and verdicts on them."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from trusteq.pages.figures import GREY, colours, margin_intervals
+from trusteq.pages.show import (
+    PAPER_MARK,
+    counterparts,
+    interval_text,
+    of_seed,
+    paper_table,
+    put,
+    show,
+    side_titles,
+    titles,
+)
+from trusteq.study.results import Results
+from trusteq.verdict.decide import OUTCOMES, overall
+from trusteq.verdict.margins import load_margins, measures_of
+from trusteq.verdict.predictions import stacked
+
+
+def models(run: Results) -> None:
+    """Show the paper's Table 1, of this run."""
+    put(show(model_table(run, run.experiment.seeds[0]), digits=1, formats={"parameters_M": "{:.2f}"}))
+
+
+def papers_models(run: Results) -> None:
+    """Show the paper's own Table 1, and which model of this run plays each part."""
+    paper = paper_model_table(run)
+    sizes = ["paper_layers", "paper_parameters_millions", "paper_hidden_size", "paper_size_mb"]
+    whole = dict.fromkeys(["paper_layers", "paper_hidden_size"], "{:.0f}")
+    put(show(paper[["model", "played_by", *sizes]], digits=1, formats=whole))
+    put(show(paper.drop(columns=["played_by", *sizes]), digits=1))
+
+
+def verdicts(run: Results) -> None:
+    """Show the verdict on each model by each task's first method, and how many there are of each."""
+    chosen = deciding(all_verdicts(run))
+    methods = ", ".join(f"{rows['method'].iloc[0]} on {task}" for task, rows in chosen.groupby("task", sort=False))
+    put(show(verdict_table(chosen, run), caption=f"Alignment by {methods}"))
+    put(show(count_table(chosen, run), caption="How many verdicts of each kind"))
+
+
+def in_margins(run: Results) -> None:
+    """Draw each measure of each model in units of its margin, one figure a task."""
+    names, measures = side_titles(run), {name: margin.title for name, margin in load_margins().items()}
+    for task, rows in deciding(all_verdicts(run)).groupby("task", sort=False):
+        figure = verdict_panels(rows, names, measures)
+        figure.suptitle(task)
+        put(figure)
+
+
+def differences(run: Results) -> None:
+    """Show every difference with its interval and its margin."""
+    table = difference_table(deciding(all_verdicts(run)), run)
+    put(show(table, formats={"difference": "{:+z.3f}", "margin": "{:.2f}"}))
+
+
+def methods(run: Results) -> None:
+    """Show the outcome of the alignment by every method, and how often the method decides about it."""
+    found = all_verdicts(run)
+    outcomes = found[found["dimension"] == "alignment"].groupby(["task", "model"])["outcome"].nunique()
+    caption = f"Outcomes that depend on the method: {(outcomes > 1).sum()} of {len(outcomes)}"
+    put(show(method_table(found, run), digits=2, caption=caption))
+
+
+def plane(run: Results) -> None:
+    """Draw each model by its change in calibration error and its alignment, one panel a task."""
+    found, margins = plane_table(deciding(all_verdicts(run))), load_margins()
+    box = tuple(margins[measures_of(dimension)[0]].margin for dimension in ("calibration", "alignment"))
+    panels = plt.subplots(1, len(run.experiment.tasks), figsize=(9, 4.6), sharey=True, squeeze=False)[1].flat
+    for ax, (task, rows) in zip(panels, found.groupby("task", sort=False), strict=True):
+        trust_plane(rows, side_titles(run), list(run.experiment.models), ax, box=box).set_title(task)
+        ax.label_outer()
+    ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    put(ax)
+
+
+def model_table(run: Results, seed: int) -> pd.DataFrame:
+    """Return the paper's Table 1: size of each model, and its accuracy and inference time on each task.
+
+    inference_s: seconds for the whole test split, which has another size than the paper's.
+    """
+    rows = []
+    for name, title in titles(run).items():
+        metrics = {task: run.facts(task, name, seed, "metrics") for task in run.experiment.tasks}
+        shape = next(iter(metrics.values()))
+        row = {"model": title, "layers": shape["layers"], "hidden_size": shape["hidden_size"]}
+        row |= {"parameters_M": shape["parameters"] / 1e6, "size_MB": shape["weights_bytes"] / 1e6}
+        for task, facts in metrics.items():
+            row[f"{task}_accuracy"] = 100 * facts["accuracy"]
+            row[f"{task}_inference_s"] = run.facts(task, name, seed, "timing")["inference_seconds"]
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def paper_model_table(run: Results) -> pd.DataFrame:
+    """Return the paper's own Table 1, with the model of this run that plays each part, or "none"."""
+    table = paper_table("models")
+    parts = {role: run.experiment.model(name).title for name, role in counterparts(run).dropna().items()}
+    numbers = table.drop(columns="model").add_prefix(f"{PAPER_MARK}_")
+    return pd.concat([table[["model"]].assign(played_by=table["model"].map(parts).fillna("none")), numbers], axis=1)
+
+
+def all_verdicts(run: Results) -> pd.DataFrame:
+    """Return the verdicts of all tasks under the first training seed, `task` first."""
+    seed = run.experiment.seeds[0]
+    return stacked({task: of_seed(run.comparison(task, "verdicts"), seed) for task in run.experiment.tasks}, "task")
+
+
+def deciding(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each task's first method, which the overall verdict goes by."""
+    first = found.groupby("task")["method"].transform("first")
+    return found[found["method"] == first]
+
+
+def verdict_table(found: pd.DataFrame, run: Results) -> pd.DataFrame:
+    """Return one row a task and model: the outcome in each dimension, the verdict, and the paper's rule beside.
+
+    found: of `all_verdicts`, one method a task (see `deciding`). Where a dimension has several measures, the outcome is
+    over all of them.
+    """
+    names = side_titles(run)
+    rows = []
+    for (task, model), measures in found.groupby(["task", "model"], sort=False):
+        row = {"task": task, "model": names[model]}
+        row |= {name: overall(rows_["outcome"]) for name, rows_ in measures.groupby("dimension", sort=False)}
+        drop_in = "drop-in" if measures["drop_in"].iloc[0] else "no drop-in"
+        rows.append(row | {"verdict": measures["verdict"].iloc[0], "paper's rule": drop_in})
+    return pd.DataFrame(rows)
+
+
+def count_table(found: pd.DataFrame, run: Results) -> pd.DataFrame:
+    """Return how many of the smaller models, and of each control over the tasks, have each verdict.
+
+    found: as in `verdict_table`. drop-in: those that the paper's rule lets pass.
+    """
+    each = found.drop_duplicates(["task", "model"])
+    who = each["model"].where(~each["model"].isin(run.experiment.models), "smaller models").replace(side_titles(run))
+    counts = {outcome: (each["verdict"] == outcome).groupby(who, sort=False).sum() for outcome in OUTCOMES}
+    counts |= {"drop-in": each["drop_in"].astype(bool).groupby(who, sort=False).sum()}
+    return pd.DataFrame(counts).rename_axis("who").reset_index()
+
+
+def method_table(found: pd.DataFrame, run: Results) -> pd.DataFrame:
+    """Return the outcome of the alignment and the verdict by task, model and method."""
+    rows = found[found["dimension"] == "alignment"]
+    columns = {"task": rows["task"], "model": rows["model"].map(side_titles(run)), "method": rows["method"]}
+    columns |= {"0 to 1": rows["compressed"], "95%": interval_text(rows["low"] + 1, rows["high"] + 1)}
+    return pd.DataFrame(columns | {"alignment": rows["outcome"], "verdict": rows["verdict"]})
+
+
+def difference_table(found: pd.DataFrame, run: Results) -> pd.DataFrame:
+    """Return every measure of one method a task with its difference, interval, margin and outcome."""
+    names, titles = side_titles(run), {name: margin.title for name, margin in load_margins().items()}
+    columns = {"task": found["task"], "model": found["model"].map(names), "measure": found["measure"].map(titles)}
+    columns |= {"difference": found["difference"], "95%": interval_text(found["low"], found["high"], digits=3)}
+    needed = [f"{n:,} of {m:,}" if pd.notna(m) else "" for n, m in zip(found["n"], found["n_needed"], strict=True)]
+    return pd.DataFrame(columns | {"margin": found["margin"], "outcome": found["outcome"], "examples needed": needed})
+
+
+def plane_table(found: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a task, model and method: the change in calibration error and the alignment, with intervals.
+
+    x is the difference in (bias-corrected) expected calibration error, y the alignment from chance, 0, to ceiling, 1.
+    """
+    keys, ends = ["task", "model", "method"], ["difference", "low", "high"]
+    error = found[found["measure"] == measures_of("calibration")[0]].set_index(keys)[ends]
+    words = found[found["dimension"] == "alignment"].set_index(keys)[ends] + 1
+    both = error.set_axis(["x", "x_low", "x_high"], axis=1).join(words.set_axis(["y", "y_low", "y_high"], axis=1))
+    return both.reset_index()
+
+
+def verdict_panels(found: pd.DataFrame, names: Mapping[str, str], titles: Mapping[str, str]):
+    """Draw `margin_intervals` for each model of one task, one panel a model; return the figure.
+
+    found: of `all_verdicts`, one task and one method. names: of models and controls. titles: of the measures.
+    """
+    models = list(dict.fromkeys(found["model"]))
+    rows = -(-len(models) // 2)
+    figure, axes = plt.subplots(rows, 2, figsize=(8, 0.6 + 1.95 * rows), squeeze=False, sharex=True, sharey=True)
+    for ax, model in zip(axes.flat, models, strict=False):
+        measures = found[found["model"] == model]
+        margin_intervals(measures, titles, ax)
+        ax.set_title(f"{names[model]}\n{measures['verdict'].iloc[0]}")
+        ax.set_xlabel("")
+    for ax in axes.flat[len(models) :]:
+        ax.set_visible(False)
+    figure.supxlabel("difference (smaller − large) in units of the margin", fontsize=10)
+    return figure
+
+
+def trust_plane(plane: pd.DataFrame, names: Mapping[str, str], models: Sequence[str], ax=None, *, box: tuple):
+    """Draw each model by its change in calibration error and its alignment with the large one, with 95% intervals.
+
+    plane: of `plane_table`, one task and one method. models: of the experiment, for their colours; controls are
+    grey. box: the margins (of the change, either way; of the alignment, below 1) that count as the same, drawn green.
+    """
+    ax = ax or plt.gca()
+    chosen, markers = colours(list(models)), iter("sD^vP*")
+    ax.axvspan(-box[0], box[0], ymin=0, ymax=1, color="#1b7f4d", alpha=0.05, linewidth=0)
+    ax.fill_between([-box[0], box[0]], 1 - box[1], 1.35, color="#1b7f4d", alpha=0.14, linewidth=0)
+    for row in plane.itertuples():
+        color = chosen.get(row.model, "0.35")
+        ax.hlines(row.y, row.x_low, row.x_high, color=color, linewidth=1.2)
+        ax.vlines(row.x, row.y_low, row.y_high, color=color, linewidth=1.2)
+        marker = "o" if row.model in chosen else next(markers)
+        ax.plot(row.x, row.y, marker, color=color, markersize=7, linestyle="none", label=names[row.model])
+    for anchor in (0, 1):
+        ax.axhline(anchor, color="0.25", linewidth=0.8)
+    ax.axvline(0, color=GREY, linewidth=1)
+    ax.set(xlabel="change in ECE", ylabel="alignment: 0 chance, 1 ceiling", ylim=(-0.35, 1.35))
+    return ax

@@ -1,0 +1,226 @@
+"""Tasks and models as data: reads `registry.yaml`, validated, unknown keys refused."""
+
+import functools
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from trusteq.errors import ExperimentError, nearest
+from trusteq.models.compress import WAYS, check_options
+
+REGISTRY = Path(__file__).with_name("registry.yaml")
+
+
+class Entry(BaseModel):
+    """An immutable piece of configuration that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+E = TypeVar("E", bound=Entry)
+
+
+class Source(Entry):
+    """One split of one data set on the Hub, or in a mirror of it; or one file of examples.
+
+    file: csv, tsv, txt, jsonl or parquet (see `examples.read_examples`). A relative path starts from the working
+    directory of the command that loads the experiment, and is made absolute at once: jobs run in folders of their own.
+    """
+
+    dataset: str | None = None
+    config: str | None = None
+    split: str | None = None
+    file: Path | None = None
+
+    @field_validator("file")
+    @classmethod
+    def _from_here(cls, file: Path | None) -> Path | None:
+        return None if file is None else file.absolute()
+
+    @model_validator(mode="after")
+    def _one_origin(self):
+        if (self.dataset is None) == (self.file is None):
+            raise ValueError("a source takes exactly one of 'dataset' and 'file'")
+        if self.dataset is not None and self.split is None:
+            raise ValueError(f"'dataset' {self.dataset!r} needs the 'split' that is read")
+        if self.file is not None and (self.config or self.split):
+            raise ValueError("'config' and 'split' belong to a 'dataset'; a 'file' is read whole")
+        return self
+
+
+Sources = Annotated[tuple[Source, ...], Field(min_length=1)]
+
+
+class Splits(Entry):
+    """Where the splits of a task come from; without `dev`, a seeded 10% of `train` is held out by first text."""
+
+    train: Sources
+    dev: Sources | None = None
+    test: Sources
+
+
+class Task(Entry):
+    """A classification task over single texts or pairs of texts.
+
+    labels: class names, in the order of the label indices.
+    columns: the source's column for each of `text_a`, `text_b` (absent for single texts) and `label`.
+    paper: the task of the paper whose numbers stand beside ours, "nli" or "pi".
+    """
+
+    name: str
+    title: str
+    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    columns: dict[Literal["text_a", "text_b", "label"], str]
+    paper: Literal["nli", "pi"] | None = None
+    generated: Literal["nli", "paraphrase"] | None = None
+    splits: Splits | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        if (self.generated is None) == (self.splits is None):
+            raise ValueError("a task takes exactly one of 'generated' and 'splits'")
+        return self
+
+
+class Scratch(Entry):
+    """The shape of a BERT trained from random weights."""
+
+    num_hidden_layers: int
+    hidden_size: int
+    num_attention_heads: int
+    intermediate_size: int
+    max_position_embeddings: int = 128
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    initializer_range: float = 0.02
+
+
+class Compression(Entry):
+    """How a model is made from a fine-tuned one.
+
+    of: the fine-tuned model. way: a name in `models.compress.WAYS`. options: of that way.
+    recover: whether it is trained on after that, by the recipe and from its teacher where it has one.
+    """
+
+    of: str
+    way: str
+    options: dict = {}
+    recover: bool = False
+
+    @model_validator(mode="after")
+    def _options_fit(self):
+        check_options(self.way, self.options)
+        if self.recover and not WAYS[self.way].trainable:
+            raise ValueError(
+                f"what {self.way} leaves cannot be trained on: train first, and compress by {self.way} last"
+            )
+        return self
+
+
+class ModelSpec(Entry):
+    """A model before fine-tuning: pretrained weights from the Hub, a shape to train from scratch, or a compression.
+
+    layers: keep only the first so many layers of the pretrained encoder.
+    tokenizer: Hub id of the tokenizer of a model trained from scratch; without it, the generated corpora's own words.
+    teacher: the fine-tuned model that this one also learns from.
+    paper: the model of the paper whose part it plays, and whose numbers stand beside its own.
+    """
+
+    name: str
+    title: str
+    hub: str | None = None
+    scratch: Scratch | None = None
+    compress: Compression | None = None
+    layers: Annotated[int, Field(ge=1)] | None = None
+    tokenizer: str | None = None
+    teacher: str | None = None
+    paper: str | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self):
+        if sum(origin is not None for origin in (self.hub, self.scratch, self.compress)) != 1:
+            raise ValueError("a model takes exactly one of 'hub', 'scratch' and 'compress'")
+        if self.layers is not None and self.hub is None:
+            raise ValueError("'layers' cuts pretrained weights ('hub'); of a fine-tuned model, compress by keep-layers")
+        if self.teacher and self.compress and not self.compress.recover:
+            raise ValueError("a teacher teaches only what is trained: give 'compress' recover: true, or no teacher")
+        return self
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it is trained itself, so that a part of what it does differently is any training's."""
+        return self.compress is None or self.compress.recover
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The fine-tuned models that this one is made from."""
+        origin = self.compress.of if self.compress else None
+        return tuple(dict.fromkeys(filter(None, (origin, self.teacher))))
+
+
+def validated(kind: type[E], values: dict, *, where: str) -> E:
+    """Return `values` as `kind`; raise ExperimentError with one line that names the file and the key."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = "".join(char if char.isprintable() else repr(char)[1:-1] for char in ".".join(map(str, first["loc"])))
+        if first["type"] == "extra_forbidden":
+            known = _fields_at(kind, first["loc"][:-1])
+            message = f"unknown key {key!r}; {nearest(first['loc'][-1], known)}"
+        else:
+            message = f"{key or 'the entry'}: {first['msg'].removeprefix('Value error, ')}"
+        raise ExperimentError(f"{where}: {message}") from None
+    except ExperimentError as error:  # of a validator that looks a name up: it does not know where the name stands
+        raise ExperimentError(f"{where}: {error}") from None
+
+
+def _fields_at(kind: type[BaseModel], path: tuple) -> list[str]:
+    """Return the field names of the model nested at `path` inside `kind`."""
+    for part in path:
+        field = kind.model_fields.get(str(part))
+        nested = [] if field is None else _models_in(field.annotation)
+        kind = nested[0] if nested else kind
+    return list(kind.model_fields)
+
+
+def _models_in(annotation) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
+
+
+@functools.cache
+def _registry() -> dict[str, dict]:
+    return yaml.safe_load(REGISTRY.read_text(encoding="utf-8"))
+
+
+def task_names() -> list[str]:
+    """Return the names of all tasks."""
+    return sorted(_registry()["tasks"])
+
+
+def model_names() -> list[str]:
+    """Return the names of all models."""
+    return sorted(_registry()["models"])
+
+
+@functools.cache
+def load_task(name: str) -> Task:
+    """Return the task called `name`; raise ExperimentError with the nearest name if there is none."""
+    return _entry(Task, "tasks", name)
+
+
+@functools.cache
+def load_model(name: str) -> ModelSpec:
+    """Return the model called `name`; raise ExperimentError with the nearest name if there is none."""
+    return _entry(ModelSpec, "models", name)
+
+
+def _entry(kind: type[E], section: str, name: str) -> E:
+    entries = _registry()[section]
+    if name not in entries:
+        raise ExperimentError(f"unknown {section[:-1]} {name!r}; {nearest(name, entries)}")
+    return validated(kind, {"name": name, **entries[name]}, where=f"{REGISTRY.name}: {section}.{name}")

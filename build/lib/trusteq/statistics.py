@@ -1,0 +1,208 @@
+"""Named random streams, the cluster bootstrap, and decisions against a margin.
+
+Whatever is a function of sums over examples (a mean, a ratio, the difference of two models' scores) has its interval
+from `resampled_sums` and `interval`: every column sees the same draws, so differences are paired.
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from trusteq.errors import DataError
+
+DRAWS = 2000
+
+
+LEVEL = 0.95
+
+
+_CHUNK = 1 << 22  # indices drawn at once: 32 MiB, whatever the number of clusters and draws
+
+
+_POWER = 0.8  # with which the wanted number of examples would decide
+
+
+_OUT_OF_REACH = 1e9  # more examples than this are as good as none that would do
+
+
+def _digest(seed: int, names: tuple[str, ...]) -> bytes:
+    # JSON keeps ("ab", "c") and ("a", "bc") apart, which a plain join would not.
+    return hashlib.sha256(json.dumps([int(seed), *map(str, names)]).encode()).digest()
+
+
+def stream(seed: int, *names: str) -> np.random.Generator:
+    """Return the random stream that belongs to `seed` and `names`, such as an example id and a method.
+
+    The stream depends on nothing else, so neither the order nor the batching of examples can change a result.
+    """
+    return np.random.default_rng(int.from_bytes(_digest(seed, names)))
+
+
+def stream_seed(seed: int, *names: str) -> int:
+    """Return a seed in [0, 2**32) for `seed` and `names`, for libraries that take an integer and not a generator."""
+    return int.from_bytes(_digest(seed, names)[:4])
+
+
+def resampled_sums(
+    columns: ArrayLike, *, clusters: ArrayLike | None = None, draws: int = DRAWS, seed: int = 0
+) -> np.ndarray:
+    """Return bootstrap draws of the sums of columns, shape (draws, m).
+
+    columns: shape (n, m), finite: one row per example; a count is a column of ones. clusters: shape (n,), the cluster
+    of each example, such as its premise; whole clusters are drawn, as many as there are, with replacement. By default
+    every example is its own. The order of the rows does not matter.
+    Raises DataError for no rows, non-finite values, clusters of another length or fewer than one draw.
+    Source: Davison and Hinkley (1997), Bootstrap Methods and their Application, section 3.8, for clusters.
+    """
+    columns = np.asarray(columns, dtype=np.float64)
+    if columns.ndim != 2 or not len(columns) or not np.isfinite(columns).all():
+        raise DataError(f"bootstrap: values of shape {columns.shape}, not all finite or none at all; drop nan first")
+    if draws < 1:
+        raise DataError(f"bootstrap: draws={draws}; give at least 1")
+    sums = columns if clusters is None else _cluster_sums(columns, np.asarray(clusters))
+    sums = sums[value_order(sums)]
+    rng = stream(seed, "bootstrap")
+    drawn = np.empty((draws, columns.shape[1]))
+    step = max(1, _CHUNK // len(sums))
+    for start in range(0, draws, step):
+        rows = min(step, draws - start)
+        places = rng.integers(len(sums), size=(rows, len(sums))) + len(sums) * np.arange(rows)[:, None]
+        times = np.bincount(places.ravel(), minlength=rows * len(sums)).reshape(rows, len(sums))
+        drawn[start : start + rows] = times.astype(np.float64) @ sums
+    return drawn
+
+
+def _cluster_sums(columns: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    if clusters.shape != (len(columns),):
+        raise DataError(f"bootstrap: clusters of shape {clusters.shape} for {len(columns)} rows; give one for each")
+    codes = np.unique(clusters, return_inverse=True)[1]
+    order = np.lexsort([*columns.T, codes])  # by cluster, then by value, so that the order given is forgotten
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    return np.add.reduceat(columns[order], starts, axis=0)
+
+
+def value_order(rows: np.ndarray) -> np.ndarray:
+    """Return an order of rows, (n, m), that depends on their values alone and not on the order they come in.
+
+    They are sorted by one sum of their values with weights that no two different rows share; much faster than
+    `np.lexsort` for many rows.
+    """
+    key = np.zeros(len(rows))
+    for column, weight in zip(rows.T, np.sqrt(np.arange(2, len(rows.T) + 2)) % 1 + 1, strict=True):
+        key += weight * column  # column by column: what a row's own sum rounds to must not depend on its place
+    return np.argsort(key, kind="stable")
+
+
+def interval(draws: np.ndarray, *, n: int, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+    """Return the percentile interval (low, high) of bootstrap draws along their first axis.
+
+    n: number of examples, or of clusters, that were resampled. Percentiles alone are too narrow for few of them; they
+    are moved outwards by what Student's t and the factor sqrt(n / (n - 1)) would do to a mean's interval. nan where a
+    draw is nan. Raises DataError for a level outside (0, 1) or n < 1.
+    Source: Hesterberg (2015), What Teachers Should Know About the Bootstrap, section 5.2, "expanded percentiles".
+    """
+    from scipy.special import ndtr, stdtrit
+
+    if n < 1 or not 0 < level < 1:
+        raise DataError(f"interval: n={n}, level={level}; give n >= 1 and 0 < level < 1")
+    tail = (1 - level) / 2
+    if n > 1:
+        tail = ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, tail))
+    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+    return low, high
+
+
+def n_clusters(clusters: ArrayLike | None, n: int) -> int:
+    """Return how many units the bootstrap resamples: the distinct clusters, or all `n` examples."""
+    return n if clusters is None else len(np.unique(np.asarray(clusters)))
+
+
+def bootstrap_mean(
+    values: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    draws: int = DRAWS,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return the bootstrap interval (low, high) of the mean of `values`, shape (n,), as `bootstrap_means` does."""
+    values = np.asarray(values, dtype=np.float64).reshape(-1, 1)
+    (low,), (high,) = bootstrap_means(values, clusters=clusters, draws=draws, level=level, seed=seed)
+    return float(low), float(high)
+
+
+def bootstrap_means(
+    columns: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    draws: int = DRAWS,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bootstrap intervals (low, high), each (m,), of the means of columns (n, m), all from the same draws.
+
+    For the rest, and the errors, see `resampled_sums` and `interval`.
+    """
+    columns = np.asarray(columns, dtype=np.float64)
+    counted = np.column_stack([columns, np.ones(len(columns))])
+    sums = resampled_sums(counted, clusters=clusters, draws=draws, seed=seed)
+    # A mean of equal values can leave their range by rounding; the interval of a constant is that constant.
+    means = (sums[:, :-1] / sums[:, -1:]).clip(columns.min(axis=0), columns.max(axis=0))
+    return interval(means, n=n_clusters(clusters, len(columns)), level=level)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """outcome: "equivalent", "not-equivalent" or "undecided".
+
+    n_needed: if undecided, the number of examples that would decide with 80% power, were the difference truly the one
+    seen; None where none within a billion would, since the difference sits on the margin.
+    """
+
+    outcome: str
+    n_needed: int | None = None
+
+
+def decide(value: float, low: float, high: float, *, margin: float, n: int, one_sided: bool = False) -> Decision:
+    """Decide whether a difference is within a margin, by two one-sided tests.
+
+    value: the difference seen; low, high: its 95% interval, from n examples or clusters. Equivalent: the interval lies
+    within [-margin, margin], which is two one-sided tests at 2.5% each. Not equivalent: it lies wholly outside.
+    one_sided: only differences above the margin count against equivalence. A margin so small that something not seen
+    in n examples could still be as frequent as it (rule of three) cannot be decided in favour: undecided.
+    Raises DataError for a negative or non-finite margin.
+    Source: Schuirmann (1987) for the tests; Hanley and Lippman-Hand (1983) for what n examples can rule out.
+    """
+    if not (math.isfinite(margin) and margin >= 0):
+        raise DataError(f"margin={margin}; give a finite number >= 0")
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return Decision("undecided")
+    if low > margin or (high < -margin and not one_sided):
+        return Decision("not-equivalent")
+    unseen = smallest_n(margin)
+    if high <= margin and (low >= -margin or one_sided) and n >= unseen:
+        return Decision("equivalent")
+    needed = _n_needed(value if one_sided else abs(value), high - low, margin, n)
+    return Decision("undecided", None if needed is None or math.isinf(unseen) else max(needed, math.ceil(unseen)))
+
+
+def smallest_n(margin: float) -> float:
+    """Return the number of examples from which on 97.5% of samples show what happens at a rate of `margin`."""
+    if margin >= 1:
+        return 1
+    return math.log(0.025) / math.log1p(-margin) if margin > 0 else math.inf
+
+
+def _n_needed(size: float, width: float, margin: float, n: int) -> int | None:
+    """Return n for the two tests with 80% power (Julious 2004, section 5), the difference being `size`."""
+    from scipy.special import ndtri
+
+    quantile, room = ndtri((1 + LEVEL) / 2), abs(margin - size)
+    wanted = (quantile + ndtri(_POWER)) * width / (2 * quantile)
+    if wanted * math.sqrt(n) >= room * math.sqrt(_OUT_OF_REACH):
+        return None
+    return max(n, math.ceil(n * (wanted / room) ** 2))

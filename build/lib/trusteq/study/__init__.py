@@ -1,0 +1,1 @@
+"""An experiment: what is computed, and written."""

@@ -1,0 +1,283 @@
+"""The comparisons of a task: every pair of models and every control, beside chance level and ceiling; and verdicts."""
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from trusteq.alignment.decompose import by_segment, decompose
+from trusteq.alignment.overlap import Alignment, random_features
+from trusteq.alignment.rank_measures import companions
+from trusteq.alignment.ranking import Ranking
+from trusteq.statistics import stream_seed
+from trusteq.study.evidence import faithfulness_table, known_truths, truth_table
+from trusteq.study.jobs import RANDOM_HEAD
+from trusteq.study.results import Results
+from trusteq.study.sides import (
+    Run,
+    Sides,
+    clusters,
+    explained_runs,
+    gold_labels,
+    other_seed,
+    predicted_sides,
+)
+from trusteq.verdict.comparison import CONTROLS, Comparison, Explained, Side
+
+VERSION = 1  # raise it when a number of these tables changes
+
+
+_PAPER = ["jaccard", "aligned", "calibration_differs", "drop_in"]
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """All comparisons of one task, by method and seed: the pairs of models, then the large one with its controls."""
+
+    run: Results
+    task: str
+    clusters: pd.Series | None
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def pairs(self) -> list[Comparison]:
+        """The comparisons of two models."""
+        return [found for found in self.comparisons if found.b.control is None]
+
+    @property
+    def controls(self) -> list[Comparison]:
+        """The comparisons of the large model with its controls."""
+        return [found for found in self.comparisons if found.b.control is not None]
+
+    @property
+    def against_large(self) -> list[Comparison]:
+        """The comparisons of the large model with each other one, then the controls, by method and seed."""
+        return [found for found in self.comparisons if found.a.name == self.run.experiment.large]
+
+    @property
+    def by_place(self) -> list[Comparison]:
+        """Those of `against_large` whose features are words by their place, not words as the authors' scripts do."""
+        return [found for found in self.against_large if not found.rankings[0].is_as_released]
+
+    @property
+    def retrained(self) -> dict[tuple[str, int], Alignment]:
+        """The large model with itself under another training seed, by method and seed."""
+        others = [found for found in self.controls if found.b.training_seed != found.a.training_seed]
+        return {_of(found): found.alignment for found in others}
+
+
+def compare(run: Results, task: str) -> Compared:
+    """Read all predictions and attributions of a task and return what is compared with what."""
+    experiment, groups, gold = run.experiment, clusters(run, task), gold_labels(run, task)
+    predicted = {seed: predicted_sides(run, task, seed) for seed in experiment.seeds}
+    others = [(experiment.large, other_seed(run, seed)) for seed in experiment.seeds]
+    comparisons = []
+    for method in experiment.task_methods(task):
+        runs = [(model, seed) for seed in experiment.seeds for model in experiment.models_of(task, method)]
+        runs += [who for who in others if who[1] is not None]
+        explained = explained_runs(run, task, method, dict.fromkeys(runs), gold=gold, groups=groups)
+        for seed in experiment.seeds:
+            comparisons += _pairs(run, task, method, seed, explained, predicted[seed])
+            comparisons += _controls(run, task, seed, explained, predicted[seed])
+    return Compared(run, task, groups, tuple(comparisons))
+
+
+def _pairs(
+    run: Results, task: str, method: str, seed: int, explained: Mapping[Run, Explained], predicted: Sides
+) -> Iterable[Comparison]:
+    names = run.experiment.models_of(task, method)
+    sides = [Side(name, predicted[name], explained[name, seed], seed) for name in names]
+    # Where the experiment's first tables share their masks, the second run of one side makes the two independent.
+    return (Comparison(a, b, crossed=run.experiment.common_masks) for a, b in itertools.combinations(sides, 2))
+
+
+def _controls(
+    run: Results, task: str, seed: int, explained: Mapping[Run, Explained], predicted: Sides
+) -> Iterable[Comparison]:
+    name, other = run.experiment.large, other_seed(run, seed)
+    own = explained[name, seed]
+    large = Side(name, predicted[name], own, seed)
+    twin = run.attribution(task, name, seed, f"{own.method}.{RANDOM_HEAD}")
+    random = random_features(own.first.attributions, seed=stream_seed(seed, "random features"))
+
+    def once(ranking: Ranking) -> Explained:
+        return replace(own, first=ranking, again=None)
+
+    sides = {
+        "itself": large,
+        "reseeded": replace(large, explained=once(own.again)),
+        "random-head": Side(name, predicted.get("random-head"), once(Ranking(twin, own.first.label)), seed),
+        "random-features": Side(name, None, once(Ranking(random, own.first.label)), seed),
+    }
+    if other is not None:
+        sides["retrained"] = Side(name, predicted["retrained"], explained[name, other], other)
+    for name, control in CONTROLS.items():
+        if name in sides:
+            side = replace(sides[name], name=name, control=control)
+            yield Comparison(large, side, crossed=run.experiment.common_masks and control.is_other)
+
+
+def _of(found: Comparison) -> tuple[str, int]:
+    return found.a.explained.method, found.a.training_seed
+
+
+def _key(found: Comparison) -> dict:
+    """Return what names a comparison in a table."""
+    method, seed = _of(found)
+    return {"method": method, "seed": seed, "model_a": found.a.name, "model_b": found.b.name}
+
+
+def alignment_table(compared: Compared) -> pd.DataFrame:
+    """Return the alignment of every pair of models under every method and seed.
+
+    Columns: method, seed, model_a, model_b; jaccard, low, high (95% interval over examples); chance; ceiling;
+    normalised, normalised_low, normalised_high; common_masks, the mean Jaccard where both models see the same
+    perturbations (missing for methods without any); examples, undefined.
+    """
+    rows = [
+        _key(found) | _values(found.alignment) | {"common_masks": _common(compared, found)} | _counts(found.alignment)
+        for found in compared.pairs
+    ]
+    return pd.DataFrame(rows)
+
+
+def example_table(compared: Compared) -> pd.DataFrame:
+    """Return the same example by example: method, seed, model_a, model_b, id, jaccard, chance, n_features."""
+    examples = [found.alignment.table.assign(**_key(found)) for found in compared.pairs]
+    columns = ["method", "seed", "model_a", "model_b", "id", "jaccard", "chance", "n_features"]
+    return pd.concat(examples, ignore_index=True)[columns]
+
+
+def control_table(compared: Compared) -> pd.DataFrame:
+    """Return the same of the large model and each of its controls; the first has no ceiling, being one draw twice."""
+    return pd.DataFrame(
+        _key(found) | _values(found.alignment) | _counts(found.alignment) for found in compared.controls
+    )
+
+
+def ceiling_table(compared: Compared) -> pd.DataFrame:
+    """Return each model's agreement with itself: method, seed, model, other ("explainer seed", "training seed"), ..."""
+    models, rows = {}, []
+    for found in compared.comparisons:
+        known = models.setdefault(_of(found), {})
+        known |= {side.name: side.explained.itself for side in (found.a, found.b) if side.control is None}
+    for (method, seed), itself in models.items():
+        agreements = [(name, "explainer seed", found) for name, found in itself.items()]
+        if (method, seed) in compared.retrained:
+            agreements.append((compared.run.experiment.large, "training seed", compared.retrained[method, seed]))
+        for name, other, found in agreements:
+            keys = {"method": method, "seed": seed, "model": name, "other": other}
+            rows.append(keys | {"jaccard": found.mean, "low": found.low, "high": found.high, "chance": found.chance})
+    return pd.DataFrame(rows)
+
+
+def curve_table(compared: Compared) -> pd.DataFrame:
+    """Return alignment with the large model over k, controls included: keys, k, jaccard, low, high, chance."""
+    return _each(compared.against_large, lambda found: found.curve)
+
+
+def segment_table(compared: Compared) -> pd.DataFrame:
+    """Return alignment with the large model within each text of a pair, controls included (see `by_segment`)."""
+    how = {"k": compared.run.experiment.k, "clusters": compared.clusters}
+    return _each(compared.by_place, lambda found: by_segment(*found.rankings, **how))
+
+
+def companion_table(compared: Compared) -> pd.DataFrame:
+    """Return the other measures of agreement with the large model, controls included (see `companions`)."""
+    return _each(compared.by_place, lambda found: companions(*found.rankings, clusters=compared.clusters))
+
+
+def source_table(compared: Compared) -> pd.DataFrame:
+    """Return what the disagreement with the large model is made of: keys, source, disagreement, low, high, share.
+
+    One block for each smaller model, and for a control that stands for another; see `decompose`. The step of the
+    training seed is that of the large model; it is missing where that has one seed only, and of a smaller model that
+    is made without training.
+    """
+    retrained, experiment = compared.retrained, compared.run.experiment
+
+    def sources(found: Comparison) -> pd.DataFrame:
+        is_trained = found.b.control is not None or experiment.model(found.b.name).is_trained
+        training = retrained.get(_of(found)) if is_trained else None
+        return decompose(found.ceiling, training, found.alignment, clusters=compared.clusters)
+
+    others = [found for found in compared.against_large if found.b.control is None or found.b.control.is_other]
+    return _each(others, sources)
+
+
+def evidence_table(compared: Compared, truths: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """Return how much of what is known to matter is among the top words (`truth_table`), controls included."""
+    sides: dict = {}
+    for found in compared.by_place:
+        of_method = sides.setdefault(_of(found), {found.a.name: found.a.explained})
+        if found.b.control is None or not found.b.control.is_large:
+            of_method[found.b.name] = found.b.explained
+    return truth_table(truths, sides)
+
+
+def verdict_table(compared: Compared) -> pd.DataFrame:
+    """Return the verdict on every smaller model and control, by method and seed: one row a measure.
+
+    Columns: method, seed, model, verdict; dimension, measure, large, compressed, difference, low, high, margin,
+    outcome, n, n_needed (see `Comparison.dimensions`); and the paper's own rule, the same in all rows of a model:
+    jaccard, aligned, calibration_differs, drop_in. Only the alignment differs between methods.
+    """
+    parts = []
+    for found in compared.against_large:
+        if found.b.control is None or found.b.control.judged:
+            method, seed = _of(found)
+            keys = {"method": method, "seed": seed, "model": found.b.name, "verdict": found.verdict}
+            parts.append(found.dimensions.assign(**keys, **{name: found.paper[name] for name in _PAPER}))
+    table = pd.concat(parts, ignore_index=True)
+    return table[[*keys, *(name for name in table if name not in keys)]]
+
+
+def _each(comparisons: Iterable[Comparison], measure: Callable[[Comparison], pd.DataFrame]) -> pd.DataFrame:
+    """Return what `measure` makes of each of the comparisons, under their keys."""
+    parts = []
+    for found in comparisons:
+        table = measure(found)
+        parts.append(pd.DataFrame([_key(found)] * len(table)).join(table))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _values(found: Alignment) -> dict:
+    values = {"jaccard": found.mean, "low": found.low, "high": found.high, "chance": found.chance}
+    scale = {"ceiling": found.ceiling, "normalised": found.normalised}
+    scale |= {"normalised_low": found.normalised_low, "normalised_high": found.normalised_high}
+    return values | {name: np.nan if value is None else value for name, value in scale.items()}
+
+
+def _counts(found: Alignment) -> dict:
+    return {"examples": len(found.table), "undefined": found.undefined}
+
+
+def _common(compared: Compared, found: Comparison) -> float:
+    a, b = found.a.explained, found.b.explained
+    return a.align(a.again, b.again).mean if compared.run.experiment.draws(compared.task, a.method) else np.nan
+
+
+_TABLES: dict[str, Callable[[Compared], pd.DataFrame]] = {
+    "alignment": alignment_table,
+    "examples": example_table,
+    "controls": control_table,
+    "ceilings": ceiling_table,
+    "curves": curve_table,
+    "segments": segment_table,
+    "companions": companion_table,
+    "sources": source_table,
+    "truth": lambda compared: evidence_table(compared, known_truths(compared.run, compared.task)),
+    "verdicts": verdict_table,
+    "faithfulness": lambda compared: faithfulness_table(compared.run, compared.task, compared.clusters),
+}
+
+
+NAMES = tuple(_TABLES)
+
+
+def tables(run: Results, task: str) -> dict[str, pd.DataFrame]:
+    """Return every table on the comparisons of a task, by the name under which it is stored."""
+    compared = compare(run, task)
+    return {name: make(compared) for name, make in _TABLES.items()}

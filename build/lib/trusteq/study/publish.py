@@ -1,0 +1,224 @@
+"""Results as they are published with the book: numbers, row indices and word positions, without texts and weights."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from trusteq import project
+from trusteq.errors import ArtefactError, DataError, nearest
+from trusteq.examples.load import load_examples
+from trusteq.store import (
+    atomic_path,
+    describe,
+    find,
+    fingerprints,
+    manifest_path,
+    read_table,
+    to_json,
+    write_table,
+    write_text,
+)
+from trusteq.study import graph
+from trusteq.study.experiment import Experiment
+from trusteq.study.results import PARTS, PUBLISHED, Results
+from trusteq.words import by_place
+
+# Stages whose tables are over models.
+OVER_MODELS = ("calibration", "comparison", "compression")
+_FACTS = ("metrics.json", "timing.json", "history.csv")
+_TEXTS = ("word", "text_a", "text_b")
+
+
+def publish(run: Results, folder: Path | None = None) -> Path:
+    """Write a complete run as it is published below `folder`, by default data/published, and return where.
+
+    Attributions lose their words and keep their weights in single precision; of a model remain its metrics, times and
+    training history. Added are which test examples share a first text, and the places of the words that are known to
+    matter, so that no page needs a text. One more manifest names every file. Replaces in one step what was published
+    of the run before. Raises ArtefactError where an artefact is missing or differs from its manifest.
+    """
+    target = (project.root() / PUBLISHED if folder is None else Path(folder)) / run.experiment.name
+    with atomic_path(target) as temporary:
+        temporary.mkdir()
+        write_text(run.experiment.dump(whole=True), temporary / "experiment.yaml")
+        for task in run.experiment.tasks:
+            for model, seed in run.experiment.runs:
+                publish_model(run, run.experiment, task, model, seed, temporary)
+            publish_examples(run, task, temporary)
+            for file in _tables_over_models(run, task):
+                _publish_table(file, temporary / file.relative_to(run.folder))
+        write_manifest(run.experiment, temporary)
+    return target
+
+
+def write_manifest(experiment: Experiment, folder: Path) -> None:
+    """Write the manifest that names every file of published results."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    manifest = describe(files, {"experiment": experiment.name}, root=folder)
+    write_text(to_json(manifest), folder / "manifest.json")
+
+
+def _tables_over_models(run: Results, task: str) -> list[Path]:
+    """Return the tables over models of one task, without those of training seeds that the experiment has no more."""
+    found = [file for stage in OVER_MODELS for file in find(run.folder / stage / task, "*.parquet")]
+    seeds = set(map(str, run.experiment.seeds))
+    return [file for file in found if file.parent.name == task or file.parent.name in seeds]
+
+
+def _publish_table(source: Path, target: Path) -> None:
+    """Write a table of a run, or of published results, as it is published: without words, in little room."""
+    table = read_table(source, made_by="trusteq run")
+    table = table.drop(columns=[name for name in _TEXTS if name in table])
+    if "weight" in table:
+        if table.duplicated(["id", "segment", "position", "label"]).any():
+            raise ArtefactError(f"{source}: a place occurs twice; without words its rows could not be told apart")
+        table["weight"] = table["weight"].astype("float32")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    numbers = [name for name in table if pd.api.types.is_float_dtype(table[name])]
+    others = [name for name in table if name not in numbers]
+    # Bytes of one place side by side: a quarter less room, and nothing is lost.
+    packed = {"compression": "zstd", "use_dictionary": others, "use_byte_stream_split": numbers}
+    table.to_parquet(target, index=False, **packed)
+    _rewrite_manifest(manifest_path(source), manifest_path(target), [target])
+
+
+def publish_model(run: Results, experiment: Experiment, task: str, model: str, seed: int, folder: Path) -> None:
+    """Write what is published of one fine-tuned model: the tables that `experiment` has, metrics, times and history."""
+    for table in graph.model_tables(experiment, task, model, seed):
+        _publish_table(run.folder / table, folder / table)
+    source = run.trained(task, model, seed)
+    target = folder / source.relative_to(run.folder)
+    target.mkdir(parents=True)
+    kept = [Path(shutil.copy(source / name, target / name)) for name in _FACTS]
+    _rewrite_manifest(source / "manifest.json", target / "manifest.json", kept)
+
+
+def _rewrite_manifest(source: Path, target: Path, files: list[Path]) -> None:
+    """Write a manifest that keeps all facts of `source`, for other files; what is not published leaves its hash."""
+    manifest = json.loads(source.read_text(encoding="utf-8"))
+    manifest.setdefault("unpublished", manifest["files"])
+    manifest["files"] = fingerprints(files, target.parent)
+    write_text(to_json(manifest), target)
+
+
+def publish_examples(run: Results, task: str, folder: Path) -> None:
+    """Write which test examples share a first text, and the places of the words that are known to matter."""
+    from trusteq import tables
+
+    facts = {"experiment": run.experiment.name, "task": task}
+    groups = tables.clusters(run, task)
+    if groups is not None:
+        # Numbered as the texts sort: the bootstrap draws clusters in their order, and intervals stay the same.
+        table = pd.DataFrame({"id": groups.index, "group": np.unique(groups, return_inverse=True)[1]})
+        write_table(table, folder / "groups" / f"{task}.parquet", **facts)
+    rows = [
+        (truth, name, int(segment), int(position))
+        for truth, places in tables.known_truths(run, task).items()
+        for name, of_example in places.items()
+        for segment, position in of_example
+    ]
+    table = pd.DataFrame(rows, columns=["truth", "id", "segment", "position"])
+    write_table(table, folder / "truth" / f"{task}.parquet", **facts)
+
+
+def names() -> list[str]:
+    """Return the names of the published experiments; none where there is no project."""
+    here = project.find()
+    return [] if here is None else sorted(file.parent.name for file in (here / PUBLISHED).glob("*/experiment.yaml"))
+
+
+def reference_runs() -> list[Results]:
+    """Return the published results on real data, on which the findings rest."""
+    runs = map(open_published, names())
+    return [run for run in runs if not any(run.experiment.task(task).generated for task in run.experiment.tasks)]
+
+
+def open_published(name: str | Path) -> Results:
+    """Return the published results of an experiment, by its name or by their folder.
+
+    Raises ArtefactError where nothing is published of it, or the folder holds no published results.
+    """
+    folder = Path(name) if Path(name).is_dir() else (project.find() or Path()) / PUBLISHED / name
+    if not (folder / "manifest.json").is_file():
+        raise ArtefactError(f"nothing is published of {str(name)!r}; {nearest(str(name), names())}")
+    return Results.open(folder)
+
+
+def load_published(
+    name: str | Path, *, with_words: bool = False, hub: str | Path | None = None
+) -> dict[str, pd.DataFrame]:
+    """Return the tables of a published experiment by name; data/published/README.md says what is in each column.
+
+    name: of the experiment, or the folder of published results. The tables:
+    predictions, attributions, faithfulness, models, and every table of calibration, comparison and compression. Rows
+    say what they are of: task, and model and seed where a table is of one model. with_words: put the words beside their
+    places, from the data set itself, which must be at hand: on the Hub or in the mirror `hub`.
+
+    Raises ArtefactError where nothing of this name is published or a file differs from its manifest, DataError where
+    a data set cannot be read.
+    """
+    run = open_published(name)
+    found = tables_of(run.folder)
+    if with_words:
+        found["attributions"] = _with_words(run, found["attributions"], hub)
+    return found
+
+
+def tables_of(folder: Path) -> dict[str, pd.DataFrame]:
+    """Return the tables of published results in a folder: see `load_published`."""
+    run = Results.open(folder)
+    parts: dict[str, list[pd.DataFrame]] = {}
+    for file in find(run.folder, "*.parquet"):
+        key, facts = _place(file.relative_to(run.folder).with_suffix(""))
+        table = read_table(file, made_by="trusteq publish")
+        parts.setdefault(key, []).append(table.assign(**facts)[[*facts, *table]])
+    found = {key: pd.concat(tables, ignore_index=True) for key, tables in parts.items()}
+    return found | {"models": _models(run)}
+
+
+def _place(path: Path) -> tuple[str, dict]:
+    """Return the name of the table that a file is a part of, and what its rows are of, from where it is."""
+    stage, task, *rest = path.parts
+    if stage in ("groups", "truth"):
+        return "groups" if stage == "groups" else "known_words", {"task": task}
+    if stage == "predictions":
+        seed, _, part = rest[1].partition("-")
+        return stage, {"task": task, "model": rest[0], "seed": int(seed), "part": part or PARTS[0]}
+    if stage == "attribution":
+        facts = {"task": task, "model": rest[0], "seed": int(rest[1])}
+        if rest[2] == "faithfulness":
+            return rest[2], facts
+        method, _, kind = rest[2].partition(".")
+        return "attributions", facts | {"method": method, "kind": kind}
+    if stage == "calibration":
+        return rest[1], {"task": task, "seed": int(rest[0])}
+    return (rest[0] if stage == "comparison" else f"compression_{rest[0]}"), {"task": task}
+
+
+def _models(run: Results) -> pd.DataFrame:
+    rows = []
+    for task in run.experiment.tasks:
+        for model, seed in run.experiment.runs:
+            facts = run.facts(task, model, seed, "metrics") | run.facts(task, model, seed, "timing")
+            rows.append({"task": task, "model": model, "seed": seed} | facts)
+    return pd.DataFrame(rows)
+
+
+def _with_words(run: Results, attributions: pd.DataFrame, hub: str | Path | None) -> pd.DataFrame:
+    """Return attributions with a column of words, from the data sets; the joint of the authors' scripts is "SEP"."""
+    known = {}
+    for task in run.experiment.tasks:
+        places = by_place(load_examples(run.experiment.task(task), "test", hub=hub))
+        known |= {(task, *place): word for place, word in places.items()}
+    keys = zip(*(attributions[name] for name in ("task", "id", "segment", "position")), strict=True)
+    found = [known.get(key, "SEP" if key[2] < 0 else None) for key in keys]
+    if None in found:
+        example = attributions["id"].iloc[found.index(None)]
+        raise DataError(
+            f"{run.experiment.name}: example {example!r} has other words in the data at hand; was it changed?"
+        )
+    attributions.insert(attributions.columns.get_loc("position") + 1, "word", found)
+    return attributions

@@ -1,0 +1,219 @@
+"""A run in parts: tables of attributions kept where they are there, joined from parts that fit each other, or made."""
+
+import functools
+import hashlib
+import json
+import operator
+import re
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from trusteq.attribution.engine import WINDOW
+from trusteq.attribution.explain import explain
+from trusteq.errors import ArtefactError, ExperimentError
+from trusteq.store import manifest_path, read_table, write_table
+from trusteq.study.jobs import Job
+from trusteq.study.results import Results
+
+if TYPE_CHECKING:
+    from trusteq.models.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `number`, from 1, of the explained examples of a run, cut into `of` parts; by default the whole."""
+
+    number: int = 1
+    of: int = 1
+
+    @classmethod
+    def parse(cls, text: str | None) -> "Shard":
+        """Read "i/n", or None for the whole; raise ExperimentError for anything but 1 <= i <= n."""
+        if text is None:
+            return cls()
+        match = re.fullmatch(r"(\d+)/(\d+)", str(text), flags=re.ASCII)
+        if not match or not 1 <= int(match[1]) <= int(match[2]):
+            raise ExperimentError(f"shard {str(text)!r}: expected i/n with i from 1 to n, such as 1/4")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this is the only part."""
+        return self.of == 1
+
+    def name(self, table: str) -> str:
+        """Return the name of the file that holds this part of a table: the table's own for the whole."""
+        return table if self.is_whole else f"{table}.shard-{self.number}-of-{self.of}"
+
+    def rows(self, n: int, *, window: int = 1) -> range:
+        """Return which of `n` examples are in this part: whole windows, so that no example changes company."""
+        windows = -(-n // window)
+        start, stop = (windows * part // self.of * window for part in (self.number - 1, self.number))
+        return range(min(start, n), min(stop, n))
+
+
+WHOLE = Shard()
+
+
+class Found(NamedTuple):
+    """A table that need not be made and the seconds that it took, or None; and what there is to say about it."""
+
+    table: pd.DataFrame | None
+    seconds: float
+    note: str
+
+
+NOTHING = Found(None, 0.0, "")
+
+
+def window(classifier: "Classifier") -> int:
+    """Return how many examples are explained side by side on the classifier's device."""
+    return WINDOW.get(classifier.model.device.type, 1)
+
+
+def inputs(run: Results, job: Job, examples: pd.DataFrame) -> dict:
+    """Return the hashes of what is explained: of the weights, and of all texts that the run explains."""
+    files = run.facts(job.task, job.model, job.seed, "manifest")["files"]
+    texts = [[row.id, row.text_a, row.text_b if isinstance(row.text_b, str) else None] for row in examples.itertuples()]
+    return {
+        "weights": {name: facts["sha256"] for name, facts in files.items() if name.endswith(".safetensors")},
+        "examples": hashlib.sha256(json.dumps(texts).encode()).hexdigest(),
+    }
+
+
+def kept(path: Path, key: str, made_of: dict, rows: range) -> Found:
+    """Return the table of this key, these inputs and these rows where it is there already."""
+    if not path.exists():
+        return NOTHING
+    try:
+        facts = _facts(path, key, made_of)
+        if facts["rows"] != [rows.start, rows.stop]:
+            raise ArtefactError(f"{path.name} is of other examples")
+        table = read_table(path, made_by="trusteq run")
+    except ArtefactError as error:
+        return NOTHING._replace(note=f"{path.stem}: made anew: {error}")
+    return Found(table, facts["seconds"], f"{path.stem}: kept as it is")
+
+
+def joined(path: Path, key: str, made_of: dict, n: int) -> Found:
+    """Return the table at `path` put together from a complete set of its parts, if there is one.
+
+    key, made_of: of the table, which its parts have as well (see `inputs`). n: number of examples of the whole. Parts
+    that are missing or damaged, were made of something else, or were cut on different devices, so that they overlap,
+    make no whole; the note then says so.
+    """
+    notes = []
+    for number in sorted(_numbers(path)):
+        parts = [path.with_name(f"{Shard(part, number).name(path.stem)}.parquet") for part in range(1, number + 1)]
+        try:
+            facts = [_facts(part, key, made_of) for part in parts]
+            _check_rows(parts, facts, n)
+            tables = [read_table(part, made_by="trusteq run --shard") for part in parts]
+        except ArtefactError as error:
+            notes.append(f"{path.stem}: {number} shards are not joined: {error}")
+            continue
+        seconds = sum(fact["seconds"] for fact in facts)
+        return Found(together(tables), seconds, f"{path.stem}: joined from {number} shards")
+    return NOTHING._replace(note="\n".join(notes))
+
+
+def _numbers(path: Path) -> set[int]:
+    """Return into how many parts the table at `path` has been cut: those beside it may come from several runs."""
+    stems = (part.stem for part in path.parent.glob(f"{path.stem}.shard-*.parquet"))
+    matches = (re.fullmatch(r".*\.shard-\d+-of-(\d+)", stem, flags=re.ASCII) for stem in stems)
+    return {int(match[1]) for match in matches if match}
+
+
+def _facts(part: Path, key: str, made_of: dict) -> dict:
+    """Return rows and seconds from a part's manifest; raise ArtefactError where it was made of something else."""
+    try:
+        manifest = json.loads(manifest_path(part).read_text(encoding="utf-8"))
+        facts = {name: manifest["parameters"][name] for name in ("rows", "seconds", *made_of)}
+    except FileNotFoundError:
+        raise ArtefactError(f"{part.name} or its manifest is not there") from None
+    except (ValueError, KeyError, TypeError):
+        raise ArtefactError(f"the manifest of {part.name} does not say what it was made of") from None
+    if manifest.get("key") != key:
+        raise ArtefactError(f"{part.name} was made with other settings: of model, method, budget, seed or version")
+    if other := [name for name in made_of if facts[name] != made_of[name]]:
+        raise ArtefactError(f"{part.name} was made of other {' and '.join(other)}")
+    return facts
+
+
+def _check_rows(parts: list[Path], facts: list[dict], n: int) -> None:
+    """Raise ArtefactError unless the parts follow on one another from the first to the last of `n` examples."""
+    stop = 0
+    for part, fact in zip(parts, facts, strict=True):
+        if fact["rows"][0] != stop:
+            raise ArtefactError(f"{part.name} does not start where the one before it stops: cut on different devices")
+        stop = fact["rows"][1]
+    if stop != n:
+        raise ArtefactError(f"they hold {stop} examples and not {n}")
+
+
+def together(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return the tables of all parts, in order, as the table that one run would have made, `.attrs` included."""
+    # Built anew from plain arrays: a concatenation is kept in chunks, which the bytes of its Parquet file would show.
+    columns = {name: np.concatenate([table[name].to_numpy() for table in tables]) for name in tables[0]}
+    whole = pd.DataFrame(columns).astype(tables[0].dtypes)
+    whole.attrs = {name: _merged([table.attrs[name] for table in tables]) for name in tables[0].attrs}
+    return whole
+
+
+def _merged(values: list):
+    """Return one attribute of the whole from those of the parts: counts are summed, entries by example id united."""
+    if isinstance(values[0], int):
+        return sum(values)
+    if isinstance(values[0], dict):
+        return functools.reduce(operator.or_, values)
+    return next((value for value in values if value != "safe"), "safe")  # the boundary; a part may hold no pair
+
+
+def attributions(
+    run: Results,
+    job: Job,
+    classifier: "Classifier",
+    examples: pd.DataFrame,
+    *,
+    key: str,
+    part: Shard = WHOLE,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Return the table of a job for a part of the examples, and write it where it is not there already.
+
+    examples: all that the run explains. key: of the table, see `graph`. A table that is there under its key
+    is kept, so that a run that was stopped, or has got another method, goes on where it was; a whole whose
+    shards are all there is joined from them; any other table is made. progress: print which of these, before that an
+    estimate of the cost, and show a bar.
+    """
+    say = print if progress else lambda text: None
+    rows = part.rows(len(examples), window=window(classifier))
+    path = run.path("attribution", job.task, job.model, job.seed, part.name(job.table))
+    made_of = inputs(run, job, examples)
+    found = kept(path, key, made_of, rows)
+    whole = joined(path, key, made_of, len(examples)) if found.table is None and part.is_whole else NOTHING
+    for note in filter(None, (found.note, whole.note)):
+        say(note)
+    if found.table is not None:
+        return found.table
+    table, seconds = whole.table, whole.seconds
+    if table is None:
+        chosen = examples.iloc[rows]
+        if progress:
+            from trusteq.attribution.cost import estimate  # torch, which no reader of tables needs
+
+            print(f"{job.table}: {estimate(classifier, chosen, **job.options)}")
+        started = time.perf_counter()
+        table = explain(classifier, chosen, **job.options, progress=progress)
+        seconds = time.perf_counter() - started
+    facts = {"shard": str(part), "rows": [rows.start, rows.stop], "seconds": seconds, "skipped": table.attrs["skipped"]}
+    write_table(table, path, key=key, experiment=run.experiment.name, **asdict(job), **made_of, **facts)
+    return table

@@ -1,0 +1,112 @@
+"""The sides of the comparisons of a run: what models and controls of the large one predicted, and why."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from trusteq.alignment.ranking import Ranking
+from trusteq.examples.load import load_examples
+from trusteq.store import read_table
+from trusteq.study.jobs import AGAIN
+from trusteq.study.results import Results
+from trusteq.verdict.audit import first_texts
+from trusteq.verdict.comparison import Explained
+from trusteq.verdict.predictions import Predictions
+
+Sides = Mapping[str, Predictions]
+
+
+Run = tuple[str, int]  # a model and its training seed
+
+
+def probabilities(run: Results, task: str, model: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a model's test probabilities, (n, C), and the labels, (n,)."""
+    predictions = run.predictions(task, model, seed)
+    return predictions[list(run.experiment.task(task).labels)].to_numpy(), predictions["label"].to_numpy()
+
+
+def clusters(run: Results, task: str) -> pd.Series | None:
+    """Return the first text of every test example by id, or its number where texts are not at hand.
+
+    None where no two examples share one. Examples with one first text, such as SNLI's hypotheses about one premise, are
+    resampled together. The texts are for that alone: no artefact holds them.
+    """
+    if run.is_published:
+        file = run.path("groups", task)
+        known = file.is_file()
+        return read_table(file, made_by="trusteq publish").set_index("id")["group"].astype(object) if known else None
+    examples = load_examples(run.experiment.task(task), "test")
+    texts = first_texts(examples)
+    return None if texts is None else pd.Series(texts, index=pd.Index(examples["id"], name="id"), dtype=object)
+
+
+def predicted_sides(run: Results, task: str, seed: int, part: str = "test") -> dict[str, Predictions]:
+    """Return the predictions of every model, then of the large one's controls, by name.
+
+    "retrained", where it has another training seed, and, of the test split, "random-head". part: "test" or "dev"; those
+    of the test split know which examples are resampled together.
+    """
+    experiment, other = run.experiment, other_seed(run, seed)
+    found = {name: run.predictions(task, name, seed, part) for name in experiment.models}
+    if other is not None:
+        found["retrained"] = run.predictions(task, experiment.large, other, part)
+    if part == "test" and experiment.has_twin(experiment.large, seed):
+        found["random-head"] = run.predictions(task, experiment.large, seed, "random-head")
+    return _sides(run, task, found, grouped=part == "test")
+
+
+def predicted_runs(run: Results, task: str) -> dict[Run, Predictions]:
+    """Return the predictions of the test split of every model under each of its training seeds."""
+    return _sides(run, task, {who: run.predictions(task, *who) for who in run.experiment.runs}, grouped=True)
+
+
+def _sides(run: Results, task: str, tables: Mapping, *, grouped: bool) -> dict:
+    texts, labels = clusters(run, task) if grouped else None, run.experiment.task(task).labels
+    return {name: _grouped(Predictions.of(table, labels, where=str(name)), texts) for name, table in tables.items()}
+
+
+def _grouped(predictions: Predictions, texts: pd.Series | None) -> Predictions:
+    if texts is None:
+        return predictions
+    return replace(predictions, clusters=texts[predictions.ids].to_numpy(dtype=object))
+
+
+def explained_runs(
+    run: Results, task: str, method: str, runs: Iterable[Run], *, gold: pd.Series, groups: pd.Series | None
+) -> dict[Run, Explained]:
+    """Return what one method says of models under training seeds, for the gold class; each table is read once.
+
+    gold: id -> class name. groups: of `clusters`. Without a second seed of the explainer, where the method draws
+    nothing, the second table is the first.
+    """
+    experiment, label, found = run.experiment, None, {}
+    how = {"k": experiment.k, "clusters": groups, "method": method}
+    how["n_samples"] = experiment.task_methods(task)[method].n_samples
+    for who in runs:
+        first = run.attribution(task, *who, method)
+        label = gold[first["id"].unique()] if label is None else label
+        first = Ranking(first, label)
+        draws = experiment.draws(task, method)
+        again = Ranking(run.attribution(task, *who, f"{method}.{AGAIN}"), label) if draws else first
+        found[who] = Explained(first, again, **how)
+    return found
+
+
+def of_seed(run: Results, task: str, table: str, *, seed: int) -> pd.DataFrame:
+    """Return the rows of a comparison table that belong to one training seed."""
+    found = run.comparison(task, table)
+    return found[found["seed"] == seed].reset_index(drop=True)
+
+
+def other_seed(run: Results, seed: int) -> int | None:
+    """Return another training seed of the large model, None where it has no other."""
+    return next((other for other in run.experiment.model_seeds(run.experiment.large) if other != seed), None)
+
+
+def gold_labels(run: Results, task: str) -> pd.Series:
+    """Return the gold class name of every test example, by id."""
+    predictions = run.predictions(task, run.experiment.large, run.experiment.seeds[0])
+    names = np.array(run.experiment.task(task).labels, dtype=object)
+    return pd.Series(names[predictions["label"]], index=predictions["id"])

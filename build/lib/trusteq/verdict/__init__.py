@@ -1,0 +1,1 @@
+"""May this small model replace that large one?"""

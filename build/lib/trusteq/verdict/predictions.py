@@ -1,0 +1,167 @@
+"""Saved predictions: read from a file, and two models' brought to the same examples and the same order of classes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from trusteq.calibration import proper_scores
+from trusteq.calibration.null_bands import consistency_bars
+from trusteq.calibration.proper_scores import check_predictions
+from trusteq.errors import DataError, nearest
+
+_SWAP = 0.2  # accuracy that another order of the classes would have to add to be called suspicious
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model said about each example.
+
+    labels: class names, in the order of the columns. probabilities: float64, (n, C). gold: int64, (n,), class indices.
+    ids: (n,) of str, or None where the file has none. clusters: (n,), what belongs together (such as all hypotheses
+    about one premise), or None.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: np.ndarray
+    gold: np.ndarray
+    ids: np.ndarray | None = None
+    clusters: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, labels, *, where: str = "predictions") -> "Predictions":
+        """Return the predictions in a table: `label` (index or name), one column per class, perhaps `id`."""
+        labels = tuple(map(str, labels))
+        try:
+            probabilities, gold = check_predictions(
+                table[list(labels)].to_numpy(), _gold(table["label"], labels, where=where)
+            )
+        except DataError as error:
+            raise DataError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None
+        ids = table["id"].astype(str).to_numpy(dtype=object) if "id" in table else None
+        if ids is not None and len(repeated := table["id"][table["id"].duplicated()]):
+            raise DataError(f"{where}: id {repeated.iloc[0]!r} occurs twice; ids must be unique")
+        return cls(labels, probabilities, gold, ids)
+
+    def columns(self, labels: tuple[str, ...]) -> "Predictions":
+        """Return the same with the classes in the order of `labels`, which are the same names."""
+        order = [self.labels.index(label) for label in labels]
+        return replace(
+            self, labels=labels, probabilities=self.probabilities[:, order], gold=np.argsort(order)[self.gold]
+        )
+
+    def rows(self, rows: np.ndarray) -> "Predictions":
+        """Return the examples at `rows`."""
+        ids, clusters = (None if values is None else values[rows] for values in (self.ids, self.clusters))
+        return replace(self, probabilities=self.probabilities[rows], gold=self.gold[rows], ids=ids, clusters=clusters)
+
+
+def read_predictions(path: str | Path) -> Predictions:
+    """Read a CSV of predictions: `label`, one column of probabilities per class name, and an optional `id`.
+
+    `label` holds class names, or indices in the order of the columns. Raises DataError: no such file, not a CSV, no
+    label, fewer than two classes, a value that is no number, and whatever `check_predictions` refuses.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; give a CSV with label and one column of probabilities per class")
+    try:
+        table = pd.read_csv(path, dtype={"id": str}, keep_default_na=True)
+    except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a CSV file: {' '.join(str(error).split())}") from None
+    if "label" not in table:
+        raise DataError(f"{path}: no column 'label'; {nearest('label', map(str, table.columns))}")
+    if table.empty:
+        raise DataError(f"{path}: no rows; give at least one example")
+    labels = [str(column) for column in table.columns if column not in ("id", "label")]
+    for label in labels:
+        if not pd.api.types.is_numeric_dtype(table[label]):
+            line = int(pd.to_numeric(table[label], errors="coerce").isna().to_numpy().argmax()) + 2
+            raise DataError(
+                f"{path}:{line}: column {label!r} holds {table[label].iloc[line - 2]!r}; beside id and label every "
+                "column is a class's probabilities"
+            )
+    if len(labels) < 2:
+        raise DataError(f"{path}: {len(labels)} columns of probabilities; give one for each class, at least 2")
+    return Predictions.of(table, labels, where=str(path))
+
+
+def _gold(values: pd.Series, labels: tuple[str, ...], *, where: str) -> np.ndarray:
+    """Return class indices from names, or from indices where no class is called so."""
+    names = values.astype(str)
+    known = dict(zip(labels, range(len(labels)), strict=True))
+    if not pd.api.types.is_integer_dtype(values) or set(names.unique()) <= set(known):
+        codes = names.map(known)
+        if codes.isna().any():
+            row = int(codes.isna().to_numpy().argmax())
+            raise DataError(f"{where}: row {row} is labelled {values.iloc[row]!r}; {nearest(names.iloc[row], labels)}")
+        return codes.to_numpy(dtype=np.int64)
+    return values.to_numpy(dtype=np.int64)
+
+
+def matched(large: Predictions, compressed: Predictions) -> tuple[Predictions, Predictions]:
+    """Return both models' predictions with the same classes in the same order, about the same examples by id.
+
+    Raises DataError where the class names, the ids, the numbers of rows or the gold labels differ.
+    """
+    if set(large.labels) != set(compressed.labels):
+        raise DataError(
+            f"the models have different labels: {', '.join(large.labels)} against {', '.join(compressed.labels)}; "
+            "give both the same class names"
+        )
+    compressed = compressed.columns(large.labels)
+    if (large.ids is None) != (compressed.ids is None):
+        raise DataError("only one of the two has ids; give both a column id, or neither")
+    if large.ids is None and len(large.gold) != len(compressed.gold):
+        raise DataError(
+            f"{len(large.gold)} rows against {len(compressed.gold)}; give predictions for the same examples"
+        )
+    if large.ids is not None:
+        large, compressed = (predictions.rows(np.argsort(predictions.ids)) for predictions in (large, compressed))
+        if not np.array_equal(large.ids, compressed.ids):
+            only = [sorted(set(a.ids) - set(b.ids)) for a, b in ((large, compressed), (compressed, large))]
+            raise DataError(
+                f"{len(only[0])} ids are in the first alone and {len(only[1])} in the second alone, such as "
+                f"{(only[0] + only[1])[0]!r}; give predictions for the same examples"
+            )
+    if (differs := large.gold != compressed.gold).any():
+        row = int(differs.argmax())
+        which = f"row {row}" if large.ids is None else f"id {large.ids[row]!r}"
+        raise DataError(
+            f"{which} has the label {large.labels[large.gold[row]]!r} in the first and "
+            f"{large.labels[compressed.gold[row]]!r} in the second; they are not about the same examples"
+        )
+    return large, compressed
+
+
+def suspicious_order(predictions: Predictions) -> str | None:
+    """Return a warning if the model would be far more accurate with its classes in another order, else None.
+
+    A wrong id2label is the usual cause: names can agree while what they stand for does not.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    n_classes = len(predictions.labels)
+    predicted = predictions.probabilities.argmax(axis=1)
+    counts = np.bincount(predicted * n_classes + predictions.gold, minlength=n_classes**2).reshape(n_classes, n_classes)
+    _, order = linear_sum_assignment(-counts)
+    now, best = (counts[np.arange(n_classes), to].sum() / counts.sum() for to in (np.arange(n_classes), order))
+    if best - now <= _SWAP:
+        return None
+    moved = [f"{predictions.labels[a]} as {predictions.labels[b]}" for a, b in enumerate(order) if a != b]
+    return (
+        f"the classes look swapped: accuracy is {now:.3f}, and would be {best:.3f} with {', '.join(moved)}; "
+        "check id2label of its config.json"
+    )
+
+
+def reliability_with_bars(predictions: Predictions) -> pd.DataFrame:
+    """Return the reliability table with low and high: where 95% of accuracies would be, were the model calibrated."""
+    return consistency_bars(proper_scores.reliability_table(predictions.probabilities, predictions.gold))
+
+
+def stacked(tables: Mapping[str, pd.DataFrame], key: str = "model") -> pd.DataFrame:
+    """Return tables by name as one, the name in a first column called `key`."""
+    return pd.concat(tables, names=[key]).reset_index(level=0).reset_index(drop=True)

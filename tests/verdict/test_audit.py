@@ -1,0 +1,247 @@
+"""Verdicts on pairs whose difference is known: toy models whose every probability can be worked out by hand."""
+
+import functools
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from refusals import one_line
+
+import trusteq
+from trusteq.errors import DataError, ExperimentError, ModelError
+from trusteq.verdict import text
+from trusteq.verdict.audit import audit, audit_predictions
+from trusteq.verdict.decide import overall
+from trusteq.verdict.margins import load_margins, parse_margins
+from trusteq.verdict.predictions import Predictions
+
+LABELS = ("no", "yes")
+WORDS = [f"w{number}" for number in range(16)]
+
+
+class Linear:
+    """Two classes, the logit of the second a weighted count of words: what a word is worth is known."""
+
+    def __init__(self, weights, *, labels=LABELS, scale=1.0):
+        self.labels, self.weights, self.scale = labels, dict(zip(WORDS, weights, strict=True)), scale
+
+    def __call__(self, text_a, text_b=None):
+        logits = np.array([self.scale * sum(self.weights.get(word, 0) for word in text.split()) for text in text_a])
+        yes = 1 / (1 + np.exp(-logits))
+        both = {"no": 1 - yes, "yes": yes}
+        return np.column_stack([both[label] for label in self.labels])
+
+
+WEIGHTS = np.linspace(2, 0.1, 16) * np.where(np.arange(16) % 2, -1, 1)
+LARGE = Linear(WEIGHTS)
+
+
+@pytest.fixture(scope="module")
+def examples():
+    """600 texts of 12 words, labelled by draws from the large model's own probabilities: it is calibrated."""
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.permutation(WORDS)[:12]) for _ in range(600)]
+    label = (rng.random(600) < LARGE(texts)[:, 1]).astype(int)
+    return pd.DataFrame({"id": [f"test-{i}" for i in range(600)], "text_a": texts, "text_b": None, "label": label})
+
+
+def outcomes(found):
+    return found.dimensions.set_index("measure")["outcome"].to_dict()
+
+
+quick = functools.partial(audit, explain=60, n_samples=200)
+
+
+def test_a_model_with_itself_is_equivalent(examples):
+    found = quick(LARGE, LARGE, examples)
+    assert found.verdict == "equivalent"
+    assert set(outcomes(found).values()) == {"equivalent"}
+    row = found.dimensions.set_index("measure").loc["accuracy"]
+    assert (row["difference"], row["low"], row["high"]) == (0, 0, 0)
+
+
+def test_one_that_reads_other_words_is_not(examples):
+    found = quick(LARGE, Linear(WEIGHTS[::-1]), examples)
+    assert found.verdict == outcomes(found)["normalised_alignment"] == "not-equivalent"
+    assert found.comparison.paper["aligned"] is False
+
+
+def test_one_that_is_only_too_sure_differs_in_calibration_alone(examples):
+    """Three times the logits: the same predictions for the same words, with other confidence."""
+    found = quick(LARGE, Linear(WEIGHTS, scale=3), examples, method="occlusion")
+    assert outcomes(found)["accuracy"] == "equivalent"
+    assert outcomes(found)["overconfidence"] == outcomes(found)["ece"] == "not-equivalent"
+    row = found.dimensions.set_index("measure").loc["overconfidence"]
+    assert row["compressed"] > row["large"] + 0.05
+
+
+def test_a_method_that_draws_nothing_has_the_ceiling_1(examples):
+    found = quick(LARGE, LARGE, examples, method="occlusion")
+    alignment = found.comparison.alignment
+    assert alignment.ceiling == alignment.mean == alignment.normalised == 1
+
+
+def test_classes_are_found_by_name(examples):
+    """The same model with its columns the other way round is the same model."""
+    found = quick(LARGE, Linear(WEIGHTS, labels=("yes", "no")), examples)
+    assert found.verdict == "equivalent"
+
+
+def test_five_examples_decide_nothing(examples):
+    found = quick(LARGE, LARGE, examples.head(5))
+    assert found.verdict == "undecided"
+    row = found.dimensions.set_index("measure").loc["accuracy"]
+    assert (row["n"], row["n_needed"]) == (5, 183)
+    assert "To decide on accuracy: about 36.6 times as many examples" in found.to_html()
+
+
+def test_examples_of_one_premise_are_resampled_together(examples):
+    pairs = examples.assign(text_a=np.repeat(examples["text_a"].head(200).to_numpy(), 3))
+    found = quick(LARGE, LARGE, pairs)
+    assert found.facts["resampled"] == 200
+    assert set(found.dimensions["n"][:1]) == {200}
+    assert not any("independent" in note for note in found.notes)
+
+
+def test_an_audit_does_not_depend_on_the_order_of_examples(examples):
+    shuffled = examples.sample(frac=1, random_state=1)
+    other = Linear(WEIGHTS[::-1])
+    first, second = (quick(LARGE, other, table, explain=600, n_samples=50) for table in (examples, shuffled))
+    pd.testing.assert_frame_equal(first.dimensions, second.dimensions)
+
+
+def test_margins_can_be_chosen(examples):
+    found = quick(LARGE, Linear(WEIGHTS[::-1]), examples, margins={"normalised_alignment": 2, "accuracy": 1})
+    assert outcomes(found)["normalised_alignment"] == outcomes(found)["accuracy"] == "equivalent"
+    assert found.comparison.margins["accuracy"].reason == "Chosen for this audit."
+    assert load_margins()["accuracy"].margin == 0.02
+    one_line(ExperimentError, lambda: load_margins({"acuracy": 1}), "'acuracy'", "did you mean 'accuracy'")
+    one_line(ExperimentError, lambda: load_margins({"accuracy": -1}), "accuracy", "greater than or equal to 0")
+    assert parse_margins(["ece=0.01"]) == {"ece": 0.01}
+    one_line(ExperimentError, lambda: parse_margins(["ece"]), "'ece'", "MEASURE=VALUE")
+
+
+def test_every_margin_has_a_reason_and_a_dimension():
+    for margin in load_margins().values():
+        assert margin.dimension in ("accuracy", "alignment", "calibration")
+        assert len(margin.reason) > 40
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        (["equivalent"], "equivalent"),
+        (["equivalent", "undecided"], "undecided"),
+        (["equivalent", "undecided", "not-equivalent"], "not-equivalent"),
+    ],
+)
+def test_the_worst_outcome_is_the_verdict(outcomes, expected):
+    assert overall(pd.Series(outcomes)) == expected
+
+
+def test_texts_that_cannot_tell_models_apart_are_undecided(examples):
+    """With ten words or fewer every top 10 is the whole text: chance and ceiling are both 1."""
+    short = examples.assign(text_a=[" ".join(text.split()[:8]) for text in examples["text_a"]])
+    found = quick(LARGE, Linear(WEIGHTS[::-1]), short)
+    assert outcomes(found)["normalised_alignment"] == "undecided"
+    assert any("cannot tell models apart" in note for note in found.notes)
+
+
+def saved(rng, n, *, scale=1.0):
+    yes = rng.beta(2, 2, n)
+    gold = (rng.random(n) < yes).astype(np.int64)
+    sharp = yes**scale / (yes**scale + (1 - yes) ** scale)
+    return [Predictions(LABELS, np.column_stack([1 - p, p]), gold) for p in (yes, sharp)]
+
+
+def test_saved_predictions_are_judged_without_alignment():
+    same, _ = saved(np.random.default_rng(0), 3000)
+    found = audit_predictions(same, same)
+    assert found.verdict == "equivalent"
+    assert set(found.dimensions["dimension"]) == {"accuracy", "calibration"}
+    assert found.comparison.paper["aligned"] is None
+    assert any("not measured" in note for note in found.notes)
+    assert audit_predictions(*saved(np.random.default_rng(0), 3000, scale=3)).verdict == "not-equivalent"
+
+
+def test_an_audit_is_the_same_every_time():
+    pair = saved(np.random.default_rng(1), 500, scale=1.1)
+    assert audit_predictions(*pair, seed=3).to_json() == audit_predictions(*pair, seed=3).to_json()
+    assert audit_predictions(*pair, seed=4).to_json() != audit_predictions(*pair, seed=3).to_json()
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        (lambda t: t.head(0), ["no examples"]),
+        (lambda t: t.assign(id="one"), ["id occurs twice"]),
+        (lambda t: t.assign(label=7), ["large", "7"]),
+    ],
+)
+def test_examples_that_cannot_be_used_are_refused(examples, change, parts):
+    one_line(DataError, lambda: quick(LARGE, LARGE, change(examples)), *parts)
+
+
+def test_a_callable_without_labels_takes_those_given(examples):
+    bare = lambda text_a, text_b=None: LARGE(text_a)  # noqa: E731
+    assert quick(bare, LARGE, examples, labels=LABELS, method="occlusion").verdict == "equivalent"
+    one_line(ModelError, lambda: quick(bare, LARGE, examples), "labels=")
+
+
+def test_models_about_other_classes_are_refused(examples):
+    other = Linear(WEIGHTS)
+    other.labels = ("bad", "good")
+    one_line(DataError, lambda: quick(LARGE, other, examples), "different labels", "bad")
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [({"method": "lyme"}, "unknown method 'lyme'; did you mean 'lime'?"), ({"n_samples": 1}, "at least 2")],
+)
+def test_options_are_checked_before_a_model_is_asked(examples, options, problem):
+    def unasked(*_):
+        raise AssertionError("the model was asked")
+
+    one_line(ExperimentError, lambda: quick(unasked, unasked, examples, labels=LABELS, **options), problem)
+
+
+def test_probabilities_that_are_none_name_the_model(examples):
+    broken = Linear(WEIGHTS)
+    call = lambda *texts: np.full((len(texts[0]), 2), np.nan)  # noqa: E731
+    broken.predict_proba = call
+    one_line(DataError, lambda: quick(LARGE, broken, examples), "compressed", "nan")
+
+
+def test_the_report_holds_the_verdict_and_asks_for_nothing(examples):
+    found = quick(LARGE, Linear(WEIGHTS[::-1]), examples, names=("a/<b>", "c&d"))
+    page = found.to_html()
+    assert "Not equivalent" in page and "a/&lt;b&gt;" in page and "c&amp;d" in page
+    asked = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)  # names of formats, which nothing is fetched from
+    for outside in ("http:", "https:", "<script", "src=", "@import"):
+        assert outside not in asked, outside
+    values = json.loads(found.to_json())
+    assert values["verdict"] == "not-equivalent" and values["models"]["large"] == "a/<b>"
+    assert values["alignment"]["ceiling"] > values["alignment"]["mean"]
+    assert [row["measure"] for row in values["dimensions"]] == list(load_margins())
+    card = found.to_model_card()
+    assert "**Not equivalent.**" in card and card.count("\n| ") == 2 + len(values["dimensions"])
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (("runs/minilm/0", "runs/minilm-3/0"), ("minilm", "minilm-3")),
+        (("a.csv", "b.csv"), ("a.csv", "b.csv")),
+        (("/m/a/0", "/m/a/0"), ("0", "0")),
+        (("x/a/0/y", "x/b/1/y"), ("a/0", "b/1")),
+        (("hub/model", "large"), ("hub/model", "large")),
+    ],
+)
+def test_models_are_called_by_what_tells_them_apart(names, short):
+    assert text.short_names(*names) == short
+
+
+def test_the_package_offers_it():
+    assert trusteq.audit is audit

@@ -1,0 +1,117 @@
+"""What `trusteq audit` and `trusteq calibrate` leave behind, and what the command line answers."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from refusals import one_line, refused
+
+from trusteq.calibration.proper_scores import SCORES, Score, mean_confidence
+from trusteq.errors import ExperimentError
+from trusteq.registry import validated
+from trusteq.verdict import margins, report, text
+from trusteq.verdict.audit import audit_predictions
+from trusteq.verdict.margins import Margin, load_margins
+from trusteq.verdict.predictions import read_predictions
+
+
+def predictions_file(folder, name="p.csv", *, n=400, sharp=1.0, seed=0):
+    rng = np.random.default_rng(seed)
+    yes = rng.beta(1, 1, n)
+    label = np.where(rng.random(n) < yes, "yes", "no")
+    said = yes**sharp / (yes**sharp + (1 - yes) ** sharp)
+    file = folder / name
+    pd.DataFrame({"label": label, "no": 1 - said, "yes": said}).to_csv(file, index=False)
+    return file
+
+
+def test_a_calibration_is_written_whole_or_not_at_all(tmp_path):
+    out = tmp_path / "a" / "b"
+    found = report.write_calibration(read_predictions(predictions_file(tmp_path)), out, name="p<1>.csv")
+    values = json.loads((out / "calibration.json").read_text())
+    assert [row["score"] for row in values["scores"]] == found["score"].tolist()
+    assert values["examples"] == 400 and values["labels"] == ["no", "yes"]
+    page = (out / "calibration.html").read_text()
+    assert "p&lt;1&gt;.csv" in page and page.count("<svg") == 1
+    assert sorted(file.name for file in out.iterdir()) == ["calibration.html", "calibration.json"]
+
+
+def test_a_score_is_added_as_one_function_and_one_record(tmp_path, monkeypatch):
+    """It needs no title, and is shown wherever scores are; with a margin it is a measure like the others."""
+    added = Score("mean_surprise", lambda sums: 1 - mean_confidence(sums))
+    monkeypatch.setitem(SCORES, added.name, added)
+    measure = "dimension: calibration\n  title: surprise\n  score: mean_surprise\n  margin: 0.5\n  one_sided: false"
+    (tmp_path / "margins.yaml").write_text(f"{margins.MARGINS.read_text()}\nsurprise:\n  {measure}\n  reason: a test\n")
+    monkeypatch.setattr(margins, "MARGINS", tmp_path / "margins.yaml")
+    file = predictions_file(tmp_path)
+    found = report.write_calibration(read_predictions(file), tmp_path / "out", name="p").set_index("score")
+    assert found.loc["mean_surprise"].notna().all()
+    assert "mean surprise" in text.shown_scores(found.reset_index())["score"].tolist()
+    assert "mean surprise" in (tmp_path / "out" / "calibration.html").read_text()
+    audit = audit_predictions(read_predictions(file), read_predictions(file))
+    assert audit.dimensions.set_index("measure")["outcome"]["surprise"] == "equivalent"
+    assert "mean surprise" in audit.to_html() and "surprise" in audit.to_model_card()
+    assert json.loads(audit.to_json())["scores"][-1]["score"] == "mean_surprise"
+
+
+def test_a_measure_of_nothing_that_is_known_is_refused():
+    values = load_margins()["ece"].model_dump()
+    for changed, problem in (
+        ({"score": "debiased_ec"}, "did you mean 'debiased_ece'"),
+        ({"score": "mce"}, "no score 'mce' that has an interval"),
+        ({"alignment": "normalised"}, "of one of them"),
+        ({"score": None}, "of one of them"),
+    ):
+        one_line(ExperimentError, lambda of=changed: validated(Margin, values | of, where="ece"), problem)
+
+
+def test_titles_of_scores_are_their_names_where_nothing_else_is_said():
+    assert SCORES["debiased_ece"].title == "debiased ECE" and SCORES["debiased_ece"].head == "debiased"
+    assert SCORES["mean_confidence"].title == "mean confidence" and SCORES["accuracy"].head == "accuracy"
+
+
+def test_a_calibrated_file_lies_in_its_bands_and_a_sharpened_one_does_not(tmp_path):
+    calm, sharp = (
+        report.write_calibration(
+            read_predictions(predictions_file(tmp_path, n=4000, sharp=s)), tmp_path / "out", name="p"
+        ).set_index("score")
+        for s in (1, 3)
+    )
+    for score in ("ece", "brier", "nll", "overconfidence"):
+        assert calm.loc[score, "null_low"] <= calm.loc[score, "value"] <= calm.loc[score, "null_high"]
+        assert sharp.loc[score, "value"] > sharp.loc[score, "null_high"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "status"),
+    [("same.csv", {}, 0), ("sharp.csv", {"sharp": 3}, 1), ("few.csv", {"n": 20}, 3)],
+)
+def test_an_audit_of_files_answers_by_its_exit_code(trusteq, tmp_path, name, options, status):
+    """Enough examples of the same predictions, other confidences, and too few examples."""
+    n = options.pop("n", 2000)
+    large = predictions_file(tmp_path, "large.csv", n=n)
+    done = trusteq("audit", large, predictions_file(tmp_path, name, n=n, **options), "--out", tmp_path / "out")
+    assert done.returncode == status, done.stderr
+    verdict = {0: "equivalent", 1: "not-equivalent", 3: "undecided"}[status]
+    assert f"verdict: {verdict};" in done.stdout
+    values = json.loads((tmp_path / "out" / "audit.json").read_text())
+    assert values["verdict"] == verdict and values["alignment"] is None
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["audit.html", "audit.json", "model-card.md"]
+
+
+def test_calibrate_answers_with_a_table(trusteq, tmp_path):
+    done = trusteq("calibrate", predictions_file(tmp_path))
+    assert done.returncode == 0 and done.stderr == ""
+    assert "smooth ECE" in done.stdout
+    assert (tmp_path / "p-calibration" / "calibration.html").is_file()
+
+
+def test_bad_input_leaves_nothing_behind(trusteq, tmp_path):
+    file = predictions_file(tmp_path)
+    other = predictions_file(tmp_path, "other.csv", n=399)
+    refused(trusteq("audit", file, other, "--out", tmp_path / "out"), "400 rows against 399")
+    refused(trusteq("audit", file, tmp_path / "model", "--out", tmp_path / "out"), "--data", "--task")
+    refused(trusteq("audit", file, file, "--out", tmp_path / "out", "--margin", "eec=1"), "did you mean 'ece'")
+    refused(trusteq("calibrate", tmp_path / "none.csv"), "no such file")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,183 @@
+"""One comparison of two models: what they predict and which words matter to them, and what follows from both.
+
+An audit, the verdicts of a run and the pages on compression all build it, from sides that are values.
+"""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from trusteq.alignment import decompose, overlap
+from trusteq.alignment.overlap import Alignment
+from trusteq.alignment.ranking import Ranking
+from trusteq.calibration.intervals import score_differences
+from trusteq.statistics import n_clusters
+from trusteq.verdict import decide
+from trusteq.verdict.margins import Margin, load_margins
+from trusteq.verdict.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Control:
+    """What stands in the place of the second model, so that it is known what the numbers of a pair mean.
+
+    judged: whether it has predictions to be judged by. is_large: whether it is the large model itself, which predicts
+    and knows the same. is_other: whether it stands for another model, and is treated as one: under common masks, and in
+    what the disagreement is made of. has_ceiling: False of one draw of the explainer, compared with itself.
+    """
+
+    title: str
+    judged: bool = False
+    is_large: bool = False
+    is_other: bool = False
+    has_ceiling: bool = True
+
+
+# In the order of their rows.
+CONTROLS: dict[str, Control] = {
+    "itself": Control("itself", is_large=True, has_ceiling=False),
+    "reseeded": Control("itself, reseeded", judged=True, is_large=True),
+    "retrained": Control("itself, retrained", judged=True),
+    "random-head": Control("its random head", judged=True, is_other=True),
+    "random-features": Control("random words"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """What one method says of a model.
+
+    first, again: its attributions, and those under another seed of the explainer; None where there are none. k: how
+    many words are the top ones. clusters: id -> cluster, resampled as a whole; seed: of the bootstrap. method,
+    n_samples: how they were made.
+    """
+
+    first: Ranking
+    again: Ranking | None
+    k: int = 10
+    clusters: pd.Series | None = None
+    seed: int = 0
+    method: str = ""
+    n_samples: int = 0
+
+    @functools.cached_property
+    def itself(self) -> Alignment | None:
+        """The model's agreement with itself under another seed of the explainer."""
+        return None if self.again is None else self.align(self.first, self.again)
+
+    @property
+    def n(self) -> int:
+        """The number of examples, or of clusters, behind an interval."""
+        ids = self.first.label.index
+        return n_clusters(None if self.clusters is None else self.clusters[ids], len(ids))
+
+    def align(self, a: Ranking, b: Ranking, ceiling: Alignment | float | None = None) -> Alignment:
+        """Return how far two tables agree."""
+        return overlap.aligned(a, b, k=self.k, ceiling=ceiling, clusters=self.clusters, seed=self.seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """A model, or a control of the large one, with what is known of it: its predictions, and its explanations.
+
+    training_seed: where a model has several.
+    """
+
+    name: str
+    predictions: Predictions | None = None
+    explained: Explained | None = None
+    training_seed: int = 0
+    control: Control | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two sides, of which the first may be the large model. Whatever is asked is computed once.
+
+    seed: of the bootstrap of the scores. crossed: whether the first side enters by its second explanations, since the
+    first ones of both saw the same perturbations.
+    """
+
+    a: Side
+    b: Side
+    margins: Mapping[str, Margin] = field(default_factory=load_margins)
+    seed: int = 0
+    crossed: bool = False
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The names of both sides."""
+        return self.a.name, self.b.name
+
+    @functools.cached_property
+    def rankings(self) -> tuple[Ranking, Ranking]:
+        """The ranked words that are compared."""
+        explained = self.a.explained
+        return explained.again if self.crossed else explained.first, self.b.explained.first
+
+    @functools.cached_property
+    def ceiling(self) -> Alignment | float | None:
+        """The mean of both sides' agreement with themselves; 1 where nothing is drawn, so that there is one table.
+
+        A control that was not explained again takes the agreement of the large model.
+        """
+        if self.b.control is not None and not self.b.control.has_ceiling:
+            return None
+        own, of_b = self.a.explained.itself, self.b.explained.itself
+        if own is None:
+            return 1.0
+        how = {"clusters": self.a.explained.clusters, "seed": self.a.explained.seed}
+        return own if of_b is None else overlap.ceiling(own, of_b, **how)
+
+    @functools.cached_property
+    def alignment(self) -> Alignment | None:
+        """How far the top words agree, beside the ceiling; None where the models were not explained."""
+        if self.a.explained is None or self.b.explained is None:
+            return None
+        return self.a.explained.align(*self.rankings, self.ceiling)
+
+    @functools.cached_property
+    def curve(self) -> pd.DataFrame:
+        """The alignment for each number of top words: see `decompose.curve`."""
+        explained = self.a.explained
+        return decompose.curve(*self.rankings, clusters=explained.clusters, seed=explained.seed)
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """Every calibration score of both, and its difference: see `score_differences`."""
+        return _differences(self.a.predictions, self.b.predictions, self.seed)
+
+    @property
+    def n(self) -> int:
+        """The number of examples, or of clusters, behind the differences of scores."""
+        predictions = self.a.predictions
+        return n_clusters(predictions.clusters, len(predictions.gold))
+
+    @functools.cached_property
+    def dimensions(self) -> pd.DataFrame:
+        """One row per measure that was taken, each against its margin.
+
+        Columns: dimension, measure, large, compressed, difference (compressed - large), low, high (95% interval),
+        margin, outcome, n (examples, or clusters), n_needed (that would decide; missing where decided).
+        """
+        n_explained = None if self.alignment is None else self.a.explained.n
+        return decide.measured(self.margins, self.scores, self.n, self.alignment, n_explained)
+
+    @property
+    def verdict(self) -> str:
+        """The verdict over the measures that were taken: "equivalent", "not-equivalent" or "undecided"."""
+        return decide.overall(self.dimensions["outcome"])
+
+    @functools.cached_property
+    def paper(self) -> dict:
+        """The paper's own rule on the same data: see `decide.paper_rule`."""
+        return decide.paper_rule(self.scores, self.alignment)
+
+
+@functools.lru_cache(maxsize=64)
+def _differences(large: Predictions, other: Predictions, seed: int) -> pd.DataFrame:
+    # Two models are compared once for all methods that explain them: the predictions are the same values.
+    pair = large.probabilities, other.probabilities
+    return score_differences(*pair, large.gold, clusters=large.clusters, seed=seed)
