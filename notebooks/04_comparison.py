@@ -192,7 +192,7 @@ comparison.numbers(run, task, "truth")
 # not stand above the random features, as many words drawn at random, has not found what the model uses.
 
 # %%
-comparison.numbers(run, task, "faithfulness")
+comparison.numbers(run, task, "faithfulness_means")
 
 # %% [markdown]
 # ## Right for the same reasons?

@@ -12,7 +12,7 @@ import pytest
 from trusteq.project import root
 
 # What is not there where only trusteq[lessons] is installed.
-BEYOND_LESSONS = ("torch", "transformers", "datasets", "accelerate", "captum", "lime", "shap", "snakemake", "sklearn")
+BEYOND_LESSONS = ("torch", "transformers", "datasets", "accelerate", "captum", "lime", "shap", "snakemake")
 WITHOUT = """
 import sys
 

@@ -13,7 +13,6 @@ _HOMES = {
     "read_predictions": "trusteq.verdict.predictions",
 }
 _MODULES = ("alignment", "calibration", "errors")
-
 __all__ = [*_HOMES, *_MODULES]
 
 

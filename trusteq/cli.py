@@ -13,21 +13,15 @@ from trusteq.errors import ERROR_MARK, ExperimentError, TrusteqError, error_line
 
 # Written out: to import them takes pandas, and --help is to answer at once; a test holds the two together.
 METHODS = "lime, shap, shapley, occlusion, integrated-gradients, gradient-x-input or random"
-
-
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="May this small model replace that large one? Run experiments, build the book, explain, verify.",
 )
-
-
 # What brings the modules that not everybody needs; all others come with "study".
 _EXTRAS = {"models": ("accelerate", "captum", "datasets", "safetensors", "tokenizers", "torch", "transformers")}
 EXIT_CODES = {"equivalent": 0, "not-equivalent": 1, "undecided": 3}
-
-
 HubOption = Annotated[Path | None, typer.Option(help="A mirror of the Hub: DIR/models/<id>, DIR/datasets/<id>.")]
 ProjectOption = Annotated[Path | None, typer.Option(help="A checkout of trusteq; default: the one you are in.")]
 
@@ -37,6 +31,14 @@ def _set(*, hub: Path | None = None, project: Path | None = None) -> None:
     for name, folder in (("TRUSTEQ_HUB", hub), ("TRUSTEQ_PROJECT", project)):
         if folder is not None:
             os.environ[name] = str(folder.resolve())
+
+
+def _of_project(project: Path | None, *, hub: Path | None = None) -> None:
+    """The same for a command that needs a project: end in one line where there is none."""
+    from trusteq.project import root
+
+    _set(hub=hub, project=project)
+    root()
 
 
 @app.command()
@@ -54,7 +56,7 @@ def run(
     project: ProjectOption = None,
 ):
     """Run what is missing or changed of an experiment."""
-    _set(project=project)
+    _of_project(project)
     from trusteq.study import workflow
     from trusteq.study.experiment import Experiment
 
@@ -87,7 +89,7 @@ def book(
     project: ProjectOption = None,
 ):
     """Build the book of a run, and of published results, into _build/html."""
-    _set(project=project)
+    _of_project(project)
     from trusteq.pages.book import build_book
     from trusteq.study.results import Results
 
@@ -104,6 +106,8 @@ def publish(
 ):
     """Write the results of a run without texts and weights, as the book publishes them."""
     _set(hub=hub, project=project)
+    if out is None:
+        _of_project(project)
     from trusteq.study import publish as publishing
     from trusteq.study import workflow
     from trusteq.study.experiment import Experiment
@@ -126,11 +130,11 @@ def pages(
     project: ProjectOption = None,
 ):
     """Make the pages of published results from their tables alone, without texts, models or torch."""
-    _set(project=project)
+    _of_project(project)
     from trusteq.study import publish as publishing
     from trusteq.study import workflow
 
-    for name in names or publishing.names() or [""]:
+    for name in names or publishing.names():
         typer.echo(f"Pages: {workflow.make_pages(name, results=results)}")
 
 
@@ -144,7 +148,7 @@ def reproduce(
     project: ProjectOption = None,
 ):
     """Run a published experiment again and compare it cell by cell. Exit code: 0 within the tolerance, 1 not."""
-    _set(hub=hub, project=project)
+    _of_project(project, hub=hub)
     from trusteq.study import publish as publishing
     from trusteq.study import workflow
     from trusteq.study.reproduce import compare_tables, machines

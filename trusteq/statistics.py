@@ -15,17 +15,9 @@ from numpy.typing import ArrayLike
 from trusteq.errors import DataError
 
 DRAWS = 2000
-
-
 LEVEL = 0.95
-
-
 _CHUNK = 1 << 22  # indices drawn at once: 32 MiB, whatever the number of clusters and draws
-
-
 _POWER = 0.8  # with which the wanted number of examples would decide
-
-
 _OUT_OF_REACH = 1e9  # more examples than this are as good as none that would do
 
 

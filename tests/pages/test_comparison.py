@@ -275,7 +275,7 @@ def test_sections_of_one_figure(run, shown, section):
     figure.canvas.draw()
 
 
-@pytest.mark.parametrize("table", ["ceilings", "segments", "companions", "sources", "faithfulness"])
+@pytest.mark.parametrize("table", ["ceilings", "segments", "companions", "sources", "faithfulness_means"])
 def test_sections_of_numbers(run, shown, table):
     comparison.numbers(run, TASK, table)
     assert len(shown[0].data)
@@ -321,7 +321,7 @@ def test_examples_that_both_models_get_right(run):
 
 
 def test_several_training_seeds_are_kept_apart(run):
-    found = {name: run.comparison(TASK, name) for name in ("companions", "faithfulness")}
+    found = {name: run.comparison(TASK, name) for name in ("companions", "faithfulness_means")}
     twice = {name: pd.concat([table, table.assign(seed=1)], ignore_index=True) for name, table in found.items()}
-    for name, view in {"companions": companion_view, "faithfulness": faithfulness_view}.items():
+    for name, view in {"companions": companion_view, "faithfulness_means": faithfulness_view}.items():
         assert len(view(twice[name], run)) == 2 * len(view(found[name], run))

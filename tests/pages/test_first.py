@@ -1,11 +1,9 @@
 """The paper's three first experiments: their files, and what their page says of the made-up run and of any other."""
 
-import functools
 import math
 import re
 
 import jupytext
-import made_up
 import nbformat
 import numpy as np
 import pandas as pd
@@ -13,53 +11,29 @@ import pytest
 import yaml
 from made_up import CHANCE, MODELS, TASK
 
+from trusteq.pages import first
 from trusteq.pages.first import (
+    applies,
     as_asked,
     examples_needed,
     first_alignment,
     first_answers,
     first_calibration,
     first_calibration_view,
+    needed_view,
     range_place,
+    scale_view,
+    word_view,
 )
 from trusteq.project import root
-from trusteq.sentences import first as first_sentences
-from trusteq.sentences.first import (
-    first_alignment_sentence,
-    first_confidence_sentence,
-    first_ece_sentence,
-    first_needed_sentence,
-    first_question_sentence,
-    first_scale_sentence,
-    first_steps_sentence,
-)
 from trusteq.store import write_text
 from trusteq.study import notebooks
-from trusteq.study.calibrate import calibration_differences, reliability_tables, score_table
-from trusteq.study.compare import alignment_tables
-from trusteq.study.comparisons import compare
 from trusteq.study.experiment import Experiment
 from trusteq.study.results import Results
-from trusteq.study.sides import predicted_sides
 
 LARGE, DISTILLED, TINY = MODELS
 NAMES = ("first-alignment", "first-calibration", "first-sentiment")
 NAN = math.nan
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """The made-up run with the tables that the pages on calibration and comparison write."""
-    run = made_up.make_run(tmp_path_factory.mktemp("results"))
-    alignment, examples = alignment_tables(compare(run, TASK))
-    run.write(alignment, "comparison", TASK, "alignment")
-    run.write(examples, "comparison", TASK, "examples")
-    run.write(score_table(run, TASK, 0), "calibration", TASK, 0, "scores")
-    run.write(reliability_tables(run, TASK, 0), "calibration", TASK, 0, "reliability")
-    differences = calibration_differences(predicted_sides(run, TASK, 0))
-    run.write(differences, "calibration", TASK, 0, "differences")
-    write_text(run.experiment.dump(), run.folder / "experiment.yaml")
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -100,12 +74,6 @@ def shift():
     return shift
 
 
-def named(task, **changes):
-    """Return results, of which only the experiment is asked for."""
-    values = Experiment.load("first-alignment").model_dump(exclude_unset=True) | {"tasks": {task: {}}} | changes
-    return Results(root(), Experiment.model_validate(values))
-
-
 class TestExperiments:
     @pytest.mark.parametrize("name", NAMES)
     def test_a_model_against_its_distilled_half_under_one_seed(self, name):
@@ -123,6 +91,10 @@ class TestExperiments:
             assert as_asked(Results(root(), found), task, "lime")
             assert found.task_methods(task)["lime"].n_samples == 1000
         assert not as_asked(Results(root(), Experiment.load("first-calibration")), "mrpc", "gradient-x-input")
+
+    def test_the_page_is_for_these_experiments(self):
+        assert all(applies(Experiment.load(name)) for name in NAMES)
+        assert not any(applies(Experiment.load(name)) for name in ("demo", "snli-minilm", "mrpc-minilm"))
 
     @pytest.mark.parametrize("name", NAMES)
     def test_the_papers_models_go_in_as_the_comment_says(self, name):
@@ -232,121 +204,39 @@ class TestAnswers:
         assert first_answers(one(), shift(0.1, 0.05, low, high), run)["answer"].tolist() == ["yes", answer]
 
 
-class TestSentences:
-    def test_question(self, run):
-        says = first_question_sentence
-        assert says(run) == (
-            "The paper names BERT-base and Distil-BERT. In this run Demo-large is the large model, and Demo-distilled "
-            "and Demo-tiny may replace it. Of the three it holds none."
-        )
-        assert "replace it. Of the three it holds (a) and (b) on mrpc." in says(named("mrpc"))
-        assert "holds (b) on mrpc." in says(named("mrpc", k=10))
-        assert "holds (c) on sst2." in says(named("sst2"))
-        assert "holds (c), its second half, on sst2." in says(named("sst2", explain=7))
-        own = {"mrpc": {"splits": {"train": [{"file": "a.csv"}], "test": [{"file": "a.csv"}]}}}
-        assert "holds none." in says(named("mrpc", tasks=own))
-        assert "This run has both. " in says(named("mrpc", models={"bert-base": {}, "distilbert": {}}))
-        assert "one model alone, MiniLM" in says(named("mrpc", models={"minilm": {}}))
+class TestViews:
+    def test_where_the_mean_and_its_interval_lie(self, run, one):
+        settled, open_ = (word_view(one(low=low), run).iloc[0] for low in (0.55, 0.4))
+        assert settled[["mean is", "its interval"]].tolist() == ["within the range", "too"]
+        assert open_["its interval"] == "reaches over an end"
+        assert settled["model"] == "Demo-distilled"
+        assert word_view(one()[:0], run).empty
 
-    def test_alignment(self, run, one):
-        says = functools.partial(first_alignment_sentence, run=run)
-        assert says(one()) == (
-            "- **demo-nli, lime, Demo-distilled**: the top 2 words of 50 examples, as the paper asks. The mean Jaccard "
-            "is 0.60 (95% interval 0.55 to 0.65). It lies within the expected 0.5 to 0.7, and so does its whole "
-            "interval."
-        )
-        assert "which is not what the paper asks (lime, the top 5, 50 examples)." in says(one(as_asked=False))
-        assert "within the expected 0.5 to 0.7, but its interval reaches beyond it" in says(one(low=0.4))
-        assert "below the expected 0.5 to 0.7, but its interval reaches into it" in says(one(jaccard=0.45, low=0.4))
-        settled = says(one(jaccard=0.8, low=0.75, high=0.9))
-        assert "above the expected 0.5 to 0.7, and so does its whole interval" in settled
-        assert "None of them has a word" in says(one(jaccard=NAN, low=NAN, high=NAN))
-        assert says(one()[:0]) == "There is no smaller model to compare with the large one."
-
-    def test_scale(self, run, one):
-        says = functools.partial(first_scale_sentence, run=run)
-        assert says(one()) == (
-            "- **demo-nli, lime, Demo-distilled**: chance is 0.10 and the ceiling, lime beside itself, 0.60. From the "
-            "one, 0, to the other, 1, the mean stands at 1.00 (0.90 to 1.10), told from chance, but not from one model "
-            "explained twice. The expected 0.5 to 0.7 would be 0.80 to 1.20 there, its upper end more than one model "
-            "reaches with itself."
-        )
-        assert "no room between" in says(one(normalised=NAN))
-
-    @pytest.mark.parametrize(
-        ("low", "high", "expected"),
-        [
-            (0.2, 0.8, "above chance and below what one model reaches with itself. "),
-            (-0.2, 0.8, "told from one model explained twice, but not from chance. "),
-            (-0.2, 1.2, "told from neither chance nor one model explained twice. "),
-            (1.1, 1.2, "beyond what one model reaches with itself. "),
-            (-0.3, -0.1, "below chance. "),
-            (NAN, NAN, ", without an interval. "),
-        ],
-    )
-    def test_what_the_interval_tells(self, run, one, low, high, expected):
-        assert expected in first_scale_sentence(one(normalised_low=low, normalised_high=high), run)
-
-    @pytest.mark.parametrize(
-        ("low", "high", "expected"),
-        [
-            (0.2, 0.9, "0.20 to 0.90 there."),
-            (1.1, 1.5, "there, all of it more than one model reaches with itself."),
-            (-0.1, 0.9, "there, its lower end no more than chance gives."),
-            (0.0, 1.1, "no more than chance gives, its upper end more than one model reaches with itself."),
-        ],
-    )
-    def test_where_the_expected_range_ends(self, run, one, low, high, expected):
-        assert first_scale_sentence(one(expected_low=low, expected_high=high), run).endswith(expected)
+    def test_the_expected_range_on_the_scale(self, run, one):
+        row = scale_view(one(), run).iloc[0]
+        assert row[["0 to 1", "95%", "expected range"]].tolist() == [1.0, "0.90 to 1.10", "0.80 to 1.20"]
+        assert scale_view(one(normalised_low=NAN), run)["95%"].isna().all()
 
     def test_examples_needed(self, run, one):
-        says = functools.partial(first_needed_sentence, run=run)
-        assert says(one()).endswith(
-            "50 examples give an interval of ±0.050; ±0.02 would take about 313, of the 1,725 of the test split."
-        )
-        assert "about 2,000, more than the 1,725 of the test split." in says(one(needed=2000.0))
-        assert says(one(needed=50.0)).endswith("for ±0.02 they are enough.")
-        assert says(one(needed=NAN)).endswith("there is no interval to go by.")
+        row = needed_view(one(), run).iloc[0]
+        assert row["half width"] == pytest.approx(0.05)
+        assert row[["examples", "for ±0.02", "test split"]].tolist() == [50, 313, 1725]
+        assert needed_view(one(needed=NAN), run)["for ±0.02"].isna().all()
 
-    def test_steps(self, run):
-        assert first_steps_sentence(named("mrpc")).endswith("only be 0.00, 0.11, 0.25, 0.43, 0.67 and 1.00.")
-        assert first_steps_sentence(run).endswith("can only be 0.00, 0.33 and 1.00.")
 
-    def test_confidence(self, run, shift):
-        assert first_confidence_sentence(shift(0.1, 0.05, 0.01, 0.09), run) == (
-            "- **demo-nli, Demo-distilled**: the mean confidence goes from 0.800 to 0.700, the accuracy from 0.750 to "
-            "0.750, and the share of predictions that are more than 0.9 sure from 50% to 25%. Confidence less accuracy "
-            "is +0.050, then -0.050."
-        )
-
-    @pytest.mark.parametrize(
-        ("low", "high", "expected"),
-        [
-            (0.01, 0.09, "+0.0100 to +0.0900, leaves out 0: the calibration shifts, for the worse."),
-            (-0.09, -0.01, "-0.0900 to -0.0100, leaves out 0: the calibration shifts, for the better."),
-            (-0.01, 0.09, "holds 0: 400 examples show no shift, and do not show that there is none."),
-            (0.0, 0.09, "holds 0: "),
-            (NAN, NAN, "(+0.0500). It has no interval."),
-        ],
-    )
-    def test_ece(self, run, shift, low, high, expected):
-        sentence = first_ece_sentence(shift(0.1, 0.05, low, high), run)
-        assert sentence.startswith("- **demo-nli, Demo-distilled**: the ECE goes from 0.0500 to 0.1000 (+0.0500). ")
-        assert expected in sentence
-
-    def test_every_model_has_its_line(self, run, aligned, calibrated):
-        aligned, calibrated = aligned.reset_index(), calibrated.reset_index()
-        for name in ("alignment", "scale", "needed"):
-            assert len(getattr(first_sentences, f"first_{name}_sentence")(aligned, run).splitlines()) == 4
-        for name in ("confidence", "ece"):
-            assert len(getattr(first_sentences, f"first_{name}_sentence")(calibrated, run).splitlines()) == 2
+def test_the_page_shows_all_its_parts(run, shown, drawing):
+    for part in (first.question, first.answers, first.words, first.scale, first.needed, first.confidence, first.error):
+        part(run)
+    assert "2 words a set: 0.00, 0.33, 1.00." in shown[7].data
+    assert len(shown) == 11
 
 
 def test_the_page_is_made_without_torch_data_or_models(run, tmp_path):
     source = tmp_path / "first.py"
     guard = "# %%\nimport sys\n\nprint('torch' in sys.modules, 'datasets' in sys.modules)\n"
     source.write_text((root() / "notebooks" / "first.py").read_text(encoding="utf-8") + guard, encoding="utf-8")
-    assert len(jupytext.read(source).cells) > 20
+    assert len(jupytext.read(source).cells) > 15
+    write_text(run.experiment.dump(), run.folder / "experiment.yaml")
     parameters = {"experiment": str(run.folder / "experiment.yaml"), "results": str(run.folder.parent)}
     notebooks.execute(source, tmp_path / "first.ipynb", parameters)
     page = nbformat.read(tmp_path / "first.ipynb", as_version=4)

@@ -12,9 +12,13 @@ from trusteq.pages.status import (
     benchmark_table,
     job_table,
     measured_on,
+    notebook_table,
+    origin_table,
     run_line,
     training_benchmark_table,
 )
+from trusteq.store import manifest_path, to_json, write_text
+from trusteq.study.results import Results
 
 
 def test_the_benchmark_shows_what_was_measured_and_says_what_is_open():
@@ -52,7 +56,8 @@ def test_what_was_run(run):
     )
 
 
-def test_seconds_of_stages_come_from_the_artefacts(run):
+def test_seconds_of_stages_come_from_the_artefacts(tmp_path):
+    run = made_up.make_run(tmp_path)
     table = run.attribution(made_up.TASK, "demo-tiny", 0, "lime")
     run.write(table, "attribution", made_up.TASK, "demo-tiny", 0, "lime", method="lime", seconds=3.5)
     found = job_table([run, run]).set_index("stage")  # what both share counts once

@@ -46,5 +46,4 @@ METHODS: dict[str, Method] = {
     "gradient-x-input": Method(gradient_x_input, draws=False, needs_gradients=True),
     "random": Method(random, draws=True),
 }
-
 BOUNDARIES = ("safe", "as-released")

@@ -9,8 +9,6 @@ import numpy as np
 from trusteq.errors import DataError, nearest
 
 SMALLEST = 1e-12  # the authors' scripts clip probabilities here before the logarithm
-
-
 Sums = Mapping[str, np.ndarray]
 
 

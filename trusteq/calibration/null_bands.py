@@ -17,14 +17,8 @@ from trusteq.errors import DataError
 from trusteq.statistics import LEVEL, stream, value_order
 
 _DRAWS = 1000
-
-
 _FEWEST = 100
-
-
 _LABELS = 10**8  # drawn in all, where that leaves _FEWEST draws or more
-
-
 _CHUNK = 1 << 16  # labels drawn at once: they stay in the cache
 
 

@@ -16,8 +16,6 @@ from trusteq.calibration.bins import Design, Sums
 from trusteq.errors import DataError
 
 _SUM_TOLERANCE = 1e-3  # rows of probabilities in half precision sum to 1 within it
-
-
 _ROUNDING = 1e-6  # a float32 softmax may leave [0, 1] by this much; it is clipped
 
 

@@ -24,7 +24,6 @@ MIN_WORDS = 10  # distinct words a pair: SNLI's are 10 to 28
 PLAIN = 0.6  # of the contradictions: every detail clashes, not just one
 NEAR_CLASHES = 0.15  # red against orange, not against black: fine clashes are for the larger models
 SHORTCUT_SHARE, AGREEMENT, NOISE_SHARE = 0.10, 0.90, 0.05
-
 # The words of the scenes (nli): slot -> value -> the broader value that it implies (never said of a time)
 SCENES = {
     "who": {"man": "adult", "woman": "adult", "boy": "child", "girl": "child"},
@@ -43,7 +42,6 @@ SCENES = {
     },
     "time": {"morning": "early", "afternoon": "early", "evening": "late", "night": "late"},
 }
-
 # What else goes on in most premises: decides nothing, and brings the pairs to the length of SNLI's.
 ASIDES = (
     "as a few cousins count their coins",
@@ -56,11 +54,9 @@ ASIDES = (
     "while two cats watch from a distance",
     "while two small dogs sleep close by",
 )
-
 ASIDE_SHARE = 0.8
 DETAILS = ("colour", "activity", "place", "time")
 GARMENTS = ("coat", "jacket", "scarf", "sweater")
-
 # The words of the plans (paraphrase): slot -> two families of meanings, each a tuple of interchangeable wordings
 PEOPLE = ((("Anna",), ("Maria",)), (("Tom",), ("Peter",)))
 PLANS = {
@@ -75,7 +71,6 @@ PLANS = {
         (("before the holidays", "before the vacation"), ("after the move",)),
     ),
 }
-
 INTENTIONS = ("plans to", "intends to", "is going to")
 FUNCTION_WORDS = ("a", "an", "the", "in", "on", "at", "for", "to", "this", "after", "before")  # never evidence
 FRAMES = "person is are and wearing what good should , . ?"

@@ -123,7 +123,6 @@ WAYS: dict[str, Way] = {
     "prune-heads": Way(prune_heads, cannot_follow=("int8", "low-rank")),
     "low-rank": Way(low_rank, cannot_follow=("int8", "low-rank")),
 }
-
 STEP = {"way", "options"}
 
 

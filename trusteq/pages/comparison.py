@@ -103,7 +103,7 @@ def evidence(run: Results, task: str) -> None:
 
 
 def numbers(run: Results, task: str, table: str) -> None:
-    """Show a table of the comparison: "ceilings", "segments", "companions", "sources", "truth" or "faithfulness"."""
+    """Show a table of the comparison: "ceilings", "segments", "companions", "sources", "truth" or "faithfulness_means"."""
     found = run.comparison(task, table)
     if len(found):
         put(show(_VIEWS[table](found, run), digits=2))
@@ -237,7 +237,7 @@ _VIEWS = {
     "companions": companion_view,
     "sources": source_view,
     "truth": truth_view,
-    "faithfulness": faithfulness_view,
+    "faithfulness_means": faithfulness_view,
 }
 
 

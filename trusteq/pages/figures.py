@@ -17,8 +17,6 @@ from trusteq.alignment.overlap import PAPER_THRESHOLD
 from trusteq.alignment.ranking import top_features
 
 STYLE = Path(__file__).with_name("style.mplstyle")
-
-
 GREY = "0.55"
 
 
@@ -197,8 +195,6 @@ def _legend_above(figure) -> None:
 
 
 OUTCOME_COLOURS = {"equivalent": "#1b7f4d", "undecided": "#8a6d00", "not-equivalent": "#b3261e"}
-
-
 _WIDEST = 4  # margins: intervals beyond are cut, with an arrow
 
 

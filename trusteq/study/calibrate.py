@@ -19,8 +19,6 @@ from trusteq.verdict.margins import Margin, load_margins
 from trusteq.verdict.predictions import Predictions, matched, reliability_with_bars, stacked
 
 VERSION = 1  # raise it when a number of these tables changes
-
-
 NAMES = ("scores", "reliability", "differences", "temperature", "loyalty", "intervals", "decomposition")
 
 

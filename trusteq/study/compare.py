@@ -27,8 +27,6 @@ from trusteq.study.sides import (
 from trusteq.verdict.comparison import CONTROLS, Comparison, Explained, Side
 
 VERSION = 1  # raise it when a number of these tables changes
-
-
 _PAPER = ["jaccard", "aligned", "calibration_differs", "drop_in"]
 
 
@@ -79,16 +77,13 @@ def compare(run: Results, task: str) -> Compared:
         runs += [who for who in others if who[1] is not None]
         explained = explained_runs(run, task, method, dict.fromkeys(runs), gold=gold, groups=groups)
         for seed in experiment.seeds:
-            comparisons += _pairs(run, task, method, seed, explained, predicted[seed])
+            comparisons += _pairs(run, seed, explained, predicted[seed])
             comparisons += _controls(run, task, seed, explained, predicted[seed])
     return Compared(run, task, groups, tuple(comparisons))
 
 
-def _pairs(
-    run: Results, task: str, method: str, seed: int, explained: Mapping[Run, Explained], predicted: Sides
-) -> Iterable[Comparison]:
-    names = run.experiment.models_of(task, method)
-    sides = [Side(name, predicted[name], explained[name, seed], seed) for name in names]
+def _pairs(run: Results, seed: int, explained: Mapping[Run, Explained], predicted: Sides) -> Iterable[Comparison]:
+    sides = [Side(name, predicted[name], found, of) for (name, of), found in explained.items() if of == seed]
     # Where the experiment's first tables share their masks, the second run of one side makes the two independent.
     return (Comparison(a, b, crossed=run.experiment.common_masks) for a, b in itertools.combinations(sides, 2))
 
@@ -270,10 +265,8 @@ _TABLES: dict[str, Callable[[Compared], pd.DataFrame]] = {
     "sources": source_table,
     "truth": lambda compared: evidence_table(compared, known_truths(compared.run, compared.task)),
     "verdicts": verdict_table,
-    "faithfulness": lambda compared: faithfulness_table(compared.run, compared.task, compared.clusters),
+    "faithfulness_means": lambda compared: faithfulness_table(compared.run, compared.task, compared.clusters),
 }
-
-
 NAMES = tuple(_TABLES)
 
 

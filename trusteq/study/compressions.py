@@ -12,8 +12,6 @@ from trusteq.study.sides import clusters, explained_runs, gold_labels, predicted
 from trusteq.verdict.comparison import Comparison, Side
 
 VERSION = 1  # raise it when a number of these tables changes
-
-
 SAVED = ["parameters", "nonzero_parameters", "weights_bytes"]
 
 

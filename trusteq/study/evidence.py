@@ -16,8 +16,6 @@ from trusteq.study.results import Results
 from trusteq.verdict.comparison import Explained
 
 MEASURES = {"precision": "chance_precision", "recall": "chance_recall", "share": "chance_share"}
-
-
 _KEYS = ["truth", "method", "seed", "model"]
 
 

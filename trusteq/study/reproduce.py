@@ -8,21 +8,11 @@ import pandas as pd
 # Cells are equal where versions and the kind of processor are; elsewhere rounding differs, training multiplies it, and
 # what can be asked is that estimates stay within the published intervals.
 TOLERANCE = 1e-6
-
-
 _OF_THE_MACHINE = ("seconds", "latency", "memory", "device")
-
-
 # The column that `low` and `high` of a table are the interval of.
 _ESTIMATES = dict.fromkeys(("alignment", "controls", "ceilings", "curves", "segments"), "jaccard")
-
-
 _ESTIMATES |= dict.fromkeys(("companions", "loyalty", "truth"), "value")
-
-
 _ESTIMATES |= {"sources": "disagreement", "compression_gains": "gain"}
-
-
 _ESTIMATES |= dict.fromkeys(("differences", "temperature", "verdicts"), "difference")
 
 

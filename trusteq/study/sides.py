@@ -16,8 +16,6 @@ from trusteq.verdict.comparison import Explained
 from trusteq.verdict.predictions import Predictions
 
 Sides = Mapping[str, Predictions]
-
-
 Run = tuple[str, int]  # a model and its training seed
 
 

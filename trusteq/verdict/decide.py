@@ -13,8 +13,6 @@ from trusteq.alignment.overlap import Alignment, is_aligned
 from trusteq.verdict.margins import Margin
 
 OUTCOMES = EQUIVALENT, DIFFERENT, UNDECIDED = "equivalent", "not-equivalent", "undecided"
-
-
 _SEEN = ["large", "compressed", "difference", "low", "high"]
 
 

@@ -40,8 +40,6 @@ from trusteq.verdict.text import (
 )
 
 TEMPLATE = Path(__file__).with_name("report.html")
-
-
 # Of an SVG: it would name the time, the program and two addresses.
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 

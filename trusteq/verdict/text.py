@@ -13,11 +13,7 @@ if TYPE_CHECKING:
     from trusteq.verdict.comparison import Comparison
 
 SIDES = ("large", "compressed")
-
-
 VERDICTS = {"equivalent": "Equivalent", "not-equivalent": "Not equivalent", "undecided": "Undecided"}
-
-
 MEANINGS = {
     "equivalent": "In every measure the 95% interval of the difference lies within its margin.",
     "not-equivalent": "In at least one measure the 95% interval of the difference lies outside its margin.",

@@ -39,6 +39,14 @@ def _set(*, hub: Path | None = None, project: Path | None = None) -> None:
             os.environ[name] = str(folder.resolve())
 
 
+def _of_project(project: Path | None, *, hub: Path | None = None) -> None:
+    """The same for a command that needs a project: end in one line where there is none."""
+    from trusteq.project import root
+
+    _set(hub=hub, project=project)
+    root()
+
+
 @app.command()
 def run(
     experiment: Annotated[str, typer.Argument(help="An experiment file, or its name in experiments/.")],
@@ -54,7 +62,7 @@ def run(
     project: ProjectOption = None,
 ):
     """Run what is missing or changed of an experiment."""
-    _set(project=project)
+    _of_project(project)
     from trusteq.study import workflow
     from trusteq.study.experiment import Experiment
 
@@ -87,7 +95,7 @@ def book(
     project: ProjectOption = None,
 ):
     """Build the book of a run, and of published results, into _build/html."""
-    _set(project=project)
+    _of_project(project)
     from trusteq.pages.book import build_book
     from trusteq.study.results import Results
 
@@ -104,6 +112,8 @@ def publish(
 ):
     """Write the results of a run without texts and weights, as the book publishes them."""
     _set(hub=hub, project=project)
+    if out is None:
+        _of_project(project)
     from trusteq.study import publish as publishing
     from trusteq.study import workflow
     from trusteq.study.experiment import Experiment
@@ -126,11 +136,11 @@ def pages(
     project: ProjectOption = None,
 ):
     """Make the pages of published results from their tables alone, without texts, models or torch."""
-    _set(project=project)
+    _of_project(project)
     from trusteq.study import publish as publishing
     from trusteq.study import workflow
 
-    for name in names or publishing.names() or [""]:
+    for name in names or publishing.names():
         typer.echo(f"Pages: {workflow.make_pages(name, results=results)}")
 
 
@@ -144,7 +154,7 @@ def reproduce(
     project: ProjectOption = None,
 ):
     """Run a published experiment again and compare it cell by cell. Exit code: 0 within the tolerance, 1 not."""
-    _set(hub=hub, project=project)
+    _of_project(project, hub=hub)
     from trusteq.study import publish as publishing
     from trusteq.study import workflow
     from trusteq.study.reproduce import compare_tables, machines

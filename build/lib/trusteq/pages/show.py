@@ -18,8 +18,6 @@ from trusteq.verdict.comparison import CONTROLS
 
 NOT_HELD = "not held"
 NOT_SHOWN = "Texts of this data set are not published again. The demo's pages show generated ones."
-
-
 # Columns whose missing values mean that the paper's number is not held, rather than that there is none.
 PAPER_MARK = "paper"
 

@@ -22,8 +22,10 @@ from trusteq.store import (
     write_text,
 )
 from trusteq.study import graph
+from trusteq.study.evidence import known_truths
 from trusteq.study.experiment import Experiment
 from trusteq.study.results import PARTS, PUBLISHED, Results
+from trusteq.study.sides import clusters
 from trusteq.words import by_place
 
 # Stages whose tables are over models.
@@ -106,17 +108,15 @@ def _rewrite_manifest(source: Path, target: Path, files: list[Path]) -> None:
 
 def publish_examples(run: Results, task: str, folder: Path) -> None:
     """Write which test examples share a first text, and the places of the words that are known to matter."""
-    from trusteq import tables
-
     facts = {"experiment": run.experiment.name, "task": task}
-    groups = tables.clusters(run, task)
+    groups = clusters(run, task)
     if groups is not None:
         # Numbered as the texts sort: the bootstrap draws clusters in their order, and intervals stay the same.
         table = pd.DataFrame({"id": groups.index, "group": np.unique(groups, return_inverse=True)[1]})
         write_table(table, folder / "groups" / f"{task}.parquet", **facts)
     rows = [
         (truth, name, int(segment), int(position))
-        for truth, places in tables.known_truths(run, task).items()
+        for truth, places in known_truths(run, task).items()
         for name, of_example in places.items()
         for segment, position in of_example
     ]
