@@ -1,5 +1,6 @@
 """The repository itself: pins that agree, the folders of the design, and the paper's numbers, none of them invented."""
 
+import ast
 import re
 import subprocess
 import tomllib
@@ -11,6 +12,8 @@ import yaml
 from trusteq.pages.show import paper_table
 from trusteq.project import root
 
+# What the package may grow to before something must go; names that notebooks call.
+MOST_LINES, MOST_MODULES, MOST_NAMES = 12_000, 85, 75
 FOLDERS = {".ci", "benchmarks", "book", "data", "experiments", "notebooks", "tests", "trusteq", "workflow"}
 MODELS = ["BERT-base", "Distil-BERT", "BERT-Medium", "BERT-Mini", "BERT-Tiny"]
 PAIRS = [(a, b) for number, a in enumerate(MODELS) for b in MODELS[number + 1 :]]
@@ -59,7 +62,8 @@ def test_every_line_of_the_lock_is_an_exact_pin_and_torch_is_first():
 
 def test_every_direct_dependency_is_pinned():
     project = tomllib.loads((root() / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    direct = project["dependencies"] + project["optional-dependencies"]["test"]
+    extras = [name for names in project["optional-dependencies"].values() for name in names]
+    direct = [name for name in project["dependencies"] + extras if not name.startswith("trusteq[")]
     locked = pins(lock_lines())
     assert [name for name in direct if normal(re.split(r"[<=>~!\[ ;]", name)[0]) not in locked] == []
     assert pins(direct).items() <= locked.items()
@@ -133,3 +137,50 @@ def test_every_table_of_the_paper_is_checked_here():
         "jaccard_range.csv",
         "models.csv",
     ]
+
+
+def test_packages_export_exactly_the_contracts_names():
+    import trusteq
+    from trusteq import alignment, calibration
+
+    names = ["audit", "audit_predictions", "explain", "load_classifier", "load_examples", "load_published"]
+    assert sorted(trusteq.__all__) == sorted(
+        [*names, "read_examples", "read_predictions", "alignment", "calibration", "errors"]
+    )
+    assert alignment.__all__ == ["align", "chance_jaccard", "jaccard", "top_features"]
+    assert calibration.__all__ == ["reliability_table", "scores"]
+    for home in (trusteq, alignment, calibration):
+        assert all(getattr(home, name) for name in home.__all__)
+    others = [file for file in (root() / "trusteq").rglob("*/__init__.py")]
+    for file in others:
+        if file.parent.name not in ("alignment", "calibration"):
+            assert [type(node) for node in ast.parse(file.read_text()).body] == [ast.Expr], file
+
+
+def test_the_package_stays_a_size_that_one_can_know():
+    files = list((root() / "trusteq").rglob("*.py"))
+    assert len(files) <= MOST_MODULES
+    assert sum(len(file.read_text().splitlines()) for file in files) <= MOST_LINES
+
+
+def test_notebooks_call_few_names():
+    """A name is what follows a module of the package in a notebook, or is imported from one."""
+    called = set()
+    for file in sorted((root() / "notebooks").rglob("*.py")):
+        tree = ast.parse("\n".join(line for line in file.read_text().splitlines() if not line.startswith("%")))
+        found = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        bound = {of.asname or of.name for node in found if node.module.startswith("trusteq") for of in node.names}
+        used = {
+            f"{node.value.id}.{node.attr}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in bound
+        }
+        called |= used | {name for name in bound if not any(of.startswith(f"{name}.") for of in used)}
+    assert len(called) <= MOST_NAMES, sorted(called)
+
+
+def test_no_path_of_the_checkout_is_in_the_package():
+    for file in (root() / "trusteq").rglob("*.py"):
+        if file.name != "project.py":
+            text = file.read_text(encoding="utf-8")
+            assert "parents[1] / " not in text and "parent.parent / " not in text, file

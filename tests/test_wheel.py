@@ -1,5 +1,6 @@
 """The package as a wheel, in an environment of its own and an empty folder: what needs no project works there."""
 
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -44,7 +45,11 @@ class Installed:
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Installed:
     home = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", home, root()]
+    source = home / "source"  # a copy: building leaves files beside what is built
+    shutil.copytree(root() / "trusteq", source / "trusteq", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(root() / name, source)
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", home, source]
     subprocess.run(list(map(str, build)), check=True, cwd=home, capture_output=True)
     (wheel,) = home.glob("trusteq-*.whl")
     venv.create(home / "env", with_pip=False)

@@ -1,1 +1,0 @@
-"""Attribution: how much each feature of an example weighs in the probability of each class."""

@@ -1,1 +1,0 @@
-"""Classifiers: loading them, asking them for probabilities, fine-tuning and compressing them."""

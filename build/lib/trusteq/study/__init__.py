@@ -1,1 +1,0 @@
-"""An experiment: what is computed, and written."""

@@ -1,1 +1,0 @@
-"""May this small model replace that large one?"""
