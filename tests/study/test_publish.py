@@ -186,18 +186,6 @@ def test_rows_that_only_words_tell_apart_are_refused(run):
     refused(lambda: publish.publish(run), "shap.parquet", "a place occurs twice")
 
 
-def test_a_working_copy_holds_what_pages_are_made_from_and_is_not_written_twice(run, tmp_path):
-    run.write(pd.DataFrame({"jaccard": [0.5]}), "comparison", TASK, "alignment")
-    run.write(pd.DataFrame({"model": [LARGE]}), "compression", TASK, "footprints")
-    shown = publish.open_published(publish.publish(run))
-    copy = publish.working_copy(shown, tmp_path / "pages")
-    assert copy.is_published and not copy.path("comparison", TASK, "alignment").exists()
-    assert copy.compression(TASK, "footprints")["model"].tolist() == [LARGE]
-    times = {file: file.stat().st_mtime_ns for file in copy.folder.rglob("*")}
-    publish.working_copy(shown, tmp_path / "pages")
-    assert times == {file: file.stat().st_mtime_ns for file in copy.folder.rglob("*")}
-
-
 def test_what_is_published_with_the_book_is_whole_small_and_without_texts():
     files = [file for file in publish.PUBLISHED.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) < 20e6
