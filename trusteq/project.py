@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trusteq.errors import ExperimentError
 
+PUBLISHED = Path("data", "published")  # in the project
 MARKS = ("notebooks", "experiments", "workflow")  # folders that only a project has, side by side
 
 

@@ -35,6 +35,7 @@ from trusteq.calibration.null_bands import null_bands
 from trusteq.pages.figures import colours, reliability_diagram
 from trusteq.pages.show import open_page, show, titles
 
+# %%
 run = open_page(experiment, results)
 seed = run.experiment.seeds[0]
 task = next(iter(run.experiment.tasks))

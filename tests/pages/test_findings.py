@@ -6,12 +6,13 @@ import pandas as pd
 import pytest
 from made_up import LABELS, MODELS, TASK
 
-from trusteq.pages import claims, cost, findings
+from trusteq.pages import claims, cost, findings, reasons
 from trusteq.pages.claims import CONTRADICTS, OPEN, SUPPORTS
 from trusteq.pages.findings import Claim
-from trusteq.sentences import reasons
-from trusteq.sentences.findings import cost_sentence, count_sentence, scale_sentence, why_list
+from trusteq.store import to_json, write_text
+from trusteq.study import publish
 from trusteq.study.results import Results
+from trusteq.verdict.margins import load_margins
 
 LARGE, SMALL, TINY = MODELS
 
@@ -33,11 +34,18 @@ def pair(model_b, estimate, low, high, **more):
 
 def verdict(model, measure, difference, outcome, **more):
     row = {"method": "lime", "model": model, "measure": measure, "difference": difference, "outcome": outcome}
+    row["dimension"] = load_margins()[measure].dimension
     return row | {"low": difference - 0.01, "high": difference + 0.01, "n": 4, "verdict": "undecided"} | more
 
 
 def said(found):
     return found["verdict"].tolist()
+
+
+def spans(found):
+    """Return numbers that are read beside a claim, by what and method: (lowest, highest)."""
+    keys = [name for name in ("what", "method") if name in found]
+    return found.set_index(keys)[["lowest", "highest"]].apply(tuple, axis=1).to_dict()
 
 
 def trained_once(run):
@@ -108,12 +116,48 @@ def confident(share, n=400):
 )
 def test_distillation_is_closer_by_the_paired_interval(run, monkeypatch, shares, expected):
     monkeypatch.setattr("trusteq.study.sides.load_examples", lambda *_, **__: confident(0.8).assign(text_a="a b"))
-    for model, share in zip(MODELS, shares, strict=True):
-        run.write(confident(share), "predictions", TASK, model, 0)
-    found = claims.distillation([run], cut=SMALL, distilled=TINY)
+    cut_run = with_cut_and_distilled(run)
+    for model, share in zip(cut_run.experiment.models, shares, strict=True):
+        cut_run.write(confident(share), "predictions", TASK, model, 0)
+    gaps = {
+        model: abs(share - 0.75) - abs(shares[0] - 0.75) for model, share in zip((CUT, TAUGHT), shares[1:], strict=True)
+    }
+    write(cut_run, "verdicts", [verdict(model, "ece", gap, "undecided") for model, gap in gaps.items()])
+    found = claims.distillation([cut_run])
     assert said(found) == [expected]
-    gap = [abs(share - 0.75) - abs(shares[0] - 0.75) for share in shares[1:]]
-    assert found["estimate"].iloc[0] == pytest.approx(abs(gap[1]) - abs(gap[0]), abs=0.01)
+    assert found["estimate"].iloc[0] == pytest.approx(abs(gaps[TAUGHT]) - abs(gaps[CUT]), abs=0.01)
+    told = reasons.distillation([cut_run])
+    assert told["error less its"].tolist() == pytest.approx(list(gaps.values()))
+
+
+CUT, TAUGHT = "demo-cut", "demo-cut-distilled"
+
+
+def with_cut_and_distilled(run):
+    """Return the run with two models of one layer of three in the place of the small ones, one of them taught."""
+    values = run.experiment.model_dump(mode="json", exclude_unset=True)
+    values["models"] = {LARGE: {"seeds": [0]}, CUT: {}, TAUGHT: {}}
+    for model, layers in {LARGE: 3, CUT: 1, TAUGHT: 1}.items():
+        write_text(to_json({"layers": layers}), run.model(TASK, model, 0) / "metrics.json")
+    return Results(run.folder, type(run.experiment)(**values))
+
+
+def test_a_distilled_model_is_paired_with_one_as_deep_that_has_no_teacher(run):
+    pair_run = with_cut_and_distilled(run)
+    assert claims.distilled_and_cut(pair_run, TASK) == [(TAUGHT, CUT)]
+    write_text(to_json({"layers": 2}), run.model(TASK, CUT, 0) / "metrics.json")
+    assert claims.distilled_and_cut(pair_run, TASK) == []
+    values = pair_run.experiment.model_dump(mode="json", exclude_unset=True)
+    values["models"][TAUGHT] = {"recipe": {"attribution_weight": 1.0}}
+    kept = Results(run.folder, type(run.experiment)(**values))
+    write_text(to_json({"layers": 1}), run.model(TASK, CUT, 0) / "metrics.json")
+    assert claims.distilled_and_cut(kept, TASK) == []
+
+
+def test_the_published_runs_have_the_pair_that_the_claim_is_about():
+    runs = [run for run in publish.reference_runs() if run.experiment.k == findings.PAPER_K]
+    found = {run.experiment.name: claims.distilled_and_cut(run, task) for run, task in claims.runs_and_tasks(runs)}
+    assert set(map(tuple, found.values())) == {(("minilm-distilled", "minilm-3-layers"),)}
 
 
 def test_what_the_boundary_changes_is_paired_by_example(run):
@@ -171,17 +215,18 @@ def test_of_a_model_made_without_training_all_but_the_explainers_part_is_compres
         f"{small}, shap": OPEN,
         f"{int8}, lime": SUPPORTS,
     }
-    told = reasons.mostly_compression([once])
-    assert "; compression makes 75% with lime; compression with training makes 75% with lime and 75% with shap." in told
-    assert "compression's in 1 of 1 rows that leave training out." in told
+    told = spans(reasons.mostly_compression([once]))
+    assert told["compression", "lime"] == pytest.approx((0.75, 0.75))
+    assert told["compression with training", "shap"] == pytest.approx((0.75, 0.75))
+    assert ("compression", "shap") not in told
 
 
 @pytest.mark.parametrize(
     ("verdicts", "together", "told"),
     [
-        ([SUPPORTS, OPEN], SUPPORTS, "Of 2 rows, 1 supports it and 1 cannot say."),
-        ([CONTRADICTS, CONTRADICTS], CONTRADICTS, "Of 2 rows, 2 contradict it."),
-        ([OPEN], OPEN, "The one row cannot say."),
+        ([SUPPORTS, OPEN], SUPPORTS, "supports: 1; contradicts: 0; cannot say: 1; of 2 rows"),
+        ([CONTRADICTS, CONTRADICTS], CONTRADICTS, "supports: 0; contradicts: 2; cannot say: 0; of 2 rows"),
+        ([OPEN], OPEN, "supports: 0; contradicts: 0; cannot say: 1; of 1 rows"),
         ([], OPEN, "Nothing is published that could say."),
     ],
 )
@@ -191,23 +236,29 @@ def test_rows_together(verdicts, together, told):
     ]
     found = pd.DataFrame(rows, columns=claims.COLUMNS)
     assert findings.verdict_on(found) == together
-    (row,) = findings.summary({"a claim": Claim("0.4", found)}).to_dict("records")
+    (row,) = findings.summary_table({"a claim": Claim("0.4", found)}).to_dict("records")
     counted = {SUPPORTS: " (1 of 2)", CONTRADICTS: " (2 of 2)"}.get(together, "")
     assert row["verdict"] == together + counted
     assert (row["ours"], row["data"]) == (("0.50", "x") if verdicts else ("none", "none"))
-    assert count_sentence(found) == told
+    assert findings.count_line(found) == told
 
 
-def test_rows_that_stand_against_the_others_are_named():
+def test_a_claim_is_mixed_where_rows_do_both_and_many_runs_are_counted():
     rows = [{"data": "snli", "what": what, "estimate": 0.5, "low": 0.4, "high": 0.6, "n": 1} for what in "abc"]
     found = pd.DataFrame(rows).assign(verdict=[SUPPORTS, SUPPORTS, CONTRADICTS])
-    text = "Of 3 rows, 2 support it and 1 contradicts it. Against the others, contradicts it: c (snli, 0.50)."
-    assert count_sentence(found) == text
-    claim = {"a claim": Claim("0.4", found, "So it is.")}
-    assert findings.summary(claim)["verdict"].tolist() == ["mixed"]
+    assert findings.summary_table({"a claim": Claim("0.4", found)})["verdict"].tolist() == ["mixed"]
     runs = [Claim("0.4", rows.assign(data=list("xyz")[: len(rows)])) for rows in (found[:2], found)]
-    assert findings.summary(dict(zip("ab", runs, strict=True)))["data"].tolist() == ["x, y", "3 runs"]
-    assert why_list(claim) == "- **a claim**: mixed. So it is."
+    assert findings.summary_table(dict(zip("ab", runs, strict=True)))["data"].tolist() == ["x, y", "3 runs"]
+
+
+def test_a_section_shows_rows_numbers_beside_them_and_the_figure_it_has(shown, drawing):
+    row = {"data": "x", "what": "y", "estimate": 0.5, "low": 0.4, "high": 0.6, "n": 1, "verdict": OPEN}
+    rows, beside = pd.DataFrame([row]), pd.DataFrame({"what": ["chance"], "lowest": [0.1], "highest": [0.2]})
+    known = {"plain": Claim("0.4", rows), "whole": Claim("0.4", rows, beside, {"the cut": (0.7,)}, "Jaccard")}
+    findings.section(known, "plain")
+    assert len(shown) == 1
+    findings.section(known, "whole")
+    assert len(shown) == 4
 
 
 def test_hours_are_summed_by_stage(run):
@@ -221,7 +272,6 @@ def test_hours_are_summed_by_stage(run):
     found = found.set_index("stage")
     assert found.loc["training", ["jobs", "hours"]].tolist() == pytest.approx([4, 70 / 3600])
     assert found.loc["explaining, lime", ["jobs", "hours", "longest"]].tolist() == pytest.approx([2, 1.5, 1.0])
-    assert cost_sentence(found.reset_index()).startswith("Together 1.6 hours")
 
 
 def test_the_papers_scale_is_seconds_times_examples_and_budget(run):
@@ -234,8 +284,6 @@ def test_the_papers_scale_is_seconds_times_examples_and_budget(run):
     )
     assert found.loc[("qqp", "lime", "BERT-base"), "ours"] == pytest.approx(15000 * 2 * 0.1 / 3600)
     assert found["ours"].notna().sum() == 2
-    text = scale_sentence(found.reset_index(), "cores")
-    assert "not measured" in text and "BERT-base" not in text.split("not measured")[1].split(",")[0]
 
 
 def test_reasons_are_read_off_the_tables(run):
@@ -261,34 +309,36 @@ def test_reasons_are_read_off_the_tables(run):
     again = {"accuracy": (0.001, "equivalent"), "overconfidence": (0.03, "undecided")}
     verdicts += [verdict("retrained", measure, *of) for measure, of in again.items()]
     write(run, "verdicts", [row | {"large": large[row["measure"]]} for row in verdicts])
-    small, tiny = (run.experiment.model(name).title for name in (SMALL, TINY))
-    assert [getattr(reasons, name)([run]) for name in TOLD] == [
-        "Chance alone gives 0.40; with itself the large model shares 0.66 under another explainer seed and 0.50 "
-        "trained again.",
-        "Of the disagreement with the smaller models the explainer's seed alone makes 25% to 50% with lime.",
-        f"From chance, 0, to ceiling, 1, they come 0.25 ({small}, lime) to 0.75 ({tiny}, lime). The large model "
-        "itself, trained again, comes 0.40 with lime.",
-        f"Some are less sure than the large model ({small} by 0.17), some surer ({tiny} by 0.04). The large model "
-        "itself, trained again, moves by +0.03.",
-        "The large model's own error is 0.030: a smaller model's can be lower by no more than that.",
-        "Shown to be as accurate: 1 of 2 smaller models; not equivalent, of these: 1. And 1 of 1 large models "
-        "trained again; not equivalent, of these: 0.",
-        "Of the disagreement, the explainer's seed makes 25% to 50% with lime; compression makes 50% to 75% with lime. "
-        "More than nothing is compression's in 1 of 2 rows that leave training out.",
-    ]
-    told = "the explainer's seed makes 25% to 50% with lime; compression with training makes 50% to 75% with lime"
-    assert reasons.mostly_compression([trained_once(run)]) == f"Of the disagreement, {told}."
-    changes = reasons.distillation([run], cut=SMALL, distilled=TINY)
-    assert changes == f"Their errors less the large model's: small: {small} -0.170 and {tiny} +0.040."
+    assert spans(reasons.low_alignment([run])) == {
+        ("chance", "lime"): (0.4, 0.4),
+        ("the large model with itself, reseeded", "lime"): (0.66, 0.66),
+        ("the large model with itself, retrained", "lime"): (0.5, 0.5),
+    }
+    assert spans(reasons.rule_on_itself([run])) == {("share of disagreement: explainer seed", "lime"): (0.25, 0.5)}
+    assert spans(reasons.different_words([run])) == {
+        ("the smaller models", "lime"): (0.25, 0.75),
+        ("the large model with itself, retrained", "lime"): (0.4, 0.4),
+    }
+    measure = "mean confidence minus accuracy"
+    assert spans(reasons.calibration_changes([run])) == {
+        f"the smaller models: {measure}": (-0.17, 0.04),
+        f"the large model itself, retrained: {measure}": (0.03, 0.03),
+    }
+    assert spans(reasons.better_calibrated([run])) == {"error of the large model": (0.03, 0.03)}
+    counts = reasons.uncoupled([run]).set_index("who").T.to_dict("list")
+    assert counts == {"the smaller models": [2, 1, 1], "the large model itself, retrained": [1, 1, 0]}
+    parts = {("explainer seed", "lime"): (0.25, 0.5), ("compression", "lime"): (0.5, 0.75)}
+    assert spans(reasons.mostly_compression([run])) == parts
+    parts["compression with training", "lime"] = parts.pop(("compression", "lime"))
+    assert spans(reasons.mostly_compression([trained_once(run)])) == parts
 
 
-TOLD = ("low_alignment", "rule_on_itself", "different_words", "calibration_changes", "better_calibrated")
-TOLD += ("uncoupled", "mostly_compression")
-
-
-@pytest.mark.parametrize("name", [*TOLD, "distillation", "boundary", "keeping_trust"])
-def test_nothing_published_gives_no_reason(name):
-    assert getattr(reasons, name)([]) == ""
+def test_nothing_published_is_no_row_and_no_number(shown):
+    found = findings.held([])
+    for statement, claim in found.items():
+        assert claim.rows.empty and claim.beside.empty
+        findings.section(found, statement)
+    assert len(shown) == len(found) == 10
 
 
 def test_what_the_boundary_does_to_chance(run):
@@ -304,10 +354,12 @@ def test_what_the_boundary_does_to_chance(run):
         for model, place in places
     ]
     write(both, "alignment", [*rows, rows[0] | {"model_a": SMALL, "model_b": TINY, "normalised": 0.9}])
-    assert reasons.boundary([both]) == (
-        "The level of chance is 0.50 as released and 0.25 with the boundary kept; from there, 0, to the ceiling, 1, "
-        "the smaller models come 0.40 and 0.60."
-    )
+    assert spans(reasons.boundary([both])) == {
+        ("chance, as released", "lime"): (0.5, 0.5),
+        ("0 to 1, as released", "lime"): (0.4, 0.4),
+        ("chance, boundary kept", "lime"): (0.25, 0.25),
+        ("0 to 1, boundary kept", "lime"): (0.6, 0.6),
+    }
 
 
 def test_what_keeping_trust_costs_beside_the_plain_student(run):
@@ -323,4 +375,5 @@ def test_what_keeping_trust_costs_beside_the_plain_student(run):
         for seed, share in enumerate(shares)
     ]
     write(lab, "students", rows, "compression")
-    assert reasons.keeping_trust([lab]) == "Accuracy changes by -0.015, in the mean over training seeds."
+    (ends,) = spans(reasons.keeping_trust([lab])).values()
+    assert ends == pytest.approx((-0.015, -0.015))

@@ -224,6 +224,7 @@ class TestViews:
         assert needed_view(one(needed=NAN), run)["for ±0.02"].isna().all()
 
 
+@pytest.mark.filterwarnings("ignore:vert. bool was deprecated")  # seaborn 0.13 calls matplotlib 3.11 in its old way
 def test_the_page_shows_all_its_parts(run, shown, drawing):
     for part in (first.question, first.answers, first.words, first.scale, first.needed, first.confidence, first.error):
         part(run)

@@ -297,6 +297,9 @@ class Experiment(Entry):
 
 
 def _known_files() -> dict[str, Path]:
-    """Return the experiment files of the project by name; none where there is no project."""
+    """Return the experiment files of the project by name, those of published results where there is no other."""
     here = project.find()
-    return {} if here is None else {file.stem: file for file in sorted((here / "experiments").glob("*.yaml"))}
+    if here is None:
+        return {}
+    published = {file.parent.name: file for file in (here / project.PUBLISHED).glob("*/experiment.yaml")}
+    return published | {file.stem: file for file in (here / "experiments").glob("*.yaml")}

@@ -9,12 +9,12 @@ import pandas as pd
 
 from trusteq import project
 from trusteq.errors import ArtefactError, nearest
+from trusteq.project import PUBLISHED
 from trusteq.registry import Task
 from trusteq.store import _problems, manifest_path, read_table, write_table
 from trusteq.study.experiment import Experiment
 from trusteq.words import by_place
 
-PUBLISHED = Path("data", "published")  # in the project
 PARTS = ("test", "dev", "random-head")  # what a model's predictions are of; the last: test, under its twin
 
 
