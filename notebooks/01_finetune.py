@@ -62,20 +62,14 @@ finetune.training(run, **which)
 # the accuracy stands still, a model grows more confident without growing better, which the calibration chapter sees.
 
 # %% [markdown]
-# ## The test split
+# ## What they make of it
 #
-# The accuracy is to be read against the majority, the share of the most frequent class, which a model reaches by never
-# reading.
-
-# %%
-finetune.tested(run, **which)
-
-# %% [markdown]
-# ## Further predictions
+# On the test split first: the accuracy is to be read against the majority, the share of the most frequent class, which
+# a model reaches by never reading.
 #
 # The dev split serves to find out how much of a miscalibration can be repaired. The large model also gets a twin with
 # the same encoder under a head drawn anew, which was never trained: a control that no comparison may mistake for a
 # replacement.
 
 # %%
-finetune.further(run, **which)
+finetune.tested(run, **which)

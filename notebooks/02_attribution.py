@@ -25,7 +25,6 @@ model = None  # one of the experiment's alone; None: all of them
 seed = None  # one training seed alone; None: all of them
 methods = None  # a list of methods; None: the experiment's
 shard = None  # "1/4": explain the first quarter of the examples alone; None: all of them
-reference = 0  # examples that the libraries explain as well, for the first model
 
 # %% tags=["remove-output"]
 from trusteq.pages import attribution
@@ -56,12 +55,9 @@ attribution.costs(explained)
 # ## Beside the libraries
 #
 # Ours are the methods of the libraries `lime` and `shap`, computed in another way: on the same masks the weights are
-# to be the same but for rounding.
-
-# %% tags=["remove-stderr"]
-attribution.libraries(explained, reference)
-
-# %% [markdown]
+# the same but for rounding, which the tests hold (`tests/attribution/test_libraries.py`). What the two cost is measured
+# by a benchmark, and on the page *What it costs*.
+#
 # ## Are they faithful?
 #
 # *Comprehensiveness* is what the gold class loses in probability without the top words, *sufficiency* what it loses

@@ -40,7 +40,7 @@ stages.make(run, "calibrate", task, seed=seed)
 # anew.
 
 # %%
-calibration.scores(run, task, seed)
+calibration.numbers(run, task, seed, "scores")
 
 # %% [markdown]
 # ## Calibration errors
@@ -67,7 +67,7 @@ calibration.errors(run, task, seed)
 # a kernel in place of bins.
 
 # %%
-calibration.kinds(run, task, seed)
+calibration.numbers(run, task, seed, "kinds")
 
 # %% [markdown]
 # Where two models swap places from one column to the next, no single one of these errors can rank them.
@@ -81,7 +81,7 @@ calibration.kinds(run, task, seed)
 # beside itself, must come out as exactly 0. Scores that mix calibration with accuracy have no margin.
 
 # %%
-calibration.differences(run, task, seed)
+calibration.numbers(run, task, seed, "differences")
 
 # %% [markdown]
 # ## Reliability diagrams
@@ -121,7 +121,7 @@ calibration.confidence(run, task, seed)
 # calibration, or its grip on the examples.
 
 # %%
-calibration.parts(run, task, seed)
+calibration.numbers(run, task, seed, "parts")
 
 # %% [markdown]
 # ## What can be repaired?
@@ -133,7 +133,7 @@ calibration.parts(run, task, seed)
 # intervals.
 
 # %%
-calibration.repair(run, task, seed)
+calibration.numbers(run, task, seed, "repair")
 
 # %% [markdown]
 # ## Loyalty
@@ -144,7 +144,7 @@ calibration.repair(run, task, seed)
 # confidences as a whole, not example by example: two models can be sure equally often, of different things.
 
 # %%
-calibration.loyalty(run, task, seed)
+calibration.numbers(run, task, seed, "loyalty")
 
 # %% [markdown]
 # The large model trained again is the yardstick, where there is one: what it would not do for itself cannot be asked of

@@ -96,7 +96,7 @@ comparison.numbers(run, task, "ceilings")
 # ## As a matrix
 
 # %%
-comparison.matrix(run, task)
+comparison.figure(run, task, "alignment")
 
 # %% [markdown]
 # Where the methods order the pairs differently, the order belongs to the explainer as much as to the models.
@@ -108,7 +108,7 @@ comparison.matrix(run, task)
 # another explainer seed, the dashed one the large model trained again, the grey area chance.
 
 # %%
-comparison.curves(run, task)
+comparison.figure(run, task, "curves")
 
 # %% [markdown]
 # With k the chance level rises, until all words are in both sets; a high mean at a large k is no sign of agreement.
@@ -131,7 +131,7 @@ comparison.numbers(run, task, "segments")
 # words, for the next hardly more than chance.
 
 # %%
-comparison.spread(run, task)
+comparison.figure(run, task, "examples")
 
 # %% [markdown]
 # The wider a box, the less a single example tells about the pair; an example with no more words than a set takes always
@@ -158,7 +158,7 @@ comparison.numbers(run, task, "companions")
 # A model that is made without training has no step of the training seed.
 
 # %%
-comparison.sources(run, task)
+comparison.figure(run, task, "sources")
 
 # %% tags=["hide-output"]
 comparison.numbers(run, task, "sources")

@@ -48,17 +48,12 @@ page.saved(run, task)
 # ## What they keep
 #
 # Accuracy, alignment and calibration beside the large model, with 95% intervals. The alignment runs from chance, 0, to
-# what the explainer reaches with itself, 1.
+# what the explainer reaches with itself, 1. In the pictures green bands are what counts as the same. A model is a
+# replacement where all three are green; one that stands right of the band in accuracy is better than the large one, and
+# not the same.
 
 # %%
 page.kept(run, task)
-
-# %%
-page.in_bands(run, task)
-
-# %% [markdown]
-# Green bands are what counts as the same. A model is a replacement where all three are green; one that stands right of
-# the band in accuracy is better than the large one, and not the same.
 
 # %% [markdown]
 # ## What training on adds

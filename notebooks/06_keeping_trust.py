@@ -71,13 +71,10 @@ page.gains(run, task)
 
 # %% [markdown]
 # ## Seed by seed
+#
+# The last table has each gain beside what the training seeds of one student differ by. A gain that is no larger than
+# what the training seeds of one student differ by may be a seed's luck. Of a student with one seed it is not known how
+# far seeds differ.
 
 # %% tags=["hide-output"]
 page.by_seed(run, task)
-
-# %% [markdown]
-# A gain that is no larger than what the training seeds of one student differ by may be a seed's luck. Of a student with
-# one seed it is not known how far seeds differ.
-
-# %%
-page.beyond_seeds(run, task)

@@ -27,18 +27,11 @@ runs = page.published(experiments)
 # ## The published runs
 #
 # Hours of single jobs, as their artefacts recorded them. Two jobs ran side by side on two shared cores, so the wall
-# time is about half of the sum, and an hour here is not an hour on a quiet machine.
+# time is about half of the sum, and an hour here is not an hour on a quiet machine. Below stands by what they were
+# made, from the manifests of all artefacts; where that is more than one value, the run was made in several goes.
 
 # %%
 page.spent(runs)
-
-# %% [markdown]
-# ## By what they were made
-#
-# From the manifests of all artefacts. More than one value in a row means that the run was made in several goes.
-
-# %% tags=["hide-output"]
-page.origins(runs)
 
 # %% [markdown]
 # ## The paper's scale

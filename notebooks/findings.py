@@ -30,12 +30,8 @@ experiments = None  # names of published experiments; None: all on real data
 
 # %%
 from trusteq.pages import findings as page
-from trusteq.pages.cost import published
-from trusteq.pages.show import page_style
 
-page_style()
-runs = published(experiments)
-found = page.held(runs)
+found = page.held(experiments)
 
 # %% [markdown]
 # ## All in one table
@@ -175,7 +171,7 @@ page.section(found, "training can keep more of the words")
 # on the scale from chance, 0, to ceiling, 1, by the first method.
 
 # %%
-page.costs(runs)
+page.costs(found)
 
 # %% [markdown]
 # ## The three first experiments
@@ -183,4 +179,4 @@ page.costs(runs)
 # The paper expects a mean Jaccard index of 0.5 to 0.7 for LIME's top five words.
 
 # %%
-page.first_experiments(runs)
+page.first_experiments(found)

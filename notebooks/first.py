@@ -90,21 +90,16 @@ page.needed(run)
 # %% [markdown]
 # ## Does the calibration shift?
 #
-# All test examples now, not the explained ones alone.
-
-# %%
-page.confidence(run)
-
-# %% [markdown]
-# The solid line is the mean confidence, the dashed one the accuracy. Solid right of dashed is too sure, left of it not
-# sure enough. The ECE can stay where it is while the confidences move, if the accuracy moves with them.
+# All test examples now, not the explained ones alone. In the picture the solid line is the mean confidence, the dashed
+# one the accuracy. Solid right of dashed is too sure, left of it not sure enough. The ECE can stay where it is while
+# the confidences move, if the accuracy moves with them.
 #
 # The ECE of a calibrated model is not 0, and is larger the fewer the examples. So it is the difference that is tested:
 # both models are scored on the same drawn examples, and the interval is for the difference of the two errors without
 # that luck. The difference of the raw values may lie near its end.
 
 # %%
-page.error(run)
+page.calibration(run)
 
 # %% [markdown]
 # *Above 0.9* is the share of predictions that are so sure. An interval of the difference that leaves out 0 shows a

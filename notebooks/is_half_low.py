@@ -29,12 +29,6 @@ from trusteq.pages.show import open_page
 run = open_page(experiment, results)
 
 # %% [markdown]
-# The paper's own means lie in this range; its single cells are not held.
-
-# %%
-page.papers_range()
-
-# %% [markdown]
 # ## The floor is not at zero
 #
 # Put the words of a pair of sentences into a hat and draw ten, twice. From twelve words the two draws must share at
@@ -52,11 +46,12 @@ page.chance_of([10, 12, 15, 20, 30, 50])
 page.chance_in_snli()
 
 # %% [markdown]
-# *Chance* is the mean Jaccard of two sets drawn blindly, over all these pairs; compare it with the paper's range. *0.5
-# less chance* is all that a mean of 0.5 says beyond it. *Always 1* is the share of pairs with ten words or fewer: there
-# both sets hold everything, and the index is 1 whatever the models do. Part of what looks like agreement in such a mean
-# is the shortness of the texts. The paper's range pools two tasks, and questions may be longer than captions, so this
-# is no correction of its numbers; it is the reason why they cannot be read without one.
+# *Chance* is the mean Jaccard of two sets drawn blindly, over all these pairs; compare it with the range of the paper's
+# own, whose single cells are not held. *0.5 less chance* is all that a mean of 0.5 says beyond it. *Always 1* is the
+# share of pairs with ten words or fewer: there both sets hold everything, and the index is 1 whatever the models do.
+# Part of what looks like agreement in such a mean is the shortness of the texts. The paper's range pools two tasks, and
+# questions may be longer than captions, so this is no correction of its numbers; it is the reason why they cannot be
+# read without one.
 
 # %% [markdown]
 # ## The ceiling is not at one
@@ -124,12 +119,15 @@ page.half(run)
 # ```{solution-start} half-own
 # :class: dropdown
 # ```
-# Subtract chance from both the value and the ceiling, and divide:
+# Chance first:
 
 # %%
-page.two_colleagues()
+page.chance_of([20, 50])
 
 # %% [markdown]
+# Subtract it from both the value and the ceiling, and divide: (0.5 − 0.341) / (0.8 − 0.341) = 0.35 for the one, and
+# (0.4 − 0.116) / (0.6 − 0.116) = 0.59 for the other.
+#
 # The lower number is the better agreement: 0.4 in long texts is further from chance, and nearer to what the explainer
 # can see at all.
 #

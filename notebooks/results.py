@@ -23,25 +23,18 @@ results = None  # folder below which results are kept; None: the project's own
 # %%
 from trusteq.pages import results as page
 from trusteq.pages.show import open_page
-from trusteq.pages.status import what_was_run
 
 run = open_page(experiment, results)
-what_was_run(run)
 
 # %% [markdown]
 # ## The models
 #
 # The paper's Table 1. Accuracy is in percent of the test split; the inference time is for that whole split, on the
-# machine named on the status page. The paper's times are for one A100 and its own test splits.
+# machine named on the status page. The paper's times are for one A100 and its own test splits. Below stand the paper's
+# own numbers, and which model of this run plays each part.
 
 # %%
 page.models(run)
-
-# %% [markdown]
-# The paper's own numbers, and which model of this run plays each part:
-
-# %%
-page.papers_models(run)
 
 # %% [markdown]
 # ## May a smaller model replace the large one?
@@ -51,16 +44,12 @@ page.papers_models(run)
 # tell. The verdict is equivalent if all three are, and not as soon as one is not. Beside it stands the paper's rule: no
 # drop-in replacement if the mean Jaccard is below 0.7 and the calibration differs. The last rows of a task are controls
 # in the place of the smaller model. The second table counts the verdicts.
+#
+# The figures have each measure in units of its margin: a line within the green band is equivalent, one wholly outside
+# is not. An arrow is a difference of more than four margins.
 
 # %%
 page.verdicts(run)
-
-# %% [markdown]
-# Each measure in units of its margin: a line within the green band is equivalent, one wholly outside is not. An arrow
-# is a difference of more than four margins.
-
-# %%
-page.in_margins(run)
 
 # %% [markdown]
 # The control "itself, reseeded" must be green throughout and "its random head" must not: they show what the procedure

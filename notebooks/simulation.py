@@ -22,9 +22,6 @@ level = 0.95  # what the intervals promise
 
 # %%
 from trusteq.pages import simulation as page
-from trusteq.pages.show import page_style
-
-page_style()
 
 # %% [markdown]
 # Nothing on this page is of one run: `benchmarks/intervals.py` wrote these tables.

@@ -24,7 +24,6 @@ from trusteq.pages import status as page
 from trusteq.pages.show import open_page
 
 run = open_page(experiment, results)
-page.what_was_run(run)
 
 # %% [markdown]
 # ## Time of each stage
@@ -45,7 +44,7 @@ page.times(run)
 # whole time; it is above 1 where the engine's own forward pass computes less than the library's model.
 
 # %%
-page.explaining_speed()
+page.benchmark("attribution")
 
 # %% [markdown]
 # ## Fine-tuning
@@ -54,7 +53,7 @@ page.explaining_speed()
 # ours groups texts of like length. The last columns are the 95% interval of the difference in accuracy.
 
 # %%
-page.training_speed()
+page.benchmark("finetune")
 
 # %% [markdown]
 # ## Versions, machine and experiment file

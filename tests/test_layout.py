@@ -179,6 +179,28 @@ def test_notebooks_call_few_names():
     assert len(called) <= MOST_NAMES, sorted(called)
 
 
+def imports(file, modules):
+    """Return the modules of the package that a file imports anywhere in it, those for type checkers alone included."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{of.name}" for of in node.names} & modules.keys() or {node.module}
+        elif isinstance(node, ast.Import):
+            found |= {of.name for of in node.names}
+    return found & modules.keys()
+
+
+def test_there_is_no_import_circle():
+    """Modules that import only what is left out already are left out, again and again, until none is."""
+    files = {file.relative_to(root()).with_suffix(""): file for file in (root() / "trusteq").rglob("*.py")}
+    modules = {".".join(path.parts).removesuffix(".__init__"): file for path, file in files.items()}
+    left = {name: imports(file, modules) for name, file in modules.items()}
+    while free := [name for name, needs in left.items() if not needs & left.keys()]:
+        left = {name: needs for name, needs in left.items() if name not in free}
+    # Among what is left is every circle, and what imports one.
+    assert left == {}
+
+
 def test_no_path_of_the_checkout_is_in_the_package():
     for file in (root() / "trusteq").rglob("*.py"):
         if file.name != "project.py":

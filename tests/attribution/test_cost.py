@@ -1,6 +1,5 @@
 """What explaining will cost, said before it starts."""
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -8,7 +7,6 @@ from trusteq.attribution import cost
 from trusteq.attribution.cost import Cost, estimate
 from trusteq.attribution.explain import explain
 from trusteq.errors import ExperimentError
-from trusteq.pages.attribution import beside_libraries
 
 
 class Counting:
@@ -91,18 +89,3 @@ def test_progress_is_plain_text_on_the_error_stream(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.isascii() and "lime: 100%" in err and "3/3" in err
-
-
-# --- beside the libraries ---
-
-
-def test_beside_the_library_are_its_largest_difference_and_both_times():
-    def linear(firsts, seconds):
-        yes = np.array([0.5 + 0.1 * len(text.split()) / 20 for text in firsts])
-        return np.stack([1 - yes, yes], axis=1)
-
-    linear.labels = ("no", "yes")
-    beside = beside_libraries(linear, pairs(3), {"lime": 50}, seed=1)
-    assert list(beside["method"]) == ["lime"] and list(beside["examples"]) == [3]
-    assert beside["largest_difference"][0] < 1e-6 < beside["largest_weight"][0]
-    assert (beside[["seconds", "seconds_of_the_library"]] > 0).all(axis=None)

@@ -9,7 +9,7 @@ import pytest
 from trusteq.attribution import engine
 from trusteq.attribution.engine import TextPredictor, answer
 from trusteq.attribution.explain import explain
-from trusteq.attribution.features import SingleText, TextPair
+from trusteq.attribution.features import Texts
 from trusteq.attribution.methods import METHODS
 from trusteq.attribution.tokens import TokenPredictor
 from trusteq.errors import ModelError
@@ -35,7 +35,7 @@ class Counted:
 
 
 def example(text_a, text_b=None, id="x"):
-    return SingleText(id, 2, (text_a,)) if text_b is None else TextPair(id, 2, (text_a, text_b))
+    return Texts(id, 2, (text_a,) if text_b is None else (text_a, text_b))
 
 
 def table(*rows):

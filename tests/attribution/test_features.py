@@ -12,9 +12,8 @@ import pytest
 from trusteq import words
 from trusteq.attribution.engine import TextPredictor
 from trusteq.attribution.explain import COLUMNS, example_of, explain, weigh
-from trusteq.attribution.features import Features, SingleText, TextPair
+from trusteq.attribution.features import Features, Texts, partition_tree
 from trusteq.attribution.methods import METHODS
-from trusteq.attribution.partition import partition_tree
 from trusteq.attribution.tokens import TokenPredictor
 from trusteq.errors import ExperimentError
 from trusteq.models.classifier import load_classifier
@@ -129,7 +128,8 @@ def rows(*pairs):
 
 def test_a_row_is_a_single_text_or_a_pair():
     single, other, pair = (example_of(row, 2) for row in rows(("a man", None), ("a", float("nan")), ("a man", "")))
-    assert {type(single), type(other)} == {SingleText} and type(pair) is TextPair
+    assert {type(single), type(other), type(pair)} == {Texts}
+    assert [len(example.sides) for example in (single, other, pair)] == [1, 1, 2]
     everything = np.ones((1, 2), dtype=bool)
     assert single.texts(everything) == (["a man"], None) and pair.texts(everything) == (["a man"], [""])
 
@@ -142,7 +142,7 @@ def test_a_pair_joined_as_released_is_another_kind_of_the_same_form(method):
     assert joined.tree().shape == (joined.n_features - 1, 2)
     assert joined.texts(np.ones((1, joined.n_features), dtype=bool)) == (["two men play."], ["nobody"])
     (single,) = rows(("two men play.", None))
-    assert type(example_of(single, 3, joined=METHODS[method].joined)) is SingleText
+    assert type(example_of(single, 3, joined=METHODS[method].joined)) is Texts
 
 
 def test_what_a_method_sees_is_no_more_than_features_classes_and_a_tree():

@@ -12,11 +12,11 @@ from scipy.special import softmax
 
 from trusteq import words
 from trusteq.attribution.explain import explain
-from trusteq.attribution.features import SingleText, TextPair
+from trusteq.attribution.features import Texts
 from trusteq.attribution.gradients import gradient_x_input, integrated_gradients
 from trusteq.errors import ExperimentError
 from trusteq.models.classifier import Classifier, as_classifier, load_classifier
-from trusteq.models.heads import HEADS
+from trusteq.models.layers import HEADS
 
 METHODS = {"integrated-gradients": integrated_gradients, "gradient-x-input": gradient_x_input}
 EACH = pytest.mark.parametrize("method", sorted(METHODS))
@@ -74,7 +74,7 @@ def bert(tiny_bert):
 
 def example(classifier, id="x", text_a="", text_b=None):
     sides = (text_a,) if text_b is None else (text_a, text_b)
-    return (SingleText if text_b is None else TextPair)(id, len(classifier.labels), sides, "", classifier)
+    return Texts(id, len(classifier.labels), sides, "", classifier)
 
 
 def weights_of(method, classifier, *row, n_samples=1000):

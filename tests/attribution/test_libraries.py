@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from libraries import explain_with_library
 
 from trusteq.attribution.explain import explain
-from trusteq.attribution.libraries import explain_with_library
 from trusteq.errors import ExperimentError
 from trusteq.examples.load import load_examples
 from trusteq.models.classifier import load_classifier

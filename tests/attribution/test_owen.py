@@ -6,14 +6,14 @@ import math
 import numpy as np
 import pytest
 
-from trusteq.attribution.features import SingleText, TextPair
+from trusteq.attribution.features import Texts
 from trusteq.attribution.owen import _evaluations, owen
 
 TEXT = "one two, three four five and six seven eight"
 
 
 def example(text_a, text_b=None):
-    return SingleText("x", 2, (text_a,)) if text_b is None else TextPair("x", 2, (text_a, text_b))
+    return Texts("x", 2, (text_a,) if text_b is None else (text_a, text_b))
 
 
 def game(n, seed=0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.cluster.hierarchy import is_valid_linkage, leaves_list
 
-from trusteq.attribution.partition import joined, partition_tree
+from trusteq.attribution.features import joined, partition_tree
 
 # All that the score looks at, several times where it takes two marks to matter; mostly plain words, whose scores tie.
 MARKS = [*("()" * 2), *(",.'" * 2), *"?![]", "t", "s", "##x", "##ing", "[SEP]", "[CLS]", "[x"]

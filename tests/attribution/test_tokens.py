@@ -13,8 +13,8 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from trusteq import words
 from trusteq.attribution.explain import explain
-from trusteq.attribution.features import SingleText, TextPair
-from trusteq.attribution.tokens import Assembler
+from trusteq.attribution.features import Texts
+from trusteq.attribution.tokens import TokenPredictor
 from trusteq.examples.load import load_examples
 from trusteq.models.classifier import Classifier, as_classifier
 
@@ -108,8 +108,8 @@ def byte_level():
 
 def example(text_a, text_b=None, replacement=""):
     if text_b is None:
-        return SingleText("x", 3, (text_a,), replacement)
-    return TextPair("x", 3, (text_a, text_b), replacement)
+        return Texts("x", 3, (text_a,), replacement)
+    return Texts("x", 3, (text_a, text_b), replacement)
 
 
 def random_masks(rng, n, n_features):
@@ -136,7 +136,7 @@ def assert_as_retokenised(classifier, assembler, example, masks):
 @pytest.mark.parametrize("replacement", ["", "[MASK]", "[UNK]"])
 def test_assembled_rows_are_those_of_the_masked_texts(kind, replacement):
     classifier = distilbert() if kind == "distilbert" else bert(cased=kind == "cased")
-    assembler, rng = Assembler(classifier), np.random.default_rng(0)
+    assembler, rng = TokenPredictor(classifier), np.random.default_rng(0)
     for number, text in enumerate(TEXTS):
         for second in (None, TEXTS[number - 5]):
             hard = example(text, second, replacement)
@@ -148,7 +148,7 @@ def test_assembled_rows_are_those_of_the_masked_texts(kind, replacement):
 def test_real_vocabulary_and_text(replacement):
     tokenizer = transformers.AutoTokenizer.from_pretrained(MINILM)
     classifier = Classifier(None, tokenizer, tuple("abc"), 512)
-    assembler, rng = Assembler(classifier), np.random.default_rng(0)
+    assembler, rng = TokenPredictor(classifier), np.random.default_rng(0)
     real = load_examples("snli", "test", hub=HUB, limit=40)
     pairs = [*zip(real["text_a"], real["text_b"], strict=True), *zip(TEXTS, TEXTS[3:] + TEXTS[:3], strict=True)]
     for first, second in pairs:
@@ -168,7 +168,7 @@ def test_the_texts_are_as_hard_as_they_look():
 
 
 def test_each_piece_is_tokenised_once():
-    assembler, text = Assembler(bert()), example("the man, the man and isn't")
+    assembler, text = TokenPredictor(bert()), example("the man, the man and isn't")
     masks = random_masks(np.random.default_rng(0), 200, text.n_features)
     text.rows(masks, assembler)
     words_of = {"the": 1, "man,": 1, "man": 1, "and": 1, "isn't": 2}
@@ -183,7 +183,7 @@ def test_other_uses_of_the_tokenizer_do_not_matter():
     """A tokenizer keeps padding and truncation between calls; a piece must have neither."""
     classifier = bert()
     classifier.tokenizer(["a"], padding="max_length", max_length=40)
-    assembler, rng = Assembler(classifier), np.random.default_rng(0)
+    assembler, rng = TokenPredictor(classifier), np.random.default_rng(0)
     for text in TEXTS[:3]:
         assert_as_retokenised(classifier, assembler, example(text), random_masks(rng, 20, example(text).n_features))
         classifier.tokenizer(["a"], padding="max_length", truncation=True, max_length=5)
@@ -218,7 +218,7 @@ def assert_falls_back(classifier, examples, *, retokenised, **options):
 @pytest.mark.parametrize("mask", ["delete", "[MASK]"])
 def test_another_tokenizer_falls_back_and_is_counted(method, mask):
     classifier = byte_level()
-    assert example("the man").rows(np.ones((1, 2), dtype=bool), Assembler(classifier)) is None
+    assert example("the man").rows(np.ones((1, 2), dtype=bool), TokenPredictor(classifier)) is None
     examples = table(("the man is playing", "two men"), ("well-known café", None), ("one", ""))
     assert_falls_back(classifier, examples, retokenised=3, method=method, mask=mask)
 
@@ -234,9 +234,9 @@ def test_rows_longer_than_the_model_takes_fall_back():
     classifier = bert(limit=12)
     grows = example("the [SEP] [SEP] [SEP] [SEP] [SEP] [SEP] man")
     masks = np.ones((3, grows.n_features), dtype=bool)
-    assert_as_retokenised(classifier, Assembler(classifier), grows, masks)
+    assert_as_retokenised(classifier, TokenPredictor(classifier), grows, masks)
     masks[2, 1:7] = False
-    assert grows.rows(masks, Assembler(classifier)) is None
+    assert grows.rows(masks, TokenPredictor(classifier)) is None
     assert_falls_back(classifier, table((grows.sides[0], None), ("the man", "a")), retokenised=1, method="lime")
 
 
@@ -246,9 +246,9 @@ def test_a_piece_of_very_many_words_falls_back():
         chain = example("-".join("ab"[n % 2] for n in range(n_words)))
         masks = random_masks(np.random.default_rng(0), 30, n_words)
         if assembled:
-            assert_as_retokenised(classifier, Assembler(classifier), chain, masks)
+            assert_as_retokenised(classifier, TokenPredictor(classifier), chain, masks)
         else:
-            assert chain.rows(masks, Assembler(classifier)) is None
+            assert chain.rows(masks, TokenPredictor(classifier)) is None
             assert_falls_back(classifier, table((chain.sides[0], None)), retokenised=1, method="lime")
 
 
@@ -269,6 +269,6 @@ def test_tokenizers_almost_like_berts_are_none(change):
         backend.normalizer = normalizers.Sequence([normalizers.Prepend("x"), backend.normalizer])
     text = example("two men, two men", "the man")
     masks = random_masks(np.random.default_rng(0), 60, text.n_features)
-    assembler = Assembler(classifier)
+    assembler = TokenPredictor(classifier)
     if text.rows(masks, assembler) is not None:
         assert_as_retokenised(classifier, assembler, text, masks)

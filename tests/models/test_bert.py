@@ -4,8 +4,8 @@ import pytest
 import torch
 import transformers
 
-from trusteq.models import bert
-from trusteq.models.heads import FirstTokenClassifier, MeanPoolingClassifier
+from trusteq.models.forward import bert_logits, is_bert
+from trusteq.models.layers import FirstTokenClassifier, MeanPoolingClassifier
 
 SIZES = {
     "vocab_size": 50,
@@ -43,8 +43,8 @@ def test_the_logits_are_the_models(kind, layers, with_types, with_mask):
     inputs = {"input_ids": ids} | ({"token_type_ids": types} if with_types else {})
     inputs |= {"attention_mask": mask} if with_mask else {}
     with torch.inference_mode():
-        assert bert.is_bert(model)
-        found, expected = bert.logits(model, **inputs), model(**inputs).logits
+        assert is_bert(model)
+        found, expected = bert_logits(model, **inputs), model(**inputs).logits
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
     assert expected.std(dim=0).min() > 0.01  # rows do differ
 
@@ -53,7 +53,7 @@ def test_a_token_at_another_place_is_another_token():
     model = network(transformers.BertForSequenceClassification, num_hidden_layers=2)
     ids = torch.tensor([[1, 2, 3, 4], [1, 3, 2, 4], [1, 2, 3, 4]])
     with torch.inference_mode():
-        found = bert.logits(model, ids)
+        found = bert_logits(model, ids)
         torch.testing.assert_close(found, model(ids).logits, rtol=0, atol=1e-12)
     assert torch.equal(found[0], found[2]) and not torch.allclose(found[0], found[1])
 
@@ -68,4 +68,4 @@ def test_a_token_at_another_place_is_another_token():
     ],
 )
 def test_other_models_are_left_to_their_library(kind, config):
-    assert not bert.is_bert(kind(config))
+    assert not is_bert(kind(config))

@@ -15,21 +15,21 @@ from safetensors.torch import load_file, save_file
 
 import trusteq
 from trusteq.errors import ExperimentError, ModelError
-from trusteq.models import bert, finetune
+from trusteq.models import finetune
+from trusteq.models.build import compress
 from trusteq.models.classifier import as_classifier, load_classifier
 from trusteq.models.compress import (
     WAYS,
     Way,
     check_options,
-    compress,
     encoder_layers,
     linear_layers,
     settled,
     share_of_zeros,
     steps,
 )
-from trusteq.models.heads import HEADS
-from trusteq.models.layers import Int8Linear, factorised, whole_products
+from trusteq.models.forward import bert_logits, is_bert
+from trusteq.models.layers import HEADS, Int8Linear, factorised, whole_products
 from trusteq.models.recipe import Recipe
 from trusteq.registry import Compression, ModelSpec, validated
 
@@ -513,10 +513,10 @@ def test_a_way_is_one_function_and_one_record(ordinary, tmp_path, monkeypatch):
 def test_the_engines_pass_is_the_models(kind, way):
     # In single precision, whose rounding 8 bits would now and then magnify: weights as narrow as usual.
     made = compressed(classifier(kind, initializer_range=0.1), way)
-    assert bert.is_bert(made.model)
+    assert is_bert(made.model)
     tokens = inputs(made)
     with torch.inference_mode():
-        torch.testing.assert_close(bert.logits(made.model, **tokens), made.model(**tokens).logits, rtol=0, atol=1e-4)
+        torch.testing.assert_close(bert_logits(made.model, **tokens), made.model(**tokens).logits, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("way", WAYS)

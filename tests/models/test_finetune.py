@@ -15,9 +15,8 @@ from trusteq.models import finetune as module
 from trusteq.models.build import build
 from trusteq.models.classifier import Classifier, load_classifier
 from trusteq.models.finetune import finetune, predict, save
-from trusteq.models.objective import distillation_loss
 from trusteq.models.recipe import Recipe
-from trusteq.models.training_rows import tokenised
+from trusteq.models.training import distillation_loss, tokenised
 from trusteq.registry import ModelSpec, Scratch
 from trusteq.store import verify
 

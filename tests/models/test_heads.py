@@ -7,8 +7,9 @@ import pytest
 import torch
 import transformers
 
+from trusteq.models.build import random_head
 from trusteq.models.classifier import as_classifier
-from trusteq.models.heads import HEADS, random_head
+from trusteq.models.layers import HEADS
 from trusteq.models.recipe import Recipe
 
 LABELS = ("no", "yes", "maybe")

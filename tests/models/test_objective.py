@@ -14,11 +14,12 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 
 import trusteq
 from trusteq.errors import ModelError
-from trusteq.models import finetune as training
-from trusteq.models import objective, training_rows
+from trusteq.models import finetune as fine_tuning
+from trusteq.models import training
 from trusteq.models.classifier import as_classifier
 from trusteq.models.compress import encoder_layers
-from trusteq.models.objective import (
+from trusteq.models.recipe import Recipe
+from trusteq.models.training import (
     Batch,
     check_teacher,
     confidence_loss,
@@ -30,7 +31,6 @@ from trusteq.models.objective import (
     with_words_deleted,
     word_gradients,
 )
-from trusteq.models.recipe import Recipe
 from trusteq.registry import Compression, ModelSpec
 
 LABELS = ("no", "yes", "maybe")
@@ -67,10 +67,10 @@ def batch(tmp_path):
     """A function that makes a batch of a table, as training does."""
 
     def make(table, teacher):
-        taught = training_rows.taught(
-            training_rows.tokenised(table, teacher.tokenizer, folder=tmp_path, with_words=True), table, teacher
+        taught = training.taught(
+            training.tokenised(table, teacher.tokenizer, folder=tmp_path, with_words=True), table, teacher
         )
-        made = training_rows.collator(teacher.tokenizer)(list(taught))
+        made = training.collator(teacher.tokenizer)(list(taught))
         labels, words = made.pop("labels"), made.pop("words")
         return Batch(made, labels, made.pop("teacher").double(), words)
 
@@ -100,7 +100,7 @@ def test_confidence_loss_by_hand():
 
 def words_of(of, made):
     """`word_gradients` of a classifier, (n, words)."""
-    with objective._watched(of.model, embeddings=True, layers=False) as seen:
+    with training._watched(of.model, embeddings=True, layers=False) as seen:
         logits = of.model(**made.inputs).logits
     return word_gradients(logits, seen["embeddings"][0], made, create_graph=False).detach()
 
@@ -266,7 +266,7 @@ def test_layers_are_compared_at_the_same_share_of_the_depth(n_student, n_teacher
 
 def test_hidden_states_are_those_of_the_layers(batch):
     made = batch(texts(4), TEACHER)
-    with objective._watched(STUDENT.model, embeddings=False, layers=True) as seen:
+    with training._watched(STUDENT.model, embeddings=False, layers=True) as seen:
         STUDENT.model(**made.inputs)
     states = STUDENT.model(**made.inputs, output_hidden_states=True).hidden_states[1:]
     assert len(seen["layers"]) == 2
@@ -277,7 +277,7 @@ def test_hidden_states_are_those_of_the_layers(batch):
 def test_watching_ends_with_the_block():
     watched = [STUDENT.model.get_input_embeddings(), *encoder_layers(STUDENT.model)]
     before = [list(part._forward_hooks) for part in watched]
-    with pytest.raises(KeyError), objective._watched(STUDENT.model, embeddings=True, layers=True):
+    with pytest.raises(KeyError), training._watched(STUDENT.model, embeddings=True, layers=True):
         raise KeyError
     assert [list(part._forward_hooks) for part in watched] == before
 
@@ -449,8 +449,8 @@ def first_layer(large, folder, **weights):
     settings = recipe(batch_size=8, learning_rate=3e-3, epochs=4, **weights)
     epochs = itertools.count()  # each better than the one before, so that the last is returned
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "_accuracy", lambda evaluation: {"accuracy": float(next(epochs))})
-        return training.finetune(table.head(72), table.tail(24), recipe=settings, checkpoints=folder, **options)
+        patch.setattr(fine_tuning, "_accuracy", lambda evaluation: {"accuracy": float(next(epochs))})
+        return fine_tuning.finetune(table.head(72), table.tail(24), recipe=settings, checkpoints=folder, **options)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """Training rows: what the tokenizer itself says of each text, on disk once, and batches padded with what is no word."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,9 +10,9 @@ import transformers
 from refusals import one_line
 
 from trusteq.errors import ModelError
-from trusteq.models import training_rows as module
+from trusteq.models import training as module
 from trusteq.models.classifier import load_classifier
-from trusteq.models.training_rows import collator, taught, tokenised
+from trusteq.models.training import collator, taught, tokenised
 from trusteq.words import words
 
 # [PAD] is not 0, so that a batch padded with zeros shows.
@@ -255,6 +257,26 @@ def test_a_batch_is_padded_with_what_is_no_word(read, side):
     assert batch["labels"].tolist() == [row["labels"] for row in rows]
     assert batch["words"].dtype == batch["labels"].dtype == torch.int64
     assert "teacher" not in batch
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_batch_is_padded_as_the_tokenizer_pads(read, side):
+    tokenizer = copy.deepcopy(TOKENIZER)
+    tokenizer.padding_side = side
+    rows = list(read())
+    names = ("input_ids", "token_type_ids")
+    theirs = tokenizer.pad([{name: row[name] for name in names} for row in rows], return_tensors="pt")
+    ours = collator(tokenizer)(rows)
+    assert list(ours) == [*theirs, "labels"]
+    for name in theirs:
+        assert ours[name].dtype == theirs[name].dtype and torch.equal(ours[name], theirs[name])
+
+
+def test_a_tokenizer_without_a_padding_token_makes_no_batch():
+    tokenizer = copy.deepcopy(TOKENIZER)
+    tokenizer.pad_token = None
+    with pytest.raises(ModelError, match="BertTokenizer has no padding token"):
+        collator(tokenizer)
 
 
 def test_a_batch_holds_what_models_take(read):

@@ -14,6 +14,7 @@ from trusteq.pages import calibration
 from trusteq.pages.calibration import error_intervals
 from trusteq.pages.figures import reliability_diagram
 
+TITLES = ["Demo-large", "Demo-distilled", "Demo-tiny", "itself, retrained", "its random head"]
 NAMES = {"large": "Large", "small": "Small", "random-head": "its random head"}
 
 
@@ -89,13 +90,16 @@ SECTIONS = {
 
 @pytest.mark.parametrize(("section", "expected"), SECTIONS.items())
 def test_sections_show_tables_and_figures_in_order(run, shown, section, expected):
-    getattr(calibration, section)(run, TASK, 0)
+    if section in calibration.SECTIONS:
+        calibration.numbers(run, TASK, 0, section)
+    else:
+        getattr(calibration, section)(run, TASK, 0)
     assert "".join("f" if hasattr(thing, "axes") else "t" for thing in shown) == expected
     assert all("model" in styled.data for styled in shown if hasattr(styled, "data") and section != "confidence")
 
 
 def test_differences_are_shown_score_by_score_with_their_margins(run, shown):
-    calibration.differences(run, TASK, 0)
+    calibration.numbers(run, TASK, 0, "differences")
     captions = [styled.caption for styled in shown]
     assert captions[0] == "accuracy, margin ±0.02"
     assert "debiased ECE, margin ±0.02" in captions
@@ -110,6 +114,52 @@ def test_a_score_that_is_added_is_shown_with_the_other_kinds(run, shown, monkeyp
     other = made_up.make_run(tmp_path)
     extra = found[found["score"] == "nll"].assign(score="new")
     other.write(pd.concat([found, extra], ignore_index=True), "calibration", TASK, 0, "intervals")
-    calibration.kinds(other, TASK, 0)
+    calibration.numbers(other, TASK, 0, "kinds")
     assert list(shown[0].data)[-2:] == ["anew", "anew if calibrated"]
     assert shown[0].data["model"].tolist()[: len(MODELS)] == ["Demo-large", "Demo-distilled", "Demo-tiny"]
+
+
+def tables(run, shown, section):
+    """Return the tables that a section shows."""
+    shown.clear()
+    calibration.numbers(run, TASK, 0, section)
+    return [styled.data for styled in shown]
+
+
+def test_scores_with_their_intervals_and_errors_with_their_null_bands(run, shown):
+    (scores,) = tables(run, shown, "scores")
+    assert list(scores) == ["model", "accuracy", "accuracy 95%", "Brier", "Brier 95%", "NLL", "NLL 95%"]
+    assert scores["model"].tolist() == TITLES
+    assert scores["accuracy"].tolist() == [0.75, 0.75, 0.5, 0.75, 0.5]
+    low, high = map(float, scores["accuracy 95%"][0].split(" to "))
+    assert 0 <= low < 0.75 < high <= 1
+    (kinds,) = tables(run, shown, "kinds")
+    assert {"adaptive if calibrated", "debiased", "smooth"} <= set(kinds)
+    assert not {"smooth if calibrated", "debiased if calibrated", "adaptive 95%"} & set(kinds)  # no band
+    shown.clear()
+    calibration.errors(run, TASK, 0)
+    assert list(shown[0].data) == ["model", "ECE", "ECE 95%", "ECE if calibrated", "MCE", "MCE if calibrated"]
+
+
+def test_differences_with_their_outcomes(run, shown):
+    accuracy, *_ = tables(run, shown, "differences")
+    assert list(accuracy) == ["model", "value", "difference", "95%", "outcome", "examples needed"]
+    assert accuracy["model"].tolist() == [*TITLES[1:3], "itself", *TITLES[3:]]
+
+
+def test_repair(run, shown):
+    temperatures, _, overconfidence = tables(run, shown, "repair")
+    assert list(temperatures)[:4] == ["model", "temperature", "ECE before", "ECE after"]
+    assert temperatures["ECE before"].tolist() == pytest.approx([0.2, 0, 0.05, 0], abs=1e-5)
+    assert overconfidence["model"].tolist() == TITLES[1:4]
+    assert overconfidence["before"].tolist() == pytest.approx([-0.2, -0.15, -0.2])
+    assert overconfidence["after"].tolist() == pytest.approx([0, 0, 0], abs=1e-5)
+
+
+def test_loyalty_and_the_parts_of_the_brier_score(run, shown):
+    loyal, far = tables(run, shown, "loyalty")
+    assert list(loyal)[:3] == ["model", "label loyalty", "label loyalty 95%"]
+    assert list(far) == ["model", "total variation", "total variation 95%", "confidence distance"]
+    (parts,) = tables(run, shown, "parts")
+    assert parts["model"].tolist() == TITLES
+    assert "Brier" in parts

@@ -1,6 +1,7 @@
 """Figures about alignment, evidence and verdicts hold the values of the table; and what each section shows."""
 
 import itertools
+from functools import partial
 
 import made_up
 import matplotlib.pyplot as plt
@@ -15,12 +16,16 @@ from trusteq.pages.comparison import (
     agreed_examples,
     alignment_curves,
     alignment_matrix,
-    companion_view,
     disagreement_sources,
-    faithfulness_view,
-    truth_intervals,
 )
-from trusteq.pages.figures import alignment_intervals, colours, jaccard_distribution, scale_intervals
+from trusteq.pages.figures import (
+    alignment_intervals,
+    colours,
+    intervals,
+    jaccard_distribution,
+    per_method,
+    scale_intervals,
+)
 from trusteq.pages.is_half_low import chance_curve, word_histogram
 from trusteq.pages.results import trust_plane, verdict_panels
 
@@ -49,8 +54,8 @@ def alignment():
 
 
 def dots(ax, marker):
-    """Return the x of all single points with that marker, in the order drawn."""
-    return [line.get_xdata()[0] for line in ax.get_lines() if line.get_marker() == marker and len(line.get_xdata())]
+    """Return the x of all points with that marker, in the order drawn."""
+    return [x for line in ax.get_lines() if line.get_marker() == marker for x in line.get_xdata()]
 
 
 def segments(ax):
@@ -163,6 +168,14 @@ def test_disagreement_sources_stack_and_negative_parts_go_left():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["Distilled", "its random head"]
 
 
+def test_panels_of_sources_have_one_scale_that_holds_all_bars():
+    rows = [("demo-tiny", "lime", "model", 0.2), ("demo-tiny", "shap", "model", -0.3)]
+    found = pd.DataFrame(rows, columns=["model_b", "method", "source", "disagreement"])
+    figure = per_method(found, partial(disagreement_sources, names=NAMES))
+    for ax in figure.axes:
+        assert ax.get_xlim()[0] < -0.3 < 0.2 < ax.get_xlim()[1]
+
+
 def test_a_source_that_one_model_lacks_leaves_no_hole():
     rows = [("demo-distilled", "explainer seed", 0.3), ("demo-distilled", "model", 0.2)]
     rows += [("demo-tiny", source, 0.1) for source in ("explainer seed", "training seed", "model")]
@@ -178,7 +191,7 @@ def test_a_model_that_a_method_does_not_explain_keeps_its_place():
     assert [bar.get_width() for bar in ax.containers[0]] == [0, 0.2]
 
 
-def test_truth_intervals():
+def test_intervals():
     table = pd.DataFrame(
         {
             "method": ["lime", "lime", "shap", "shap"],
@@ -189,7 +202,7 @@ def test_truth_intervals():
             "chance": [0.2, 0.2, 0.2, 0.2],
         }
     )
-    ax = truth_intervals(table, NAMES, xlabel="share")
+    ax = intervals(table, NAMES, xlabel="share")
     assert line(ax, "lime")[0] == [0.6, 0.5]
     assert line(ax, "shap")[0] == [0.4, 0.3]
     np.testing.assert_allclose(segments(ax)[:, :, 0], table[["low", "high"]])
@@ -268,11 +281,13 @@ def test_the_papers_rule_and_range(run, shown):
 
 
 @pytest.mark.filterwarnings("ignore:vert. bool was deprecated")
-@pytest.mark.parametrize("section", ["scale", "matrix", "curves", "spread", "sources"])
+@pytest.mark.parametrize("section", comparison.FIGURES)
 def test_sections_of_one_figure(run, shown, section):
-    getattr(comparison, section)(run, TASK)
-    (figure,) = shown
-    figure.canvas.draw()
+    comparison.figure(run, TASK, section)
+    comparison.scale(run, TASK)
+    for figure in shown:
+        figure.canvas.draw()
+    assert len(shown) == 2
 
 
 @pytest.mark.parametrize("table", ["ceilings", "segments", "companions", "sources", "faithfulness_means"])
@@ -323,5 +338,6 @@ def test_examples_that_both_models_get_right(run):
 def test_several_training_seeds_are_kept_apart(run):
     found = {name: run.comparison(TASK, name) for name in ("companions", "faithfulness_means")}
     twice = {name: pd.concat([table, table.assign(seed=1)], ignore_index=True) for name, table in found.items()}
-    for name, view in {"companions": companion_view, "faithfulness_means": faithfulness_view}.items():
-        assert len(view(twice[name], run)) == 2 * len(view(found[name], run))
+    for name, table in found.items():
+        view = comparison.VIEWS[name]
+        assert len(view(twice[name], run)) == 2 * len(view(table, run))

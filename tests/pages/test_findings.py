@@ -8,7 +8,7 @@ from made_up import LABELS, MODELS, TASK
 
 from trusteq.pages import claims, cost, findings, reasons
 from trusteq.pages.claims import CONTRADICTS, OPEN, SUPPORTS
-from trusteq.pages.findings import Claim
+from trusteq.pages.findings import Claim, Findings
 from trusteq.store import to_json, write_text
 from trusteq.study import publish
 from trusteq.study.results import Results
@@ -254,7 +254,9 @@ def test_a_claim_is_mixed_where_rows_do_both_and_many_runs_are_counted():
 def test_a_section_shows_rows_numbers_beside_them_and_the_figure_it_has(shown, drawing):
     row = {"data": "x", "what": "y", "estimate": 0.5, "low": 0.4, "high": 0.6, "n": 1, "verdict": OPEN}
     rows, beside = pd.DataFrame([row]), pd.DataFrame({"what": ["chance"], "lowest": [0.1], "highest": [0.2]})
-    known = {"plain": Claim("0.4", rows), "whole": Claim("0.4", rows, beside, {"the cut": (0.7,)}, "Jaccard")}
+    known = Findings(
+        [], {"plain": Claim("0.4", rows), "whole": Claim("0.4", rows, beside, {"the cut": (0.7,)}, "Jaccard")}
+    )
     findings.section(known, "plain")
     assert len(shown) == 1
     findings.section(known, "whole")
@@ -334,11 +336,11 @@ def test_reasons_are_read_off_the_tables(run):
 
 
 def test_nothing_published_is_no_row_and_no_number(shown):
-    found = findings.held([])
-    for statement, claim in found.items():
+    found = Findings([], findings.claims_of([]))
+    for statement, claim in found.claims.items():
         assert claim.rows.empty and claim.beside.empty
         findings.section(found, statement)
-    assert len(shown) == len(found) == 10
+    assert len(shown) == len(found.claims) == 10
 
 
 def test_what_the_boundary_does_to_chance(run):

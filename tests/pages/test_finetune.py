@@ -49,7 +49,7 @@ def test_one_model_or_one_seed_alone(run, shown):
 
 def test_what_the_models_make_of_the_test_split(run, shown):
     finetune.tested(run, TASK)
-    (table,) = (styled.data for styled in shown)
+    table, _ = (styled.data for styled in shown)
     assert table["model"].tolist() == ["Demo-large, seed 0", "Demo-large, seed 1", "Demo-distilled", "Demo-tiny"]
     assert table["accuracy"].tolist() == [0.5] * 4
     assert table["majority"].tolist() == [0.25] * 4
@@ -57,8 +57,8 @@ def test_what_the_models_make_of_the_test_split(run, shown):
 
 
 def test_accuracy_of_further_predictions(run, shown):
-    finetune.further(run, TASK)
-    (table,) = (styled.data for styled in shown)
+    finetune.tested(run, TASK)
+    _, table = (styled.data for styled in shown)
     assert table["dev split"].tolist() == [0.75, 0.75, 0.75, 0.5]
     assert table["random head, test split"].tolist()[0] == 0.5
     assert table["random head, test split"].isna().tolist() == [False, True, True, True]

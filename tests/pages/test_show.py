@@ -18,8 +18,10 @@ from trusteq.pages.show import (
     of_seed,
     open_page,
     put,
-    run_names,
     show,
+    titles,
+    view,
+    wide,
 )
 from trusteq.store import write_text
 from trusteq.study.sides import gold_labels
@@ -90,10 +92,10 @@ def test_chosen_methods(run):
 
 def test_chosen_runs_and_their_names(run):
     every = chosen_runs(run, None, None)
-    assert every == [("demo-large", 0), ("demo-large", 1), ("demo-distilled", 0), ("demo-tiny", 0)]
-    assert run_names(run, every)[:3] == ["Demo-large, seed 0", "Demo-large, seed 1", "Demo-distilled"]
-    assert run_names(run, chosen_runs(run, "demo-large", 1)) == ["Demo-large"]
-    assert chosen_runs(run, None, 1) == [("demo-large", 1)]
+    assert list(every.values()) == [("demo-large", 0), ("demo-large", 1), ("demo-distilled", 0), ("demo-tiny", 0)]
+    assert list(every)[:3] == ["Demo-large, seed 0", "Demo-large, seed 1", "Demo-distilled"]
+    assert chosen_runs(run, "demo-large", 1) == {"Demo-large": ("demo-large", 1)}
+    assert chosen_runs(run, None, 1) == {"Demo-large": ("demo-large", 1)}
     with pytest.raises(ExperimentError, match="did you mean 'demo-tiny'"):
         chosen_runs(run, "demo-tny", None)
 
@@ -156,3 +158,32 @@ def test_numbers_of_the_paper_are_rounded_too():
     markup = show(pd.DataFrame({"paper_ece": [0.123456, np.nan]}), digits=3).to_html()
     assert "0.123<" in markup
     assert "not held" in markup
+
+
+def test_models_of_one_title_are_told_apart(run, monkeypatch):
+    spec = run.experiment.model("demo-tiny")
+    monkeypatch.setattr(type(run.experiment), "model", lambda self, name: spec)
+    assert titles(run) == {name: f"{spec.title} ({name})" for name in MODELS}
+
+
+def test_a_view_titles_sides_and_joins_the_ends_of_intervals(run):
+    found = pd.DataFrame({"model": ["demo-tiny", "random-head"], "seed": 0, "low": [0.1, 0.2], "high": [0.3, 0.2]})
+    columns = {"who": "model", "seed": "seed", "95%": ("low", "high")}
+    assert view(found, run, columns).to_dict("list") == {
+        "who": ["Demo-tiny", "its random head"],
+        "95%": ["0.10 to 0.30", "0.20"],
+    }
+    assert list(view(found.assign(seed=[0, 1]), run, columns)) == ["who", "seed", "95%"]
+    pair = pd.DataFrame({"model_a": ["demo-large"], "model_b": ["itself"], "segment": [0]})
+    assert view(pair, run, {"pair": "pair", "text": "text"}).to_numpy().tolist() == [["Demo-large – itself", 1]]
+
+
+def test_a_wide_table_has_columns_for_each_value_and_gaps_where_a_row_lacks_one(run):
+    rows = [("demo-large", "a", 1.0), ("demo-tiny", "a", 2.0), ("demo-tiny", "b", 3.0)]
+    found = pd.DataFrame(rows, columns=["model", "score", "value"]).assign(low=np.nan, high=np.nan)
+    columns = {"{}": "value", "{} 95%": ("low", "high")}
+    table = wide(found, run, "score", {"b": "B", "a": "A"}, columns=columns, rows={"model": "model"})
+    assert list(table) == ["model", "B", "A"]  # no interval, no column
+    assert table["model"].tolist() == ["Demo-large", "Demo-tiny"]
+    assert table["B"].tolist() == pytest.approx([np.nan, 3.0], nan_ok=True)
+    assert table["A"].tolist() == [1.0, 2.0]

@@ -66,10 +66,9 @@ def test_seconds_of_stages_come_from_the_artefacts(tmp_path):
 
 
 def test_the_page_shows_all_its_parts(run, shown):
-    status.what_was_run(run)
     status.times(run)
-    status.explaining_speed()
-    status.training_speed()
+    status.benchmark("attribution")
+    status.benchmark("finetune")
     status.origin(run)
     assert len(shown) == 7
     assert "small" in shown[-1].data

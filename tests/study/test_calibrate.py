@@ -11,16 +11,6 @@ from made_up import LABELS, MODELS, TASK
 
 from trusteq.calibration import proper_scores
 from trusteq.errors import ArtefactError
-from trusteq.pages.calibration import (
-    decomposition_view,
-    difference_view,
-    error_view,
-    loyalty_view,
-    outcome_view,
-    repair_view,
-    score_view,
-    temperature_view,
-)
 from trusteq.study.calibrate import (
     calibration_differences,
     decomposition_table,
@@ -246,47 +236,6 @@ def test_no_table_holds_a_text(differences, repaired, loyalty):
     for table in (differences, repaired, loyalty):
         for name in table.select_dtypes(exclude="number"):
             assert set(table[name].dropna()) <= known
-
-
-class TestViews:
-    def test_scores_and_intervals(self, run, found):
-        view = score_view(found, run, "accuracy", "nll")
-        assert list(view) == ["model", "accuracy", "accuracy 95%", "NLL", "NLL 95%"]
-        assert view["model"].tolist() == TITLES
-        assert view["accuracy"].tolist() == [0.75, 0.75, 0.5, 0.75, 0.5]
-        low, high = map(float, view["accuracy 95%"][0].split(" to "))
-        assert 0 <= low < 0.75 < high <= 1
-
-    def test_scores_and_null_bands(self, run, found):
-        assert list(error_view(found, run)) == [
-            *("model", "ECE", "ECE 95%", "ECE if calibrated"),
-            *("MCE", "MCE if calibrated"),
-        ]
-        view = score_view(found, run, "adaptive_ece", "smooth_ece", chance=True)
-        assert list(view) == ["model", "adaptive", "adaptive if calibrated", "smooth"]  # the last one has no band
-
-    def test_differences(self, run, differences):
-        view = outcome_view(differences, run, "accuracy")
-        assert list(view) == ["model", "value", "difference", "95%", "outcome", "examples needed"]
-        assert view["model"].tolist() == [*TITLES[1:3], "itself", *TITLES[3:]]
-        assert view["95%"].tolist()[2] == "0.000"
-        assert list(difference_view(differences, run, "brier")) == ["model", "Brier", "Brier 95%"]
-
-    def test_repair(self, run, differences, repaired):
-        view = temperature_view(repaired, run, "ece")
-        assert list(view) == ["model", "temperature", "ECE before", "ECE after"]
-        assert view["ECE before"].tolist() == pytest.approx([0.2, 0, 0.05, 0], abs=1e-5)
-        view = repair_view(differences, repaired, run, "overconfidence")
-        assert view["model"].tolist() == TITLES[1:4]
-        assert view["before"].tolist() == pytest.approx([-0.2, -0.15, -0.2])
-        assert view["after"].tolist() == pytest.approx([0, 0, 0], abs=1e-5)
-
-    def test_the_rest(self, run, sides, loyalty):
-        view = loyalty_view(loyalty, run, "total_variation", "confidence_distance")
-        assert list(view) == ["model", "total_variation", "total_variation 95%", "confidence_distance"]
-        view = decomposition_view(decomposition_table(sides), run)
-        assert view["model"].tolist() == TITLES
-        assert "Brier" in view
 
 
 def test_labels_of_the_sides(sides):

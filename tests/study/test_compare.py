@@ -11,16 +11,7 @@ from made_up import CHANCE, MODELS, TASK
 
 from trusteq.alignment import ranking
 from trusteq.errors import ArtefactError, DataError
-from trusteq.pages.comparison import (
-    ceiling_view,
-    companion_view,
-    faithfulness_view,
-    pair_table,
-    rule_table,
-    segment_view,
-    source_view,
-    truth_view,
-)
+from trusteq.pages.comparison import VIEWS, rule_table
 from trusteq.pages.is_half_low import chance_by_words, mean_chance, on_the_scale, steadiness_table, word_counts
 from trusteq.pages.results import all_verdicts, deciding, difference_table, method_table, plane_table, verdict_table
 from trusteq.pages.show import paper_table
@@ -206,7 +197,7 @@ def test_each_model_with_itself(compared):
     assert lime["model"].tolist() == [*MODELS, LARGE]
     assert lime["other"].tolist() == ["explainer seed"] * 3 + ["training seed"]
     assert lime["jaccard"].tolist() == pytest.approx([2 / 3, 1, 1, 2 / 3])
-    view = ceiling_view(lime, compared.run)
+    view = VIEWS["ceilings"](lime, compared.run)
     assert view["model"].tolist() == ["Demo-large", "Demo-distilled", "Demo-tiny", "Demo-large"]
     assert view["95%"].tolist()[1] == "1.00"
 
@@ -223,10 +214,10 @@ def test_tables_of_parts_cover_every_model_and_control(compared):
     companions = companion_table(compared)
     itself = companions[companions["model_b"] == "itself"]
     assert itself["value"].tolist() == pytest.approx([1] * len(itself))
-    wide = companion_view(companions, compared.run)
+    wide = VIEWS["companions"](companions, compared.run)
     assert list(wide) == ["method", "pair", "weighted_jaccard", "rbo", "spearman", "cosine"]
     assert wide["pair"].tolist()[:2] == ["Demo-large – Demo-distilled", "Demo-large – Demo-tiny"]
-    assert segment_view(segments, compared.run)["text"].tolist()[:2] == [1, 2]
+    assert VIEWS["segments"](segments, compared.run)["text"].tolist()[:2] == [1, 2]
 
 
 def test_sources_by_hand(compared):
@@ -238,7 +229,7 @@ def test_sources_by_hand(compared):
     assert found["disagreement"].tolist() == pytest.approx([1 / 6, 1 / 6, 0, 1 / 3])
     shap = table[(table["method"] == "shap") & (table["model_b"] == TINY)]
     assert shap["disagreement"].tolist() == pytest.approx([0, 1 / 3, 1 / 6, 1 / 2])
-    assert source_view(shap, compared.run)["share"].tolist() == pytest.approx([0, 2 / 3, 1 / 3, 1])
+    assert VIEWS["sources"](shap, compared.run)["share"].tolist() == pytest.approx([0, 2 / 3, 1 / 3, 1])
 
 
 def test_a_model_made_without_training_has_no_step_of_the_training_seed(run, compared):
@@ -263,7 +254,7 @@ def test_whole_clusters_are_drawn(run, monkeypatch):
 
 def test_pairs_stand_between_their_anchors(compared):
     alignment = alignment_table(compared)
-    table = pair_table(pd.concat([alignment, control_table(compared)]), compared.run)
+    table = VIEWS["alignment"](pd.concat([alignment, control_table(compared)]), compared.run)
     assert list(table) == ["method", "pair", "Jaccard", "95%", "chance", "ceiling", "0 to 1", "95% of it"]
     assert table["pair"].tolist()[:2] == ["Demo-large – Demo-distilled", "Demo-large – Demo-tiny"]
     assert "Demo-large – its random head" in set(table["pair"])
@@ -271,7 +262,7 @@ def test_pairs_stand_between_their_anchors(compared):
     itself = table[table["pair"] == "Demo-large – itself, reseeded"]
     # Of two examples only, some draws leave lime's ceiling at chance: its scale has no interval.
     assert itself["95% of it"].isna().tolist() == [True, False]
-    assert "seed" in pair_table(alignment.assign(seed=[0, 1] * 3), compared.run)
+    assert "seed" in VIEWS["alignment"](alignment.assign(seed=[0, 1] * 3), compared.run)
 
 
 def test_the_papers_rule_and_number_beside(compared, monkeypatch):
@@ -302,7 +293,7 @@ def test_truth_by_hand(compared):
     assert (lime["examples"] == 1).all()
     share = table[(table["method"] == "shap") & (table["measure"] == "share")].set_index("model")
     assert share["value"].tolist()[:3] == pytest.approx([0.7, 0.5, 0.3])
-    view = truth_view(lime.reset_index(), compared.run)
+    view = VIEWS["truth"](lime.reset_index(), compared.run)
     assert view["model"].tolist()[-2:] == ["its random head", "random words"]
     assert view["against large"].isna().tolist() == [True] + [False] * 5
 
@@ -340,7 +331,7 @@ def test_faithfulness_by_model_and_method(run):
     table = faithfulness_table(run, TASK, None)
     values = table[table["measure"] == "comprehensiveness"].set_index(["model", "method"])["value"]
     assert values[TINY, "random features"] == pytest.approx(0.45)
-    view = faithfulness_view(table, run)
+    view = VIEWS["faithfulness_means"](table, run)
     assert list(view) == ["model", "method", "comprehensiveness", "95% of comp.", "sufficiency", "95% of suff."]
     assert view["sufficiency"].tolist()[:3] == pytest.approx([0.25, 0.2, 0.075])
 

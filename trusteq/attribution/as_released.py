@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trusteq import words
-from trusteq.attribution.features import Feature, Features
-from trusteq.attribution.partition import partition_tree
+from trusteq.attribution.features import Feature, Features, partition_tree
 from trusteq.errors import ExperimentError
 
 NLI, PI = " [SEP] ", "  "
@@ -27,7 +26,7 @@ _MASKED = " ..."  # what shap's text masker puts for a run of masked tokens
 
 @dataclass(frozen=True)
 class Joined(Features):
-    """A pair joined to one text. A subclass says what its features are and what a mask leaves of the text.
+    """A pair joined to one text. A subclass says what its `_features` are and what of the text is left `_masked`.
 
     n_classes: of the classifier. joint: what stands between the texts, NLI or PI.
     """
@@ -57,12 +56,6 @@ class Joined(Features):
         """Return the first and the second texts that are left under `masks`, (n, features)."""
         pairs = [split(self._masked(keep), self.joint) for keep in masks]
         return [first for first, _ in pairs], [second for _, second in pairs]
-
-    def _features(self) -> list[Feature]:
-        raise NotImplementedError
-
-    def _masked(self, keep: np.ndarray) -> str:
-        raise NotImplementedError
 
 
 class JoinedWords(Joined):

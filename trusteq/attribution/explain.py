@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from trusteq.attribution.as_released import Joined, joint_of
 from trusteq.attribution.engine import TextPredictor, answer
-from trusteq.attribution.features import MASKS, Features, SingleText, TextPair, replacement
+from trusteq.attribution.features import MASKS, Features, Texts, replacement
 from trusteq.attribution.methods import BOUNDARIES, METHODS
 from trusteq.errors import DataError, ExperimentError, ModelError, nearest
 from trusteq.statistics import stream
@@ -85,10 +85,8 @@ def example_of(
     """
     if joined is not None and isinstance(row.text_b, str):
         return joined(row.id, n_classes, row.text_a, row.text_b, joint_of(joint, n_classes=n_classes))
-    instead = replacement(mask, classifier)
-    if isinstance(row.text_b, str):
-        return TextPair(row.id, n_classes, (row.text_a, row.text_b), instead, classifier).fitted()
-    return SingleText(row.id, n_classes, (row.text_a,), instead, classifier).fitted()
+    sides = (row.text_a, row.text_b) if isinstance(row.text_b, str) else (row.text_a,)
+    return Texts(row.id, n_classes, sides, replacement(mask, classifier), classifier).fitted()
 
 
 def weigh(

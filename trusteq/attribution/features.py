@@ -4,20 +4,22 @@ A new kind (lines of a text, an image in patches) is one class that follows `Fea
 """
 
 import functools
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from trusteq import words
-from trusteq.attribution.partition import joined, partition_tree
 from trusteq.errors import ExperimentError
 
 if TYPE_CHECKING:
-    from trusteq.attribution.tokens import Assembler
     from trusteq.models.classifier import Classifier
     from trusteq.models.forward import Rows
 
+_CONNECTORS = {"but", "and", "or"}
+_ENDS = {".", "?", "!"}
 Feature = tuple[int, int, str]  # segment, position, word (or whatever names it)
 
 
@@ -44,15 +46,18 @@ class Features(Protocol):
         return len(self.features)
 
     def tree(self) -> np.ndarray:
-        """Return a tree over the features, (features - 1, 2): see `partition.partition_tree`."""
+        """Return a tree over the features, (features - 1, 2): see `partition_tree`."""
         ...
 
     def texts(self, masks: np.ndarray) -> tuple[list | None, ...]:
         """Return what a callable is given for `masks`, (n, features), truth for what is kept: its arguments, n each."""
         ...
 
-    def rows(self, masks: np.ndarray, assembler: "Assembler") -> "Rows | None":
-        """Return what a Classifier is given for `masks`; None where only its tokenizer can tell from the texts."""
+    def rows(self, masks: np.ndarray, assembler) -> "Rows | None":
+        """Return what a Classifier is given for `masks`; None where only its tokenizer can tell from the texts.
+
+        assembler: the `tokens.TokenPredictor` that asks.
+        """
         return assembler.classifier.encode(*self.texts(masks))
 
     def tokens(self) -> "Tokens":
@@ -89,11 +94,11 @@ def replacement(mask: str, classifier: "Classifier | None") -> str:
 
 
 @dataclass(frozen=True)
-class _Words(Features):
-    """The words of one text or several, numbered in one row; where one text ends is never masked.
+class Texts(Features):
+    """The words of one text or of a pair, numbered in one row; where one text ends is never masked.
 
-    sides: the texts. replacement: what stands where a word is masked; "" deletes it. classifier: that reads them; None
-    where there is only a callable.
+    sides: the text, or both. replacement: what stands where a word is masked; "" deletes it. classifier: that reads
+    them; None where there is only a callable.
     """
 
     id: str
@@ -113,7 +118,7 @@ class _Words(Features):
         """Return the tree over the words, (features - 1, 2): each text by itself, joined at the root."""
         return joined([partition_tree(segment) for segment in map(words.words, self.sides) if segment])
 
-    def rows(self, masks: np.ndarray, assembler: "Assembler") -> "Rows | None":
+    def rows(self, masks: np.ndarray, assembler) -> "Rows | None":
         """Return the token ids put together from those of the pieces; None where they cannot be."""
         return assembler.rows(self.sides, self.replacement, masks)
 
@@ -125,7 +130,7 @@ class _Words(Features):
         feature = words.of_tokens(self.sides, found.sequence_ids(0), found["offset_mapping"][0])
         return Tokens(self.classifier.model, ids, types, np.array(feature), tokenizer.pad_token_id)
 
-    def fitted(self) -> "_Words":
+    def fitted(self) -> "Texts":
         """Return the example without the words that its classifier does not see.
 
         A model takes so many tokens; its tokenizer cuts the rest, the longer text first. A word that is cut in part is
@@ -148,30 +153,14 @@ class _Words(Features):
             return True
         return len(self.classifier.tokenizer(*_listed(self.sides), verbose=False)["input_ids"][0]) <= limit
 
-    def _masked(self, masks: np.ndarray) -> list[list[str]]:
-        """Return each side under `masks`, (n, features)."""
-        counts = [len(words.words(text)) for text in self.sides]
-        parts = np.split(masks, np.cumsum(counts)[:-1], axis=1)
-        return [
+    def texts(self, masks: np.ndarray) -> tuple[list[str], list[str] | None]:
+        """Return the first and the second texts under `masks`, (n, features); no second ones of a single text."""
+        parts = np.split(masks, np.cumsum([len(words.words(text)) for text in self.sides])[:-1], axis=1)
+        masked = [
             [words.mask(text, keep, self.replacement) for keep in part]
             for text, part in zip(self.sides, parts, strict=True)
         ]
-
-
-class SingleText(_Words):
-    """The words of one text."""
-
-    def texts(self, masks: np.ndarray) -> tuple[list[str], None]:
-        """Return the texts under `masks`, (n, features), and no second ones."""
-        return *self._masked(masks), None
-
-
-class TextPair(_Words):
-    """The words of both texts of a pair; the boundary between them is never masked."""
-
-    def texts(self, masks: np.ndarray) -> tuple[list[str], list[str]]:
-        """Return the first and the second texts under `masks`, (n, features)."""
-        return tuple(self._masked(masks))
+        return masked[0], masked[1] if len(masked) == 2 else None
 
 
 def _listed(texts: tuple[str, ...]) -> list[list[str]]:
@@ -188,3 +177,74 @@ def _up_to_a_word(text: str, end: int) -> str:
     """Return the first `end` characters of a text, or fewer where those would end inside a word."""
     inside = [start for start, stop in words.spans(text) if start < end < stop]
     return text[: inside[0] if inside else end]
+
+
+@dataclass
+class _Group:
+    """Neighbouring words that are merged already. node: its number in the tree. balanced: false at a lone bracket."""
+
+    node: int
+    words: list[str]
+    balanced: list[bool]
+
+
+def partition_tree(words: Sequence[str]) -> np.ndarray:
+    """Return the tree over `words`: children of each merge, integers of shape (words - 1, 2).
+
+    Below `len(words)` a child is a word, from there on an earlier merge. A word that starts with "##" goes with the
+    one before it.
+    """
+    groups = [_Group(node, [word], [word not in ("(", ")")]) for node, word in enumerate(words)]
+    scores = [_score(left, right) for left, right in itertools.pairwise(groups)]
+    tree = np.empty((max(len(words) - 1, 0), 2), dtype=np.int64)
+    for merge in range(len(tree)):
+        at = int(np.argmax(scores))
+        left, right = groups[at], groups.pop(at + 1)
+        tree[merge] = left.node, right.node
+        groups[at] = merged = _Group(len(words) + merge, left.words + right.words, left.balanced + right.balanced)
+        if merged.words[0] == "(" and merged.words[-1] == ")":
+            merged.balanced[0] = merged.balanced[-1] = True
+        del scores[at]
+        for place in {at - 1, at} & set(range(len(scores))):
+            scores[place] = _score(groups[place], groups[place + 1])
+    return tree
+
+
+def joined(trees: Sequence[np.ndarray]) -> np.ndarray:
+    """Return one tree over the words of one or two texts, the trees of the texts joined at its root."""
+    if len(trees) == 1:
+        return trees[0]
+    first, second = trees
+    n_first, n_second = len(first) + 1, len(second) + 1
+    # Words of the second text come after those of the first, merges of the second after those of the first.
+    first = np.where(first < n_first, first, first + n_second)
+    second = np.where(second < n_second, second + n_first, second + n_first + len(first))
+    n_words = n_first + n_second
+    roots = [n_words + len(first) - 1 if len(first) else 0]
+    roots.append(n_words + len(first) + len(second) - 1 if len(second) else n_first)
+    return np.concatenate([first, second, [roots]]).astype(np.int64)
+
+
+def _score(left: _Group, right: _Group) -> int:
+    """Return how early two neighbours are to be merged."""
+    first, last = left.words[0], left.words[-1]
+    following, end = right.words[0], right.words[-1]
+    alone = len(right.words) == 1
+    score = -len(left.words) - len(right.words)
+    score += 20 * following.startswith("##")
+    score += 15 * (following == "'" and (alone or (len(right.words) == 2 and end in ("t", "s"))))
+    score += 15 * (last == "'" and following in ("t", "s"))
+    score -= 1000 * (_is_control(first) != _is_control(end))
+    score -= 100 * (following == "(" and not right.balanced[0])
+    score -= 100 * (last == ")" and not left.balanced[-1])
+    score -= 2 * (first == "(")
+    score -= 2 * (last in _CONNECTORS or following in _CONNECTORS)
+    score -= 10 * (last == ",") + 20 * (last in _ENDS)
+    # A mark alone is attached soon; reaching across it comes late.
+    score -= (1 if alone else 10) * (following == ",")
+    score -= (1 if alone else 20) * (following in _ENDS)
+    return score
+
+
+def _is_control(word: str) -> bool:
+    return word.startswith("[") and word.endswith("]")

@@ -1,15 +1,33 @@
-"""The attribution methods, each with all that others ask of it."""
+"""The attribution methods, each with all that others ask of it; the two simplest are written here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from trusteq.attribution.as_released import NLI, PI, Joined, JoinedTokens, JoinedWords, permutations
-from trusteq.attribution.baselines import occlusion, random
 from trusteq.attribution.features import Features
 from trusteq.attribution.gradients import gradient_x_input, integrated_gradients
 from trusteq.attribution.lime import lime
 from trusteq.attribution.owen import owen
 from trusteq.attribution.shapley import shapley
+
+
+def occlusion(
+    example: Features, n_samples: int, rng: np.random.Generator
+) -> Generator[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what the probabilities lose without each word, (features, classes); one pass a word, whatever the budget.
+
+    Source: Zeiler and Fergus (2014), section 4.2, on words instead of patches.
+    """
+    masks = np.concatenate([np.ones((1, example.n_features), dtype=bool), ~np.eye(example.n_features, dtype=bool)])
+    probabilities = yield masks
+    return probabilities[0] - probabilities[1:]
+
+
+def random(example: Features, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Return standard normal weights, (features, classes): what agreement by chance looks like."""
+    return rng.standard_normal((example.n_features, example.n_classes))
 
 
 @dataclass(frozen=True)

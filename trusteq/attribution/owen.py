@@ -114,7 +114,8 @@ def _best_branches(tree: np.ndarray, members: np.ndarray, n_samples: int) -> _Va
                 heapq.heappush(queue, child._replace(priority=-change * child.weight, number=next(numbers)))
     for branch in queue:
         credit[branch.node] += (values[branch.having] - values[branch.without]) * branch.weight
-    return _shared_out(credit, tree, members)
+    # The credit of each merge is shared out equally among its features.
+    return members.T.astype(np.float64) @ (credit / members.sum(axis=1, keepdims=True))
 
 
 def _children(branch: _Branch, with_left: int, children: np.ndarray) -> list[_Branch]:
@@ -127,9 +128,3 @@ def _children(branch: _Branch, with_left: int, children: np.ndarray) -> list[_Br
         _Branch(0.0, 0, left, with_right, branch.having, half),
         _Branch(0.0, 0, right, with_left, branch.having, half),
     ]
-
-
-def _shared_out(credit: np.ndarray, tree: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """Return the values of the features: the credit of each merge is shared out equally among its features."""
-    sizes = members.sum(axis=1, keepdims=True)
-    return members.T.astype(np.float64) @ (credit / sizes)

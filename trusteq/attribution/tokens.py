@@ -8,7 +8,7 @@ ids of a text are those of its pieces in a row. A piece holds one word mostly, s
 import functools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 from tokenizers.normalizers import BertNormalizer
@@ -29,14 +29,21 @@ Block = tuple[list[Ids], np.ndarray | None]
 
 
 class TokenPredictor:
-    """Asks a Classifier about masks, by token ids."""
+    """Asks a Classifier about masks, by the token ids that its tokenizer gives the masked texts.
+
+    known: the token ids of what was tokenised already.
+    """
 
     def __init__(self, classifier: Classifier):
         self.classifier, self.labels = classifier, classifier.labels
-        self.window = WINDOW.get(classifier.model.device.type, 1)
         self.retokenised: set[str] = set()
         self.passes = 0
-        self._assembler = Assembler(classifier)
+        self.known: dict[Variant, Ids] = {}
+
+    @property
+    def window(self) -> int:
+        """The number of examples explained side by side."""
+        return WINDOW.get(self.classifier.model.device.type, 1)
 
     def predict(self, questions: Sequence[Question]) -> list[np.ndarray]:
         """Return the probabilities, (n, C), that answer each question."""
@@ -44,22 +51,11 @@ class TokenPredictor:
         return self.classifier.predict_rows([self._rows(*question) for question in questions])
 
     def _rows(self, example: Features, masks: np.ndarray) -> Rows:
-        rows = example.rows(masks, self._assembler)
+        rows = example.rows(masks, self)
         if rows is None:
             self.retokenised.add(example.id)
             return self.classifier.encode(*example.texts(masks))
         return rows
-
-
-@dataclass(frozen=True)
-class Assembler:
-    """Turns masks of words into the token ids that the classifier's tokenizer gives the masked texts.
-
-    known: the token ids of what was tokenised already.
-    """
-
-    classifier: Classifier
-    known: dict[Variant, Ids] = field(default_factory=dict)
 
     def rows(self, texts: Sequence[str], replacement: str, masks: np.ndarray) -> Rows | None:
         """Return the token ids under `masks`, (n, words); None where they cannot be put together from pieces.

@@ -7,8 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from trusteq.errors import DataError, nearest
-from trusteq.examples.hub import read_source
-from trusteq.examples.load import load_examples
+from trusteq.examples.load import load_examples, read_source
 from trusteq.registry import Source, load_task
 from trusteq.words import words
 

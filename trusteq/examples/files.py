@@ -179,16 +179,13 @@ def _read_delimited(path: Path, *, delimiter: str, quoting: int) -> tuple[dict[s
 def _rows(path: Path, reader) -> Iterator[tuple[int, list[str]]]:
     """Yield the line on which each row starts, and its fields; blank lines are no rows."""
     line = 1
-    while True:
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise _bad(path, line, f"{error}; check the quotes of the row that starts here") from None
-        if fields:
-            yield line, fields
-        line = reader.line_num + 1
+    try:
+        for fields in reader:
+            if fields:
+                yield line, fields
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise _bad(path, line, f"{error}; check the quotes of the row that starts here") from None
 
 
 def _zipped(path: Path, header: list[str], rows: Iterator[tuple[int, list[str]]], *, trailing: set[str]) -> Records:

@@ -98,12 +98,8 @@ def generate(corpus: str, split: str) -> pd.DataFrame:
         first, second, slots = _unseen_pair(corpus, split, int(clean[row]), seen, rng)
         if cue[row] >= 0:
             second = [(CUES[corpus][cue[row]], "cue"), (",", None), *second]
-        evidence = tuple(
-            (segment, position)
-            for segment, chunks in enumerate((first, second))
-            for position in _positions(chunks, slots[segment])
-        )
-        shortcut = tuple((1, position) for position in _positions(second, {"cue"}))
+        evidence = _places(0, first, slots[0]) + _places(1, second, slots[1])
+        shortcut = _places(1, second, {"cue"})
         texts = _text(first), _text(second)
         rows.append((f"{split}-{row}", *texts, int(label[row]), int(clean[row]), evidence, shortcut))
     return pd.DataFrame(rows, columns=["id", "text_a", "text_b", "label", "clean_label", "evidence", "shortcut"])
@@ -168,10 +164,10 @@ def _text(chunks: list[Chunk]) -> str:
     return text[0].upper() + text[1:]
 
 
-def _positions(chunks: list[Chunk], slots):
-    """Word positions of the content words of these slots."""
+def _places(segment: int, chunks: list[Chunk], slots) -> tuple[tuple[int, int], ...]:
+    """(segment, position) of the content words of these slots."""
     words = [(word, slot) for text, slot in chunks for word in re.findall(r"\w+", text)]
-    return [i for i, (word, slot) in enumerate(words) if slot in slots and word not in FUNCTION_WORDS]
+    return tuple((segment, i) for i, (word, slot) in enumerate(words) if slot in slots and word not in FUNCTION_WORDS)
 
 
 def _pick(options, rng):

@@ -13,12 +13,13 @@ import transformers
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from transformers.initialization import no_init_weights
 
 from trusteq.errors import ModelError, nearest
-from trusteq.examples.hub import quiet_hub
+from trusteq.examples.load import quiet_hub
 from trusteq.models.compress import WAYS, check_claim, put_together, steps
 from trusteq.models.forward import Rows, logits, softmax
-from trusteq.models.heads import saved_kind
+from trusteq.models.layers import saved_kind
 
 # Weights that do not fit go into the report that `check_weights` reads, instead of into an error that names none.
 # Checkpoints may be stored in half precision; we compute in single precision.
@@ -93,7 +94,7 @@ def _model(name: str | Path, source: str, config: transformers.PretrainedConfig)
     if all(WAYS[way].ordinary for way in ways):
         return kind.from_pretrained(source, config=config, **LOADING)
     # Random weights would only be replaced, and until then they fill the memory that compressing saves.
-    with transformers.initialization.no_init_weights():
+    with no_init_weights():
         model = kind.from_config(config) if hasattr(kind, "from_config") else kind(config)
     file = transformers.utils.cached_file(source, transformers.utils.SAFE_WEIGHTS_NAME)
     return model, put_together(model.eval(), load_file(file))

@@ -1,13 +1,12 @@
 """Ways to make a fine-tuned classifier smaller, each a plain function that changes a model in place.
 
 All of them leave embeddings and head as they are and work on the layers of the encoder. What was done is written into
-the model's configuration, by which a saved model is put together again; `compress` works on a copy.
+the model's configuration, by which a saved model is put together again; `build.compress` works on a copy.
 """
 
-import copy
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import ConfigDict, Field, ValidationError, create_model
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     import torch
     import transformers
 
-    from trusteq.models.classifier import Classifier
-    from trusteq.registry import Compression
-
 Share = Annotated[float, Field(gt=0, lt=1)]
 Layers = Annotated[tuple[int, ...], Field(min_length=1)]
 # The linear layers of an attention block that read the hidden states, and the one that writes them (BERT, RoBERTa).
@@ -29,14 +25,12 @@ READING, WRITING = ("query", "key", "value"), "dense"
 
 def keep_layers(model: "transformers.PreTrainedModel", *, layers: Layers) -> None:
     """Keep these layers of the encoder, counted from 0, in this order, and drop the others."""
-    import torch
-
     found = encoder_layers(model)
     if len(set(layers)) < len(layers):  # two names for one tensor: the library does not save that
         raise ModelError(f"keep-layers: a layer occurs twice in {', '.join(map(str, layers))}; name each one once")
     if outside := [layer for layer in layers if not 0 <= layer < len(found)]:
         raise ModelError(f"keep-layers: no layer {outside[0]}; the model has {len(found)}, counted from 0")
-    kept = torch.nn.ModuleList(found[layer] for layer in layers)
+    kept = [found[layer] for layer in layers]
     del found[:]
     found.extend(kept)
     model.config.num_hidden_layers = len(layers)
@@ -142,25 +136,6 @@ def check_options(way: str, options: dict) -> dict:
         raise ExperimentError(f"{way}: option {name!r}: {first['msg']}; it takes {takes}") from None
 
 
-def compress(classifier: "Classifier", compression: "Compression") -> "Classifier":
-    """Return a compressed copy of a fine-tuned classifier.
-
-    Raises ModelError for a model that this way does not fit.
-    """
-    model = copy.deepcopy(classifier.model)
-    before, options = steps(model.config), check_options(compression.way, compression.options)
-    way = WAYS[compression.way]
-    for step in before:
-        if step["way"] in way.cannot_follow:
-            raise ModelError(
-                f"{compression.way} cannot follow {step['way']}, which leaves no whole matrices of floats; "
-                f"compress by {step['way']} once, and last"
-            )
-    way.function(model, **options)
-    model.config.compression = [*before, {"way": compression.way, "options": options}]
-    return replace(classifier, model=model if compression.recover else settled(model))
-
-
 def steps(config: "transformers.PretrainedConfig") -> list[dict]:
     """Return what was made of a model, step by step, each with its "way" and "options"; empty for a whole one."""
     made = config.to_dict().get("compression", [])
@@ -247,12 +222,11 @@ def linear_layers(model: "transformers.PreTrainedModel") -> list["torch.nn.Linea
 
 
 def _replace_linear(model: "transformers.PreTrainedModel", make: Callable) -> None:
-    import torch
-
+    linear = set(linear_layers(model))
     # A list first: what replaces a layer may hold linear layers itself.
     for parent in list(encoder_layers(model).modules()):
         for name, part in list(parent.named_children()):
-            if type(part) is torch.nn.Linear:
+            if part in linear:
                 setattr(parent, name, make(part))
 
 

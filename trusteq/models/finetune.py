@@ -13,12 +13,11 @@ import transformers
 from transformers.trainer_utils import get_last_checkpoint
 
 from trusteq.errors import DataError, ExperimentError
-from trusteq.models import training_rows
-from trusteq.models.build import build
+from trusteq.models.build import build, compress
 from trusteq.models.classifier import Classifier, as_classifier
-from trusteq.models.compress import compress, settled
-from trusteq.models.objective import Batch, check_teacher, needs_words, student_loss
+from trusteq.models.compress import settled
 from trusteq.models.recipe import Recipe
+from trusteq.models.training import Batch, check_teacher, collator, hashes, needs_words, student_loss, taught, tokenised
 from trusteq.registry import ModelSpec
 from trusteq.store import atomic_path, describe, to_json, write_text
 
@@ -56,7 +55,7 @@ def finetune(
     checkpoints: folder for the state of every epoch, from which a killed run resumes when it is asked for the very same
     again; removed at the end. tokens: folder of tokenised rows, for other models to use again; None: removed as well.
     original: the fine-tuned classifier that this one is a compression of (registry: `compress`).
-    teacher: a classifier that `models.objective` learns from (registry: `teacher`).
+    teacher: a classifier that `models.training` learns from (registry: `teacher`).
 
     Raises ModelError when the pretrained weights cannot be loaded, a way to compress does not fit the model or a
     teacher does not fit the student; DataError when there is nothing to train on; ExperimentError when this machine
@@ -79,9 +78,9 @@ def finetune(
     trainer = _StudentTrainer(
         model=model,
         args=_arguments(recipe, seed, checkpoints),
-        data_collator=training_rows.collator(tokenizer),
+        data_collator=collator(tokenizer),
         train_dataset=_training_rows(train, tokenizer, folder, teacher, recipe),
-        eval_dataset=training_rows.tokenised(dev, tokenizer, folder=folder),
+        eval_dataset=tokenised(dev, tokenizer, folder=folder),
         compute_metrics=_accuracy,
         processing_class=tokenizer,
     )
@@ -95,18 +94,15 @@ def finetune(
 
 
 def _training_rows(train: pd.DataFrame, tokenizer, folder: Path, teacher: Classifier | None, recipe: Recipe):
-    if teacher is None:
-        return training_rows.tokenised(train, tokenizer, folder=folder)
-    return training_rows.taught(
-        training_rows.tokenised(train, tokenizer, folder=folder, with_words=needs_words(recipe)), train, teacher
-    )
+    rows = tokenised(train, tokenizer, folder=folder, with_words=teacher is not None and needs_words(recipe))
+    return rows if teacher is None else taught(rows, train, teacher)
 
 
 def _digest(settings: list, tables: Sequence[pd.DataFrame], models: Sequence[Classifier | None]) -> str:
     """Return one hash of all that decides the outcome of a training run."""
     digest = hashlib.sha256(repr(settings).encode())
     for table in tables:
-        for part in training_rows.hashes(table[["text_a", "text_b", "label"]]):
+        for part in hashes(table[["text_a", "text_b", "label"]]):
             digest.update(part)
     for model in filter(None, models):
         for name, values in model.model.state_dict().items():
@@ -166,7 +162,7 @@ def _arguments(recipe: Recipe, seed: int, checkpoints: Path) -> transformers.Tra
 
 
 class _StudentTrainer(transformers.Trainer):
-    """The library's trainer, with `objective.student_loss` on batches that carry a teacher's probabilities."""
+    """The library's trainer, with `training.student_loss` on batches that carry a teacher's probabilities."""
 
     def _get_train_sampler(self, *given):
         sampler = super()._get_train_sampler(*given)

@@ -20,7 +20,7 @@ class Recipe(Entry):
     head: the library's own; two linear layers on the first token, as in the authors' NLI scripts; or one linear layer
     on the mean of all tokens.
 
-    Where the model has a teacher, the loss has three parts (`models.objective`). Task: the labels. Calibration:
+    Where the model has a teacher, the loss has three parts (`models.training`). Task: the labels. Calibration:
     `distillation_weight` of the loss is the teacher's probabilities at `temperature`, the rest the labels;
     `confidence_weight` times the squared difference of the two confidences is added. Attribution:
     `attribution_weight` times how far the student follows the teacher from word to word is added: its gradients over

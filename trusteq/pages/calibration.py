@@ -1,55 +1,54 @@
 """The page on calibration: a row is a model or a control, an interval one column of text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
 from trusteq.calibration.proper_scores import SCORES
-from trusteq.pages.figures import colours, confidence_histogram, per_model, reliability_diagram
+from trusteq.pages.figures import colours, confidence_histogram, interval, named_rows, per_model, reliability_diagram
 from trusteq.pages.show import (
     PAPER_MARK,
+    Columns,
     counterparts,
-    interval_text,
     marked,
     paper_table,
     put,
     show,
     side_titles,
     titles,
+    view,
+    wide,
 )
 from trusteq.study.results import Results
 
-# What each section of the page shows; scores that are in none of these are errors measured otherwise.
+# What the sections of the page show; scores that are in none of these are errors measured otherwise.
 _PROPER, _BINNED, _SIGNED = ("accuracy", "brier", "nll"), ("ece", "mce"), ("mean_confidence", "overconfidence")
+_MODEL = {"model": "model"}
+_VALUE, _BY_LUCK = {"{}": "value", "{} 95%": ("low", "high")}, {"{} if calibrated": ("null_low", "null_high")}
+_DIFFERENCE = {"{}": "difference", "{} 95%": ("low", "high")}
+_OUTCOME = _MODEL | {"value": "compressed", "difference": "difference", "95%": ("low", "high")}
+_OUTCOME |= {"outcome": "outcome", "examples needed": "needed"}
+_REPAIR = _MODEL | {
+    title.format(when): f"{of}_{when}" if isinstance(of, str) else tuple(f"{end}_{when}" for end in of)
+    for when in ("before", "after")
+    for title, of in {"{}": "difference", "95%, {}": ("low", "high"), "outcome {}": "outcome"}.items()
+}
 
 
-def scores(run: Results, task: str, seed: int) -> None:
-    """Show accuracy, Brier score and NLL with their intervals."""
-    put(score_view(run.calibration(task, seed, "intervals"), run, *_PROPER))
+def numbers(run: Results, task: str, seed: int, section: str) -> None:
+    """Show the tables of a section: "scores", "kinds", "differences", "parts", "repair" or "loyalty"."""
+    for caption, table in SECTIONS[section](run, task, seed):
+        put(show(table, caption=caption, formats={"temperature": "{:.2f}"}))
 
 
 def errors(run: Results, task: str, seed: int) -> None:
     """Show ECE and MCE with what luck alone would make of them, and beside the paper's numbers."""
     found = run.calibration(task, seed, "intervals")
-    put(error_view(found, run), error_intervals(found, side_titles(run), list(run.experiment.models)))
+    table = score_view(found, run, *_BINNED, columns=_VALUE | _BY_LUCK)
+    put(table, error_intervals(found, side_titles(run), list(run.experiment.models)))
     beside = run.calibration(task, seed, "scores")[["model", "ece", "mce", "brier"]]
     put(show(beside_paper(beside, run, task), caption="Beside the models of the paper whose part they play"))
-
-
-def kinds(run: Results, task: str, seed: int) -> None:
-    """Show the calibration errors that are measured otherwise."""
-    others = [name for name in SCORES if name not in _PROPER + _BINNED + _SIGNED]
-    view = score_view(run.calibration(task, seed, "intervals"), run, *others, chance=True)
-    put(view.drop(columns="debiased if calibrated"))
-
-
-def differences(run: Results, task: str, seed: int) -> None:
-    """Show the difference from the large model of each score that has a margin, then of those that have none."""
-    found = run.calibration(task, seed, "differences")
-    for row in found.dropna(subset="margin").drop_duplicates("score").itertuples():
-        put(show(outcome_view(found, run, row.score), caption=f"{SCORES[row.score].title}, margin ±{row.margin:g}"))
-    put(show(difference_view(found, run, "brier", "nll"), caption="Without a margin; above 0 is worse"))
 
 
 def reliability(run: Results, task: str, seed: int) -> None:
@@ -64,111 +63,65 @@ def confidence(run: Results, task: str, seed: int) -> None:
     put(per_model(found, confidence_histogram, titles(run)), shares)
 
 
-def parts(run: Results, task: str, seed: int) -> None:
-    """Show what the Brier score is made of."""
-    put(decomposition_view(run.calibration(task, seed, "decomposition"), run))
+Tables = Iterator[tuple[str, pd.DataFrame]]
 
 
-def repair(run: Results, task: str, seed: int) -> None:
-    """Show what temperature scaling repairs, in each model and in its difference from the large one."""
+def _scores(run: Results, task: str, seed: int) -> Tables:
+    yield "", score_view(run.calibration(task, seed, "intervals"), run, *_PROPER, columns=_VALUE)
+
+
+def _kinds(run: Results, task: str, seed: int) -> Tables:
+    others = [name for name in SCORES if name not in _PROPER + _BINNED + _SIGNED]
+    columns = {"{}": "value"} | _BY_LUCK
+    table = score_view(run.calibration(task, seed, "intervals"), run, *others, columns=columns)
+    yield "", table.drop(columns="debiased if calibrated")  # what luck adds is taken from it already
+
+
+def _differences(run: Results, task: str, seed: int) -> Tables:
+    found = run.calibration(task, seed, "differences")
+    for row in found.dropna(subset="margin").drop_duplicates("score").itertuples():
+        rows = found[found["score"] == row.score]
+        needed = rows["n_needed"].map("{:,}".format, na_action="ignore").astype(object).fillna("")
+        table = view(rows.assign(needed=needed), run, _OUTCOME, digits=3)
+        yield f"{SCORES[row.score].title}, margin ±{row.margin:g}", table
+    yield "Without a margin; above 0 is worse", score_view(found, run, "brier", "nll", columns=_DIFFERENCE)
+
+
+def _parts(run: Results, task: str, seed: int) -> Tables:
+    found, heads = run.calibration(task, seed, "decomposition"), {name: score.head for name, score in SCORES.items()}
+    yield "", view(found, run, {heads.get(name, name): name for name in found})
+
+
+def _repair(run: Results, task: str, seed: int) -> Tables:
     before, after = (run.calibration(task, seed, name) for name in ("differences", "temperature"))
-    view = temperature_view(after, run, "ece", "nll", "overconfidence")
-    put(show(view, formats={"temperature": "{:.2f}"}))
+    columns, rows = {"{} before": "before", "{} after": "after"}, _MODEL | {"temperature": "temperature"}
+    yield "", score_view(after, run, "ece", "nll", "overconfidence", columns=columns, rows=rows)
+    both = before.merge(after, on=["model", "score"], suffixes=("_before", "_after"))
     for score in ("debiased_ece", "overconfidence"):
-        caption = f"Difference from the large model in {SCORES[score].title}"
-        put(show(repair_view(before, after, run, score), caption=caption))
+        table = view(both[both["score"] == score], run, _REPAIR, digits=3)
+        yield f"Difference from the large model in {SCORES[score].title}", table
 
 
-def loyalty(run: Results, task: str, seed: int) -> None:
-    """Show how loyal the other sides are to the large model."""
+def _loyalty(run: Results, task: str, seed: int) -> Tables:
     found = run.calibration(task, seed, "loyalty")
-    put(loyalty_view(found, run, "label_loyalty", "probability_loyalty"))
-    put(loyalty_view(found, run, "total_variation", "confidence_distance"))
+    for measures in (("label_loyalty", "probability_loyalty"), ("total_variation", "confidence_distance")):
+        heads = dict(zip(measures, measures, strict=True))
+        yield "", wide(found, run, "measure", heads, columns=_VALUE, rows=_MODEL)
 
 
-def score_view(found: pd.DataFrame, run: Results, *scores: str, chance: bool = False) -> pd.DataFrame:
-    """Return scores by model title, each with its 95% interval; or, with `chance`, with its null band.
-
-    found: the table "intervals".
-    """
-    ends = ("null_low", "null_high", "if calibrated") if chance else ("low", "high", "95%")
-    return _wide(found, run, "score", scores, "value", ends).dropna(axis="columns", how="all")
-
-
-def error_view(found: pd.DataFrame, run: Results) -> pd.DataFrame:
-    """Return ECE and MCE by model title with the null bands of both, and the interval of the ECE, which alone has one.
-
-    found: the table "intervals".
-    """
-    bands = score_view(found, run, "ece", "mce", chance=True).drop(columns=["model", "ECE"])
-    return score_view(found, run, "ece").join(bands)
+SECTIONS = {
+    "scores": _scores,
+    "kinds": _kinds,
+    "differences": _differences,
+    "parts": _parts,
+    "repair": _repair,
+    "loyalty": _loyalty,
+}
 
 
-def decomposition_view(found: pd.DataFrame, run: Results) -> pd.DataFrame:
-    """Return the parts of the Brier score by model title."""
-    heads = {name: score.head for name, score in SCORES.items()}
-    return found.assign(model=found["model"].map(side_titles(run))).rename(columns=heads)
-
-
-def outcome_view(differences: pd.DataFrame, run: Results, score: str) -> pd.DataFrame:
-    """Return one score's differences from the large model with the outcome against its margin."""
-    rows = differences[differences["score"] == score]
-    columns = {"model": rows["model"].map(side_titles(run)), "value": rows["compressed"]}
-    columns |= {"difference": rows["difference"], "95%": interval_text(rows["low"], rows["high"], digits=3)}
-    needed = [f"{n:,}" if pd.notna(n) else "" for n in rows["n_needed"]]
-    return pd.DataFrame(columns | {"outcome": rows["outcome"], "examples needed": needed})
-
-
-def difference_view(differences: pd.DataFrame, run: Results, *scores: str) -> pd.DataFrame:
-    """Return the differences of several scores from the large model's, each with its 95% interval."""
-    return _wide(differences, run, "score", scores, "difference", ("low", "high", "95%"))
-
-
-def temperature_view(found: pd.DataFrame, run: Results, *scores: str) -> pd.DataFrame:
-    """Return each model's temperature, and scores before and after."""
-    of = found.set_index(["model", "score"])
-    models = list(dict.fromkeys(found["model"]))
-    columns = {"model": pd.Series(models).map(side_titles(run)).tolist()}
-    columns["temperature"] = found.drop_duplicates("model")["temperature"].tolist()
-    for score in scores:
-        for when in ("before", "after"):
-            columns[f"{SCORES[score].head} {when}"] = [of.loc[(model, score), when] for model in models]
-    return pd.DataFrame(columns)
-
-
-def repair_view(differences: pd.DataFrame, found: pd.DataFrame, run: Results, score: str) -> pd.DataFrame:
-    """Return one score's difference from the large model, before and after both are rescaled.
-
-    differences, found: the tables "differences" and "temperature".
-    """
-    sides = {}
-    for when, table in (("before", differences), ("after", found)):
-        rows = table[table["score"] == score].set_index("model")
-        text = interval_text(rows["low"], rows["high"], digits=3)
-        columns = {when: rows["difference"], f"95%, {when}": text, f"outcome {when}": rows["outcome"]}
-        sides[when] = pd.DataFrame(columns)
-    table = sides["before"].join(sides["after"], how="inner").rename_axis("model").reset_index()
-    return table.assign(model=table["model"].map(side_titles(run)))
-
-
-def loyalty_view(found: pd.DataFrame, run: Results, *measures: str) -> pd.DataFrame:
-    """Return measures of loyalty by model title, those with an interval beside it."""
-    table = _wide(found, run, "measure", measures, "value", ("low", "high", "95%"))
-    return table.dropna(axis="columns", how="all")
-
-
-def _wide(
-    found: pd.DataFrame, run: Results, key: str, names: Sequence[str], value: str, ends: tuple[str, str, str]
-) -> pd.DataFrame:
-    """Return one row a model, with two columns for each name: the value, and the text of its interval."""
-    low, high, title = ends
-    columns = {"model": found["model"].drop_duplicates().map(side_titles(run)).tolist()}
-    for name in names:
-        rows = found[found[key] == name]
-        head = SCORES[name].head if name in SCORES else name
-        columns[head] = rows[value].tolist()
-        columns[f"{head} {title}"] = interval_text(rows[low], rows[high], digits=3).tolist()
-    return pd.DataFrame(columns)
+def score_view(found: pd.DataFrame, run: Results, *scores: str, columns: Columns, rows: Columns = _MODEL):
+    """Return scores by model title, each with `columns` of its own (`wide`)."""
+    return wide(found, run, "score", {score: SCORES[score].head for score in scores}, columns=columns, rows=rows)
 
 
 def beside_paper(scores: pd.DataFrame, run: Results, task: str) -> pd.DataFrame:
@@ -185,19 +138,13 @@ def share_table(reliability: pd.DataFrame, run: Results, task: str) -> pd.DataFr
 
     The paper's shares on the same kind of task stand beside them, for the models of which any is held.
     """
-    ours = reliability.assign(confidence=_bin_names(reliability), percent=100 * reliability["share"])
-    table = ours.pivot(index="confidence", columns="model", values="percent")[list(run.experiment.models)]
     paper = paper_table("confidence_share").query("task == @kind", local_dict={"kind": run.experiment.task(task).paper})
-    table = table.rename(columns=titles(run)).reset_index().rename_axis(columns=None)
-    for name in paper["model"].unique():
-        shares = (100 * paper["share"]).set_axis(_bin_names(paper))[(paper["model"] == name).to_numpy()]
-        if shares.notna().any():
-            table[f"{PAPER_MARK}_{name}"] = table["confidence"].map(shares)
-    return table
-
-
-def _bin_names(bins: pd.DataFrame) -> pd.Series:
-    return bins["lower"].map("{:.1f}".format) + "–" + bins["upper"].map("{:.1f}".format)
+    paper = paper.dropna(subset="share").assign(model=lambda held: f"{PAPER_MARK}_" + held["model"])
+    both = pd.concat([reliability.assign(model=reliability["model"].map(titles(run))), paper])
+    names = both["lower"].map("{:.1f}".format) + "–" + both["upper"].map("{:.1f}".format)
+    both = both.assign(confidence=names, percent=100 * both["share"])
+    table = both.pivot(index="confidence", columns="model", values="percent")
+    return table[[*titles(run).values(), *paper["model"].unique()]].reset_index().rename_axis(columns=None)
 
 
 def error_intervals(
@@ -214,15 +161,9 @@ def error_intervals(
     # A control far off would press the models together: it is cut, with an arrow and its value.
     widest = 1.3 * rows.loc[rows["model"].isin(models), ["value", "high", "null_high"]].max(axis=None)
     for y, row in enumerate(rows.itertuples()):
-        color = chosen.get(row.model, "0.15")
         ax.barh(y, row.null_high - row.null_low, left=row.null_low, height=0.62, color="0.85")
+        ends = (row.value, row.low, row.high)
+        interval(ax, y, *ends, color=chosen.get(row.model, "0.15"), within=(-1, widest))
         if row.value > widest:
-            ax.plot(widest, y, ">", color=color, markersize=7, clip_on=False)
             ax.annotate(f"{row.value:.2f}", (widest, y), (-8, 0), textcoords="offset points", ha="right", va="center")
-            continue
-        ax.hlines(y, row.low, row.high, color=color, linewidth=2.2)
-        ax.plot(row.value, y, "o", color=color, markersize=6)
-    ax.set_yticks(range(len(rows)), [names[name] for name in rows["model"]])
-    ax.set(xlim=(0, widest), ylim=(len(rows) - 0.4, -0.6), xlabel=SCORES[score].title)
-    ax.grid(axis="y", visible=False)
-    return ax
+    return named_rows(ax, [names[name] for name in rows["model"]], xlabel=SCORES[score].title, xlim=(0, widest))

@@ -28,18 +28,15 @@ def saved(run: Results, task: str) -> None:
 
 
 def kept(run: Results, task: str) -> None:
-    """Show what each model keeps of the large one's accuracy, words and calibration, and count the verdicts."""
+    """Show what each model keeps of accuracy, words and calibration, count the verdicts, and draw all of it."""
     table, names = run.compression(task, "models"), titles(run)
     for method, rows in table.groupby("method", sort=False):
         put(show(trust_view(rows, names), digits=2, formats=FINER, caption=method))
-    put(show(count_view(table[table["model"] != run.experiment.large]), caption="How many verdicts of each kind"))
+    put(show(count_view(_small(run, task)), caption="How many verdicts of each kind"))
 
-
-def in_bands(run: Results, task: str) -> None:
-    """Draw what each model keeps beside what counts as the same, one figure a method."""
     margins = {name: margin.margin for name, margin in load_margins().items()}
     for method, rows in _small(run, task).groupby("method", sort=False):
-        figure = kept_panels(rows, titles(run), margins)
+        figure = kept_panels(rows, names, margins)
         figure.supxlabel(method)
         put(figure)
 

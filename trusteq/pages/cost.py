@@ -30,15 +30,11 @@ def published(experiments: Collection[str] | None = None) -> list[Results]:
 
 
 def spent(runs: Sequence[Results]) -> None:
-    """Show the hours of each stage of each run."""
+    """Show the hours of each stage of each run, and what each run was made with."""
     found = run_costs(runs)
     put(show(found, digits=2, caption=f"{found['hours'].sum():.1f} hours in all"))
-
-
-def origins(runs: Sequence[Results]) -> None:
-    """Show what each run was made with."""
-    for run in runs:
-        put(show(origin_table(run), caption=run.experiment.name))
+    made = {run.experiment.name: origin_table(run).set_index("what")["value"] for run in runs}
+    put(pd.DataFrame(made).fillna("").reset_index(names="what"))
 
 
 def papers_scale(device: str) -> None:

@@ -3,7 +3,7 @@
 import functools
 import html
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -18,6 +18,7 @@ from trusteq.alignment.ranking import top_features
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 GREY = "0.55"
+_PAPERS_CUT = {f"the paper's cut, {PAPER_THRESHOLD}": PAPER_THRESHOLD}
 
 
 def colours(models: Sequence[str]) -> dict[str, tuple]:
@@ -25,22 +26,57 @@ def colours(models: Sequence[str]) -> dict[str, tuple]:
     return dict(zip(models, sns.color_palette("colorblind", len(models)), strict=True))
 
 
+# How marks beside a point are drawn; those without a colour have the point's.
+_MARKS = {
+    "chance": {"marker": "|", "color": "0.25", "markersize": 9},
+    "ceiling": {"marker": "d", "markerfacecolor": "white", "markersize": 4.5},
+}
+
+
+def intervals(
+    found: pd.DataFrame,
+    names: Mapping[str, str],
+    ax=None,
+    *,
+    columns: Sequence[str] = ("value", "low", "high"),
+    marks: Sequence[str] = ("chance",),
+    cut: Mapping[str, float] | None = None,
+    xlabel: str,
+    xlim: tuple[float, float] = (0, 1.02),
+):
+    """Draw points with their intervals, one row a model, or pair, the methods in colours of their own.
+
+    columns: the value and the ends of its interval. marks: columns that are marked beside the point. cut: a line that
+    is drawn across, by its name. names: titles of the sides, which are in model, or in model_a and model_b.
+    """
+    sides = [column for column in ("model", "model_a", "model_b") if column in found]
+    keys, methods = list(zip(*(found[side] for side in sides), strict=True)), list(found["method"].unique())
+    rows = list(dict.fromkeys(keys))
+    ax = ax or plt.figure(figsize=(7, 1.2 + 0.4 * len(rows))).gca()
+    heights = np.array([rows.index(key) for key in keys])
+    for place, (method, color) in enumerate(zip(methods, sns.color_palette("dark", len(methods)), strict=True)):
+        of = (found["method"] == method).to_numpy()
+        y = heights[of] + 0.22 * (place - (len(methods) - 1) / 2)
+        value, low, high = (found.loc[of, column] for column in columns)
+        ax.hlines(y, low, high, color=color, linewidth=1.6)
+        ax.plot(value, y, "o", color=color, markersize=5, label=method)
+        for mark in marks:
+            ax.plot(found.loc[of, mark], y, linestyle="", **{"color": color} | _MARKS[mark])
+    for mark in marks:
+        ax.plot([], [], linestyle="", label=mark, **{"color": "0.25"} | _MARKS[mark])
+    for name, value in (cut or {}).items():
+        ax.axvline(value, color=GREY, linestyle="--", linewidth=1, label=name)
+    _legend_above([ax], ncols=5)
+    return named_rows(ax, [" – ".join(names[side] for side in row) for row in rows], xlabel=xlabel, xlim=xlim)
+
+
 def alignment_intervals(alignment: pd.DataFrame, names: Mapping[str, str], ax=None):
     """Draw the mean Jaccard of each pair with its 95% interval, between its chance level and its ceiling.
 
-    alignment: the tables "alignment" or "controls", or rows of both. names: of models and controls. The
-    dashed line is the paper's cut at 0.7.
+    alignment: the tables "alignment" or "controls", or rows of both. names: of models and controls.
     """
-    ax = ax or plt.figure(figsize=(7, 1.2 + 0.42 * len(_pairs(alignment)))).gca()
-    for row, y, color, label in _dots(alignment):
-        ax.hlines(y, row.low, row.high, color=color, linewidth=1.6)
-        ax.plot(row.jaccard, y, "o", color=color, markersize=5, label=label)
-        ax.plot(row.chance, y, "|", color="0.25", markersize=9)
-        ax.plot(row.ceiling, y, "d", color=color, markerfacecolor="white", markersize=4.5)
-    ax.plot([], [], "|", color="0.25", markersize=9, label="chance")
-    ax.plot([], [], "d", color="0.25", markerfacecolor="white", markersize=4.5, label="ceiling")
-    ax.axvline(PAPER_THRESHOLD, color=GREY, linestyle="--", linewidth=1, label="the paper's cut, 0.7")
-    return _rows(ax, alignment, names, xlim=(0, 1.02), xlabel="mean Jaccard of the top words")
+    columns, marks, xlabel = ("jaccard", "low", "high"), ("chance", "ceiling"), "mean Jaccard of the top words"
+    return intervals(alignment, names, ax, columns=columns, marks=marks, cut=_PAPERS_CUT, xlabel=xlabel)
 
 
 def scale_intervals(alignment: pd.DataFrame, names: Mapping[str, str], ax=None, *, margin: float | None = None):
@@ -49,37 +85,35 @@ def scale_intervals(alignment: pd.DataFrame, names: Mapping[str, str], ax=None, 
     The rest is as in `alignment_intervals`. margin: how far below the ceiling counts as the same, drawn as a band. A
     pair without a place on the scale is left out; intervals are cut where the picture ends.
     """
-    alignment = alignment[alignment["normalised"].notna()]
-    ax = ax or plt.figure(figsize=(7, 1.2 + 0.42 * len(_pairs(alignment)))).gca()
+    placed = alignment[alignment["normalised"].notna()]
+    columns, xlabel = ("normalised", "normalised_low", "normalised_high"), "0: chance, 1: the explainer with itself"
+    ax = intervals(placed, names, ax, columns=columns, marks=(), xlabel=xlabel, xlim=(-0.3, 1.3))
     if margin is not None:
         ax.axvspan(1 - margin, 1, color="#1b7f4d", alpha=0.12, linewidth=0)
-    for row, y, color, label in _dots(alignment):
-        ax.hlines(y, row.normalised_low, row.normalised_high, color=color, linewidth=1.6)
-        ax.plot(row.normalised, y, "o", color=color, markersize=5, label=label)
     for anchor in (0, 1):
         ax.axvline(anchor, color="0.25", linewidth=1)
-    return _rows(ax, alignment, names, xlim=(-0.3, 1.3), xlabel="0: chance, 1: the explainer with itself")
+    return ax
 
 
-def _pairs(alignment: pd.DataFrame) -> list[tuple[str, str]]:
-    return list(dict.fromkeys(zip(alignment["model_a"], alignment["model_b"], strict=True)))
+def interval(ax, y: float, value: float, low: float, high: float, *, color, within: tuple[float, float]) -> None:
+    """Draw a point with its interval at one height; an arrow stands where they go beyond the ends of `within`."""
+    first, last = within
+    if low <= last and high >= first:
+        ax.hlines(y, max(low, first), min(high, last), color=color, linewidth=2.4)
+    if first <= value <= last:
+        ax.plot(value, y, "o", color=color, markersize=7)
+    for end, marker, is_beyond in ((first, "<", low < first), (last, ">", high > last)):
+        if is_beyond:
+            ax.plot(end, y, marker, color=color, markersize=8, clip_on=False)
 
 
-def _dots(alignment: pd.DataFrame) -> Iterator[tuple]:
-    """Yield each row with its height, the colour of its method, and the method's name where it comes first."""
-    pairs, methods = _pairs(alignment), list(alignment["method"].unique())
-    palette = sns.color_palette("dark", len(methods))
-    for method, color in zip(methods, palette, strict=True):
-        shift = 0.22 * (methods.index(method) - (len(methods) - 1) / 2)
-        for number, row in enumerate(alignment[alignment["method"] == method].itertuples()):
-            yield row, pairs.index((row.model_a, row.model_b)) + shift, color, None if number else method
-
-
-def _rows(ax, alignment: pd.DataFrame, names: Mapping[str, str], *, xlim: tuple[float, float], xlabel: str):
-    pairs = _pairs(alignment)
-    ax.set_yticks(range(len(pairs)), [f"{names[a]} – {names[b]}" for a, b in pairs])
-    ax.set(xlim=xlim, xlabel=xlabel, ylim=(len(pairs) - 0.5, -0.5))
-    ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=5)
+def named_rows(ax, names: Sequence[str], *, xlabel: str, xlim: tuple[float, float] | None = None):
+    """Give the rows of a figure their names, the first one at the top; return the Axes."""
+    ax.set_yticks(range(len(names)), names)
+    ax.set(ylim=(len(names) - 0.5, -0.5), xlabel=xlabel)
+    if xlim:  # None would not leave the limits alone, but end their growing with the panels to come
+        ax.set_xlim(xlim)
+    ax.grid(axis="y", visible=False)
     return ax
 
 
@@ -87,14 +121,12 @@ def jaccard_distribution(examples: pd.DataFrame, titles: Mapping[str, str], larg
     """Draw how the Jaccard of single examples is spread, for each model against the large one."""
     ax = ax or plt.gca()
     rows = examples[examples["model_a"] == large].assign(model=lambda table: table["model_b"].map(titles))
-    sns.boxplot(
-        rows, x="jaccard", y="model", hue="method", palette="pastel", width=0.6, fliersize=0, ax=ax, linewidth=1
-    )
-    sns.stripplot(
-        rows, x="jaccard", y="model", hue="method", palette="dark", dodge=True, size=3, alpha=0.6, legend=False, ax=ax
-    )
+    what = {"x": "jaccard", "y": "model", "hue": "method", "ax": ax}
+    sns.boxplot(rows, **what, palette="pastel", width=0.6, fliersize=0, linewidth=1)
+    sns.stripplot(rows, **what, palette="dark", dodge=True, size=3, alpha=0.6, legend=False)
     ax.axvline(rows["chance"].mean(), color="0.25", linewidth=1.2, label="mean chance")
-    ax.axvline(PAPER_THRESHOLD, color=GREY, linestyle="--", linewidth=1, label="the paper's cut, 0.7")
+    for name, value in _PAPERS_CUT.items():
+        ax.axvline(value, color=GREY, linestyle="--", linewidth=1, label=name)
     ax.set(xlim=(0, 1.02), xlabel=f"Jaccard with {titles[large]}, one dot an example", ylabel="")
     ax.get_legend().remove()
     ax.figure.legend(loc="outside upper center", ncols=4)
@@ -112,14 +144,11 @@ def reliability_diagram(table: pd.DataFrame, ax=None, *, color="C0", title: str 
     filled = table[table["count"] > 0]
     middle, width = (filled["lower"] + filled["upper"]) / 2, filled["upper"] - filled["lower"]
     ax.bar(middle, filled["accuracy"], width=width, color=color, alpha=0.45, edgecolor="white")
-    gap = filled["accuracy"] - middle
-    ax.bar(
-        middle, gap, bottom=middle, width=width, facecolor="none", edgecolor="0.3", hatch="///", linewidth=0, alpha=0.6
-    )
+    hatched = {"facecolor": "none", "edgecolor": "0.3", "hatch": "///", "linewidth": 0, "alpha": 0.6}
+    ax.bar(middle, filled["accuracy"] - middle, bottom=middle, width=width, **hatched)
     if "low" in filled:
-        ax.vlines(
-            filled["confidence"], filled["low"], filled["high"], color="0.25", linewidth=3.5, alpha=0.45, zorder=2
-        )
+        bars = {"color": "0.25", "linewidth": 3.5, "alpha": 0.45, "zorder": 2}
+        ax.vlines(filled["confidence"], filled["low"], filled["high"], **bars)
     ax.scatter(filled["confidence"], filled["accuracy"], s=10 + 200 * filled["share"], color=color, zorder=3)
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, zorder=2)
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", title=title, aspect="equal")
@@ -132,21 +161,18 @@ def confidence_histogram(table: pd.DataFrame, ax=None, *, color="C0", title: str
     middle, width = (table["lower"] + table["upper"]) / 2, table["upper"] - table["lower"]
     ax.bar(middle, table["share"], width=width, color=color, alpha=0.6, edgecolor="white")
     for column, style in (("confidence", "-"), ("accuracy", "--")):
-        ax.axvline(
-            (table["share"] * table[column].fillna(0)).sum(), color="0.2", linestyle=style, linewidth=1.2, label=column
-        )
+        mean = (table["share"] * table[column].fillna(0)).sum()
+        ax.axvline(mean, color="0.2", linestyle=style, linewidth=1.2, label=column)
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of predictions", title=title)
     return ax
 
 
 def per_model(reliability: pd.DataFrame, draw, titles: Mapping[str, str]):
     """Draw one panel per model with `draw` (`reliability_diagram` or `confidence_histogram`); return the figure."""
-    chosen = colours(list(titles))
-    panels = [
-        (title, functools.partial(draw, reliability[reliability["model"] == model], color=chosen[model]))
-        for model, title in titles.items()
-    ]
-    return small_multiples(panels)
+    of, chosen = dict(iter(reliability.groupby("model"))), colours(list(titles))
+    return small_multiples(
+        [(title, functools.partial(draw, of[model], color=chosen[model])) for model, title in titles.items()]
+    )
 
 
 def per_method(table: pd.DataFrame, draw, *, height: float = 4.0):
@@ -175,7 +201,7 @@ def small_multiples(
         ax.set(xlabel=ax.get_xlabel() if is_lowest else "", ylabel="" if place % columns else ax.get_ylabel())
     for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)
-    _legend_above(figure)
+    _legend_above(figure.axes)
     return figure
 
 
@@ -185,13 +211,14 @@ def from_zero(figure):
     return figure
 
 
-def _legend_above(figure) -> None:
+def _legend_above(axes: Sequence, ncols: int = 4) -> None:
+    """Put one legend above the figure, which names once what several of its Axes draw."""
     handles: dict = {}
-    for ax in figure.axes:
-        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
-            handles.setdefault(name, handle)
+    for handle, name in (pair for ax in axes for pair in zip(*ax.get_legend_handles_labels(), strict=True)):
+        handles.setdefault(name, handle)
     if handles:
-        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=min(4, len(handles)))
+        where = {"loc": "outside upper center", "ncols": min(ncols, len(handles))}
+        axes[0].figure.legend(handles.values(), handles.keys(), **where)
 
 
 OUTCOME_COLOURS = {"equivalent": "#1b7f4d", "undecided": "#8a6d00", "not-equivalent": "#b3261e"}
@@ -206,23 +233,14 @@ def margin_intervals(dimensions: pd.DataFrame, titles: Mapping[str, str], ax=Non
     ax = ax or plt.figure(figsize=(7, 1.2 + 0.5 * len(dimensions))).gca()
     ax.axvspan(-1, 1, color="#1b7f4d", alpha=0.12, linewidth=0)
     for y, row in enumerate(dimensions.itertuples()):
-        if not np.isfinite(row.difference):
+        if np.isfinite(row.difference):
+            ends = np.array([row.difference, row.low, row.high]) / (row.margin or np.nan)
+            interval(ax, y, *ends.tolist(), color=OUTCOME_COLOURS[row.outcome], within=(-_WIDEST, _WIDEST))
+        else:
             ax.annotate("cannot be measured on these texts", (0, y), ha="center", va="center", fontsize=9)
-            continue
-        value, low, high = (np.array([row.difference, row.low, row.high]) / (row.margin or np.nan)).tolist()
-        colour = OUTCOME_COLOURS[row.outcome]
-        ax.hlines(y, max(low, -_WIDEST), min(high, _WIDEST), color=colour, linewidth=2.4)
-        if -_WIDEST <= value <= _WIDEST:
-            ax.plot(value, y, "o", color=colour, markersize=7)
-        for end, beyond in ((-_WIDEST, low < -_WIDEST), (_WIDEST, high > _WIDEST)):
-            if beyond:
-                ax.plot(end, y, marker="<" if end < 0 else ">", color=colour, markersize=8, clip_on=False)
     ax.axvline(0, color=GREY, linewidth=1)
-    ax.set_yticks(range(len(dimensions)), [titles[name] for name in dimensions["measure"]])
-    ax.set(xlim=(-_WIDEST, _WIDEST), ylim=(len(dimensions) - 0.5, -0.5))
-    ax.set(xlabel="difference (compressed − large) in units of the margin")
-    ax.grid(axis="y", visible=False)
-    return ax
+    xlabel = "difference (compressed − large) in units of the margin"
+    return named_rows(ax, [titles[name] for name in dimensions["measure"]], xlim=(-_WIDEST, _WIDEST), xlabel=xlabel)
 
 
 def alignment_curve(curve: pd.DataFrame, ax=None, *, color="C0", label: str = "the pair", k: int | None = None):
@@ -242,11 +260,6 @@ def alignment_curve(curve: pd.DataFrame, ax=None, *, color="C0", label: str = "t
     return ax
 
 
-def _gold(examples: pd.DataFrame, labels: Sequence[str]) -> pd.Series:
-    """Return the gold class name of each example, by id."""
-    return examples.set_index("id")["label"].map(dict(enumerate(labels)))
-
-
 def highlights(
     attributions: pd.DataFrame, examples: pd.DataFrame, labels: Sequence[str], *, title: str = "", k: int = 10
 ) -> HTML:
@@ -254,7 +267,7 @@ def highlights(
 
     Blue speaks for the label, orange against it; strength is relative to the example's largest weight.
     """
-    gold = _gold(examples, labels)
+    gold = examples.set_index("id")["label"].map(dict(enumerate(labels)))  # the class by id
     shown = attributions[attributions["id"].isin(gold.index)]
     gold = gold[gold.index.isin(shown["id"])]
     if gold.empty:

@@ -1,7 +1,7 @@
 """What published results say of all claims together, and what stands beside them. Rows of claims: of `claims`."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 
@@ -11,9 +11,10 @@ import pandas as pd
 from trusteq.alignment.overlap import PAPER_THRESHOLD
 from trusteq.pages import claims, reasons
 from trusteq.pages.claims import CONTRADICTS, OPEN, SUPPORTS, Runs, data_name, runs_and_tasks
+from trusteq.pages.cost import published
 from trusteq.pages.figures import GREY
 from trusteq.pages.first import first_alignment
-from trusteq.pages.show import interval_text, paper_table, put, show, titles
+from trusteq.pages.show import interval_text, page_style, paper_table, put, show, titles
 from trusteq.study.results import Results
 from trusteq.verdict.margins import load_margins, measures_of
 
@@ -34,14 +35,22 @@ class Claim:
     xlabel: str = ""
 
 
-def summary(found: Mapping[str, Claim]) -> None:
+@dataclass(frozen=True)
+class Findings:
+    """Published runs, and what those of them that compare as many words as the paper say of each claim."""
+
+    runs: Runs
+    claims: Mapping[str, Claim]
+
+
+def summary(found: Findings) -> None:
     """Show all claims in one table."""
-    put(summary_table(found))
+    put(summary_table(found.claims))
 
 
-def section(found: Mapping[str, Claim], statement: str) -> None:
+def section(found: Findings, statement: str) -> None:
     """Show the rows of one claim, how many say what of it, the numbers to read beside them, and the figure it has."""
-    claim = found[statement]
+    claim = found.claims[statement]
     put(show(finding_view(claim.rows), caption=count_line(claim.rows)))
     if len(claim.beside):
         put(show(claim.beside, caption="To read beside it"))
@@ -49,19 +58,26 @@ def section(found: Mapping[str, Claim], statement: str) -> None:
         put(claim_intervals(claim.rows, lines=claim.lines, xlabel=claim.xlabel))
 
 
-def costs(runs: Runs) -> None:
+def costs(found: Findings) -> None:
     """Show what each model saves, and what it keeps of the large one's words."""
-    put(show(cost_view(fidelity_cost(_as_the_paper(runs))), digits=2))
+    put(show(cost_view(fidelity_cost(_as_the_paper(found.runs))), digits=2))
 
 
-def first_experiments(runs: Runs) -> None:
+def first_experiments(found: Findings) -> None:
     """Show the paper's first experiments beside what it expects."""
-    put(show(first_table(runs), digits=2))
+    put(show(first_table(found.runs), digits=2))
 
 
-def held(runs: Runs) -> dict[str, Claim]:
-    """Return what the runs that compare as many words as the paper say of each claim, by its statement."""
-    runs, margins = _as_the_paper(runs), load_margins()
+def held(experiments: Collection[str] | None = None) -> Findings:
+    """Return what the published runs on real data, or the named ones, say; set the style of the page's figures."""
+    page_style()
+    runs = published(experiments)
+    return Findings(runs, claims_of(_as_the_paper(runs)))
+
+
+def claims_of(runs: Runs) -> dict[str, Claim]:
+    """Return what runs say of each claim, by its statement."""
+    margins = load_margins()
     words, error = (margins[measures_of(dimension)[0]].margin for dimension in ("alignment", "calibration"))
     paper, accuracy = paper_table("jaccard_range").iloc[0], paper_table("models").set_index("model")["nli_accuracy"]
     of = functools.partial(_claim, runs)

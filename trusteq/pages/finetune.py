@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from trusteq.examples.load import load_examples
 from trusteq.models.recipe import TEACHING, Recipe
 from trusteq.pages.figures import GREY, from_zero, small_multiples
-from trusteq.pages.show import chosen_runs, fact_text, facts_table, put, run_names, show, titles
+from trusteq.pages.show import chosen_runs, fact_text, facts_table, put, show, titles
 from trusteq.registry import ModelSpec
 from trusteq.study.results import Results
 
@@ -27,7 +27,7 @@ def examples(run: Results, task: str) -> None:
 
 def recipes(run: Results, task: str, *, model: str | None = None, seed: int | None = None) -> None:
     """Show what decides the models: the settings that all trained ones share, and those in which models differ."""
-    runs = chosen_runs(run, model, seed)
+    runs = chosen_runs(run, model, seed).values()
     found = {name: recipe_of(run.experiment.model(name), run.experiment.recipe_for(task, name)) for name, _ in runs}
     for name, settings in found.items():
         settings["seeds"] = ", ".join(str(number) for other, number in runs if other == name)
@@ -39,11 +39,9 @@ def recipes(run: Results, task: str, *, model: str | None = None, seed: int | No
 
 def training(run: Results, task: str, *, model: str | None = None, seed: int | None = None) -> None:
     """Show how each model learnt, one panel a model and seed, and say which were made without training."""
-    runs = chosen_runs(run, model, seed)
-    histories = [run.history(task, *which) for which in runs]
-    named = list(zip(run_names(run, runs), histories, strict=True))
-    panels = [(name, partial(training_history, history)) for name, history in named if len(history)]
-    without = [name for name, history in named if history.empty]
+    named = {name: run.history(task, *which) for name, which in chosen_runs(run, model, seed).items()}
+    panels = [(name, partial(training_history, history)) for name, history in named.items() if len(history)]
+    without = [name for name, history in named.items() if history.empty]
     if panels:
         put(from_zero(small_multiples(panels, sharex=False)))
     if without:
@@ -51,24 +49,17 @@ def training(run: Results, task: str, *, model: str | None = None, seed: int | N
 
 
 def tested(run: Results, task: str, *, model: str | None = None, seed: int | None = None) -> None:
-    """Show what each model makes of the test split, and how long it took to train and to predict."""
-    runs = chosen_runs(run, model, seed)
+    """Show what each model makes of the test split and how long it took, then its dev split and its untrained twin."""
+    names, runs = zip(*chosen_runs(run, model, seed).items(), strict=True)
     table = pd.DataFrame([run.facts(task, *which, "metrics") | run.facts(task, *which, "timing") for which in runs])
     seconds = ["training_seconds", "inference_seconds"]
     table = table[["accuracy", "majority", "test_examples", *seconds, "device"]]
-    put(show(_by_run(run, runs, table), formats=dict.fromkeys(seconds, "{:,.1f}")))
-
-
-def further(run: Results, task: str, *, model: str | None = None, seed: int | None = None) -> None:
-    """Show the accuracy of each model on the dev split, and of the large model's randomly headed twin."""
-    runs = chosen_runs(run, model, seed)
-    table = pd.DataFrame({"dev split": [_accuracy(run, task, *which, "dev") for which in runs]})
     twins = [_accuracy(run, task, *which, "random-head") if run.experiment.has_twin(*which) else None for which in runs]
-    put(_by_run(run, runs, table.assign(**{"random head, test split": pd.Series(twins, dtype=float)})))
-
-
-def _by_run(run: Results, runs: list[tuple[str, int]], table: pd.DataFrame) -> pd.DataFrame:
-    return pd.concat([pd.Series(run_names(run, runs), name="model"), table], axis="columns")
+    further = pd.DataFrame({"dev split": [_accuracy(run, task, *which, "dev") for which in runs]})
+    further["random head, test split"] = pd.Series(twins, dtype=float)
+    for found in (table, further):
+        found.insert(0, "model", names)
+        put(show(found, formats=dict.fromkeys(seconds, "{:,.1f}")))
 
 
 def _accuracy(run: Results, task: str, model: str, seed: int, part: str) -> float:
@@ -78,12 +69,14 @@ def _accuracy(run: Results, task: str, model: str, seed: int, part: str) -> floa
 
 def split_table(splits: Mapping[str, pd.DataFrame], labels: Collection[str]) -> pd.DataFrame:
     """Return the number of examples per split and class, and of rows skipped for want of a gold label."""
-    rows = []
-    for name, found in splits.items():
-        counts = found["label"].value_counts()
-        per_class = {label: int(counts.get(index, 0)) for index, label in enumerate(labels)}
-        rows.append({"split": name, "examples": len(found), **per_class, "skipped": found.attrs.get("unlabelled", 0)})
-    return pd.DataFrame(rows)
+    names = dict(enumerate(labels))
+    rows = {
+        split: {"examples": len(found)}
+        | found["label"].map(names).value_counts().reindex(labels, fill_value=0).to_dict()
+        | {"skipped": found.attrs.get("unlabelled", 0)}
+        for split, found in splits.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("split").reset_index()
 
 
 def recipe_of(spec: ModelSpec, recipe: Recipe) -> dict:
@@ -96,27 +89,25 @@ def recipe_of(spec: ModelSpec, recipe: Recipe) -> dict:
 
 def shared_settings(found: Mapping[str, dict]) -> tuple[dict, dict[str, dict]]:
     """Return the settings that all trained models have and no model has otherwise, and what is left of each model."""
-    trained = [settings for settings in found.values() if "training" not in settings]
+    trained = [settings for settings in found.values() if "training" not in settings] if len(found) > 1 else []
     shared = {
         name: value
-        for name, value in (trained[0] if len(found) > 1 and trained else {}).items()
-        if all(name in settings for settings in trained)
-        and all(settings.get(name, value) == value for settings in found.values())
+        for name, value in (trained[0] if trained else {}).items()
+        if all(settings.get(name, value) == value for settings in found.values())
+        and all(name in settings for settings in trained)
     }
     own = {
-        model: {name: value for name, value in settings.items() if name not in shared}
-        for model, settings in found.items()
+        model: {name: settings[name] for name in settings if name not in shared} for model, settings in found.items()
     }
     return shared, own
 
 
 def recipe_table(found: Mapping[str, dict]) -> pd.DataFrame:
     """Return settings, one row each, with one column a model; a dash where a setting does not apply to it."""
-    names = dict.fromkeys(name for settings in found.values() for name in settings)
-    table = {"what": [name.replace("_", " ") for name in names]}
-    for title, settings in found.items():
-        table[title] = [fact_text(settings[name]) if name in settings else "–" for name in names]
-    return pd.DataFrame(table)
+    texts = {title: {name: fact_text(value) for name, value in settings.items()} for title, settings in found.items()}
+    names = list(dict.fromkeys(name for settings in found.values() for name in settings))
+    table = pd.DataFrame(texts, index=names).fillna("–").rename(index=lambda name: name.replace("_", " "))
+    return table.rename_axis(index="what").reset_index()
 
 
 def _origin(spec: ModelSpec) -> str:

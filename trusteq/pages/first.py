@@ -90,18 +90,14 @@ def needed(run: Results) -> None:
         put(jaccard_distribution(examples, titles(run), run.experiment.large, ax).set_title(task).axes)
 
 
-def confidence(run: Results) -> None:
-    """Draw how sure the models are, task by task."""
+def calibration(run: Results) -> None:
+    """Draw how sure the models are, task by task, and show how the ECE and what it is made of shift."""
     for task in run.experiment.tasks:
         figure = per_model(
             run.calibration(task, run.experiment.seeds[0], "reliability"), confidence_histogram, titles(run)
         )
         figure.supxlabel(f"on {task}")
         put(figure)
-
-
-def error(run: Results) -> None:
-    """Show how the ECE and what it is made of shift from the large model to the others."""
     put(first_calibration_view(first_calibration(run), run))
 
 

@@ -26,24 +26,20 @@ RETRAINED = "retrained"
 ANCHORS = ("reseeded", RETRAINED)  # the controls that say how far the large model agrees with itself
 
 
-def papers_range() -> None:
-    """Show the range of the paper's means, as far as it is held."""
-    put(paper_table("jaccard_range"))
-
-
 def chance_of(words: Iterable[int]) -> None:
     """Show the chance level of texts of so many words."""
     put(chance_by_words(words))
 
 
 def chance_in_snli() -> None:
-    """Draw the chance level over the number of words above how many words SNLI's pairs have, and show the means."""
+    """Draw chance over the number of words above how many words SNLI's pairs have; show the means, and the paper's."""
     counts, paper = word_counts(), paper_table("jaccard_range").iloc[0]
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(7, 5.6), sharex=True, height_ratios=[3, 2])
     chance_curve(chance_by_words(range(1, LAST + 1)), top, band=(paper["low"], paper["high"]))
     word_histogram(counts, bottom, last=LAST)
     means = mean_chance(counts)
     put(figure, means.assign(**{f"{HALF} less chance": HALF - means["chance"]}))
+    put(show(paper_table("jaccard_range"), caption="The paper's means"))
 
 
 def ceilings(run: Results) -> None:
@@ -71,14 +67,6 @@ def scale(run: Results) -> None:
 def half(run: Results) -> None:
     """Show where a mean Jaccard of 0.5, and the paper's cut, would be on this run's scale."""
     put(show(on_the_scale(run, seed=run.experiment.seeds[0]), digits=2))
-
-
-def two_colleagues() -> None:
-    """Show the solution of the first exercise: chance taken from the value and from the ceiling, and their ratio."""
-    cases = pd.DataFrame({"words": [20, 50], "Jaccard": [0.5, 0.4], "ceiling": [0.8, 0.6]})
-    cases["chance"] = [chance_jaccard(words, 10) for words in cases["words"]]
-    cases["0 to 1"] = (cases["Jaccard"] - cases["chance"]) / (cases["ceiling"] - cases["chance"])
-    put(show(cases, digits=2))
 
 
 def word_counts() -> pd.DataFrame:

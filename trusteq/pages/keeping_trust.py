@@ -47,13 +47,10 @@ def gains(run: Results, task: str) -> None:
 
 
 def by_seed(run: Results, task: str) -> None:
-    """Show each student's training seeds one by one."""
+    """Show each student's training seeds one by one, and each gain beside what the seeds of one student differ by."""
     for method, rows in run.compression(task, "students").groupby("method", sort=False):
         put(show(trust_view(rows, titles(run)), digits=2, formats=FINER, caption=method))
 
-
-def beyond_seeds(run: Results, task: str) -> None:
-    """Show each gain beside what the training seeds of one student differ by."""
     put(spread_view(run.compression(task, "gains"), titles(run)))
 
 

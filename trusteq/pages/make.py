@@ -100,7 +100,10 @@ def _key(source: Path, name: str, made_of: list[str]) -> str:
 def _made_of(run: Results, task: str | None) -> list[str]:
     if run.is_published:
         return [sha256(run.folder / "manifest.json")]
-    return [job.key for job in graph.all_jobs(run.experiment) if task in (None, job.task)]
+    experiment = run.experiment
+    titles = [experiment.title, *[experiment.task(name).title for name in experiment.tasks]]
+    titles += [experiment.model(name).title for name in experiment.models]
+    return [*titles, *[job.key for job in graph.all_jobs(experiment) if task in (None, job.task)]]
 
 
 def make(wanted: Collection[Page], *, log: TextIO | None = None) -> list[Page]:

@@ -17,6 +17,7 @@ from trusteq.pages.show import (
     side_titles,
     titles,
 )
+from trusteq.pages.status import run_line
 from trusteq.study.results import Results
 from trusteq.verdict.decide import OUTCOMES, overall
 from trusteq.verdict.margins import load_margins, measures_of
@@ -24,12 +25,8 @@ from trusteq.verdict.predictions import stacked
 
 
 def models(run: Results) -> None:
-    """Show the paper's Table 1, of this run."""
-    put(show(model_table(run, run.experiment.seeds[0]), digits=1, formats={"parameters_M": "{:.2f}"}))
-
-
-def papers_models(run: Results) -> None:
-    """Show the paper's own Table 1, and which model of this run plays each part."""
+    """Show what was run, the paper's Table 1 of it, and the paper's own with the model here that plays each part."""
+    put(run_line(run), show(model_table(run, run.experiment.seeds[0]), digits=1, formats={"parameters_M": "{:.2f}"}))
     paper = paper_model_table(run)
     sizes = ["paper_layers", "paper_parameters_millions", "paper_hidden_size", "paper_size_mb"]
     whole = dict.fromkeys(["paper_layers", "paper_hidden_size"], "{:.0f}")
@@ -38,17 +35,13 @@ def papers_models(run: Results) -> None:
 
 
 def verdicts(run: Results) -> None:
-    """Show the verdict on each model by each task's first method, and how many there are of each."""
+    """Show the verdicts by each task's first method, how many there are of each, and each measure as a figure."""
     chosen = deciding(all_verdicts(run))
     methods = ", ".join(f"{rows['method'].iloc[0]} on {task}" for task, rows in chosen.groupby("task", sort=False))
     put(show(verdict_table(chosen, run), caption=f"Alignment by {methods}"))
     put(show(count_table(chosen, run), caption="How many verdicts of each kind"))
-
-
-def in_margins(run: Results) -> None:
-    """Draw each measure of each model in units of its margin, one figure a task."""
     names, measures = side_titles(run), {name: margin.title for name, margin in load_margins().items()}
-    for task, rows in deciding(all_verdicts(run)).groupby("task", sort=False):
+    for task, rows in chosen.groupby("task", sort=False):
         figure = verdict_panels(rows, names, measures)
         figure.suptitle(task)
         put(figure)

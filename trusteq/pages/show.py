@@ -1,5 +1,6 @@
 """What all pages share: opening a run, putting tables and figures on the page, the paper's tables, and names."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from matplotlib.figure import Figure
 from trusteq.errors import ExperimentError, nearest
 from trusteq.pages.figures import STYLE
 from trusteq.project import root
-from trusteq.study.experiment import MethodSettings
 from trusteq.study.results import Results, open_run
 from trusteq.verdict.comparison import CONTROLS
 
@@ -87,14 +87,66 @@ def interval_text(low: pd.Series, high: pd.Series, *, digits: int = 2) -> pd.Ser
     return pd.Series(texts, index=low.index, dtype=object).where(low.notna() & high.notna())
 
 
+Columns = Mapping[str, str | tuple[str, str]]
+# Columns that say of what a row is, and are shown only where rows differ in them.
+_WHERE_SEVERAL = ("seed", "truth", "measure")
+
+
+def view(found: pd.DataFrame, run: Results, columns: Columns, *, digits: int = 2) -> pd.DataFrame:
+    """Return columns of a table under the titles of a page.
+
+    columns: by title, a column, or two that are the ends of an interval, which becomes one text with `digits` decimals.
+    "model" is shown by its title, "pair" are model_a and model_b, "text" counts segments from 1; a seed that all rows
+    share is left out.
+    """
+    named = found.assign(
+        **({"pair": pair_names(found, run)} if "model_a" in found else {}),
+        **({"model": found["model"].map(side_titles(run))} if "model" in found else {}),
+        **({"text": found["segment"] + 1} if "segment" in found else {}),
+    )
+    shown = {title: of for title, of in columns.items() if of not in _WHERE_SEVERAL or named[of].nunique() > 1}
+    cells = {
+        title: named[of] if isinstance(of, str) else interval_text(named[of[0]], named[of[1]], digits=digits)
+        for title, of in shown.items()
+    }
+    return pd.DataFrame(cells, index=named.index)
+
+
+def wide(
+    found: pd.DataFrame,
+    run: Results,
+    key: str,
+    heads: Mapping[str, str] | None = None,
+    *,
+    columns: Columns,
+    rows: Columns,
+    digits: int = 3,
+) -> pd.DataFrame:
+    """Return a table whose rows are told apart by `rows`, with the same columns for each value of the column `key`.
+
+    heads: what each value is called; None: what it is. columns: as in `view`, with titles that have "{}" where the head
+    goes. Columns without any value are left out.
+    """
+    of_row = [column for column in (*rows.values(), "model_a", "model_b") if column in found]
+    every = found[of_row].drop_duplicates()
+    parts = [view(every, run, rows).reset_index(drop=True)]
+    for name, head in (heads or {name: name for name in found[key].unique()}).items():
+        values = every.merge(found[found[key] == name], how="left", on=of_row)
+        titled = {title.format(head): of for title, of in columns.items()}
+        parts.append(view(values, run, titled, digits=digits))
+    return pd.concat(parts, axis="columns").dropna(axis="columns", how="all")
+
+
 def of_seed(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Return the rows of a table that belong to one training seed."""
     return table[table["seed"] == seed].reset_index(drop=True)
 
 
 def titles(run: Results) -> dict[str, str]:
-    """Return the title of each model of an experiment, by name."""
-    return {name: run.experiment.model(name).title for name in run.experiment.models}
+    """Return the title of each model of an experiment, by name; with the name, where two have the same title."""
+    found = {name: run.experiment.model(name).title for name in run.experiment.models}
+    several = {title for title, count in Counter(found.values()).items() if count > 1}
+    return {name: f"{title} ({name})" if title in several else title for name, title in found.items()}
 
 
 def counterparts(run: Results) -> pd.Series:
@@ -108,37 +160,33 @@ def marked(table: pd.DataFrame, no_counterpart: pd.Series) -> pd.DataFrame:
     return table
 
 
-def chosen_runs(run: Results, model: str | None, seed: int | None) -> list[tuple[str, int]]:
+def chosen_runs(run: Results, model: str | None, seed: int | None) -> dict[str, tuple[str, int]]:
     """Return the fine-tuned models of a run as (model, seed), or those of one model, of one seed, or the one of both.
 
-    Raises ExperimentError for a model or a seed that the experiment does not have.
+    They are called by their titles, with the seed where a model comes twice. Raises ExperimentError for a model or a
+    seed that the experiment does not have.
     """
     models = run.experiment.models if model is None else [model]
-    runs = [(name, number) for name in models for number in run.experiment.model_seeds(name) if seed in (None, number)]
-    if not runs:
-        raise ExperimentError(f"seed {seed} is not in experiment {run.experiment.name!r}; it has {_seeds(run)}")
-    return runs
+    seeds = {name: [n for n in run.experiment.model_seeds(name) if seed in (None, n)] for name in models}
+    if not any(seeds.values()):
+        known = ", ".join(map(str, sorted({number for _, number in run.experiment.runs})))
+        raise ExperimentError(f"seed {seed} is not in experiment {run.experiment.name!r}; it has {known}")
+    called = titles(run)
+    return {
+        called[name] + (f", seed {number}" if len(found) > 1 else ""): (name, number)
+        for name, found in seeds.items()
+        for number in found
+    }
 
 
-def _seeds(run: Results) -> str:
-    return ", ".join(map(str, sorted({number for _, number in run.experiment.runs})))
-
-
-def run_names(run: Results, runs: Collection[tuple[str, int]]) -> list[str]:
-    """Return what the fine-tuned models (model, seed) are called: titles, with the seed where a model comes twice."""
-    models = [model for model, _ in runs]
-    return [titles(run)[model] + (f", seed {seed}" if models.count(model) > 1 else "") for model, seed in runs]
-
-
-def chosen_methods(run: Results, task: str, methods: Collection[str] | None) -> dict[str, MethodSettings]:
+def chosen_methods(run: Results, task: str, methods: Collection[str] | None) -> list[str]:
     """Return the experiment's methods of a task, or the named ones of them; raise ExperimentError for others."""
     known = run.experiment.task_methods(task)
     for method in methods or ():
         if method not in known:
-            raise ExperimentError(
-                f"method {method!r} is not in experiment {run.experiment.name!r}; {nearest(method, known)}"
-            )
-    return {method: options for method, options in known.items() if methods is None or method in methods}
+            where = f"experiment {run.experiment.name!r}"
+            raise ExperimentError(f"method {method!r} is not in {where}; {nearest(method, known)}")
+    return [method for method in known if methods is None or method in methods]
 
 
 def side_titles(run: Results) -> dict[str, str]:

@@ -7,12 +7,13 @@ import pandas as pd
 import seaborn as sns
 
 from trusteq.pages.figures import GREY
-from trusteq.pages.show import put, show
+from trusteq.pages.show import page_style, put, show
 from trusteq.project import root
 
 
 def promised(level: float = 0.95) -> None:
     """Draw the coverage of the intervals that promise `level`, and show it in numbers with their width."""
+    page_style()
     coverage = table("coverage")
     found = coverage[coverage["holds"].notna()]
     wide = found.pivot(index="what", columns="n", values=["coverage", "half_width"])
@@ -26,6 +27,7 @@ def promised(level: float = 0.95) -> None:
 
 def reported(level: float = 0.95) -> None:
     """Draw the coverage of the intervals that promise nothing, and show it in numbers."""
+    page_style()
     coverage = table("coverage")
     found = coverage[coverage["holds"].isna()]
     compact = found[["what", "n", "simulations", "truth", "coverage", "below", "above"]]

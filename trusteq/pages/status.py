@@ -20,27 +20,16 @@ TRAINING_COLUMNS = ["row", "value", "at least", "what", "ours s/epoch", "authors
 TRAINING_COLUMNS += ["ours accuracy", "authors accuracy", "difference low", "difference high"]
 
 
-def what_was_run(run: Results) -> None:
-    """Show what was run, in one line: models, tasks, training seeds, examples."""
-    put(run_line(run))
-
-
 def times(run: Results) -> None:
-    """Show how long the stages of a run took, then its executed notebooks."""
-    put(show(job_table([run]).drop(columns="data"), digits=1), show(notebook_table(run), digits=1))
+    """Show what was run, how long its stages took, then its executed notebooks."""
+    put(run_line(run), show(job_table([run]).drop(columns="data"), digits=1), show(notebook_table(run), digits=1))
 
 
-def explaining_speed() -> None:
-    """Show what the benchmark of the attribution engine last measured."""
-    rows = benchmark_rows()
-    put(show(benchmark_table(rows), digits=2, formats={"passes/s": "{:,.0f}"}, caption=measured_on(rows)))
-
-
-def training_speed() -> None:
-    """Show what the benchmark of fine-tuning last measured."""
-    rows = benchmark_rows("finetune")
-    formats = {"measured": "{:.1f}", "at least": "{:g}"}
-    put(show(training_benchmark_table(rows), digits=2, formats=formats, caption=measured_on(rows)))
+def benchmark(name: str) -> None:
+    """Show what a benchmark last measured, "attribution" or "finetune"."""
+    rows = benchmark_rows(name)
+    make, formats = _VIEWS[name]
+    put(show(make(rows), digits=2, formats=formats, caption=measured_on(rows)))
 
 
 def origin(run: Results) -> None:
@@ -159,6 +148,12 @@ def _benchmark_row(row: Mapping) -> dict:
         "bare_share": row.get("bare share", float("nan")),
         "passes/s": row.get("passes/s", float("nan")),
     }
+
+
+_VIEWS = {
+    "attribution": (benchmark_table, {"passes/s": "{:,.0f}"}),
+    "finetune": (training_benchmark_table, {"measured": "{:.1f}", "at least": "{:g}"}),
+}
 
 
 def measured_on(rows: Iterable[Mapping]) -> str:

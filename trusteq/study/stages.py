@@ -68,9 +68,9 @@ def make_over_models(run: Results) -> None:
 
 def train(run: Results, job: Job) -> None:
     """Fine-tune or compress a model where it is not there under its key, and write what it predicts."""
+    from trusteq.models.build import random_head
     from trusteq.models.classifier import load_classifier
     from trusteq.models.finetune import predict
-    from trusteq.models.heads import random_head
 
     dev, test = (load_examples(run.experiment.task(job.task), split) for split in ("dev", "test"))
     home, *tables = job.tables
@@ -130,8 +130,8 @@ def _facts(run: Results, job: Job) -> dict:
 
 def explain(run: Results, job: Job, part: Shard = WHOLE, methods: Collection[str] | None = None) -> None:
     """Explain a model: write every table of attributions that is not there, and what the model loses by its words."""
+    from trusteq.models.build import random_head
     from trusteq.models.classifier import load_classifier
-    from trusteq.models.heads import random_head
 
     task, model, seed = job.task, job.model, job.seed
     classifier = load_classifier(run.trained(task, model, seed))
