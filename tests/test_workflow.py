@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import SMALL, Checkout
+from checkouts import SMALL, Checkout
 
 from trusteq.errors import ArtefactError, ExperimentError
 from trusteq.examples.load import load_examples

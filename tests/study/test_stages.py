@@ -124,9 +124,10 @@ def test_what_predicts_again_is_the_model_that_is_there(run, monkeypatch):
     make(run, "train", TASK, model="demo-int8")
     assert job.is_made(run.folder)
     assert (path.read_bytes(), run.model(TASK, "demo-int8", 0).stat().st_mtime_ns) == (before, weights)
-    assert key_of(run.path("predictions", TASK, "demo-int8", 0).with_suffix(".manifest.json")) == list(
-        job.tables.values()
-    )[1]
+    assert (
+        key_of(run.path("predictions", TASK, "demo-int8", 0).with_suffix(".manifest.json"))
+        == list(job.tables.values())[1]
+    )
 
 
 @pytest.mark.parametrize("which", [{"task": "demo-pi"}, {"task": TASK, "model": "demo-tiny"}])
