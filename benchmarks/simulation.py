@@ -26,8 +26,7 @@ from trusteq.alignment import overlap
 from trusteq.calibration import intervals, proper_scores
 from trusteq.calibration.proper_scores import SCORES
 from trusteq.statistics import DRAWS, interval, resampled_sums, stream, stream_seed
-from trusteq.verdict import decide
-from trusteq.verdict.margins import load_margins
+from trusteq.verdict.margins import load_margins, measured, overall
 
 WANTED = (0.935, 0.965)  # coverage that a 95% interval must have
 
@@ -301,8 +300,8 @@ def judgement(twin: str, n: int, number: int, *, seed: int = 0) -> str:
     overlaps = _shared_overlaps(0.0 if twin == "large" else np.inf, seed)
     premises = rng.integers(len(overlaps.chance), size=n // 10 // HYPOTHESES)
     scores = intervals.score_differences(*models, labels, seed=key)
-    measured = decide.measured(load_margins(), scores, n, _explained(overlaps, premises, key), len(premises))
-    return decide.overall(measured["outcome"])
+    found = measured(load_margins(), scores, n, _explained(overlaps, premises, key), len(premises))
+    return overall(found["outcome"])
 
 
 _shared_world = functools.cache(lambda seed: prediction_world(seed=seed))

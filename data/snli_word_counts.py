@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from trusteq.examples import load_examples
+from trusteq.examples.load import load_examples
 from trusteq.words import words
 
 pairs = load_examples("snli", "test", hub=sys.argv[1])

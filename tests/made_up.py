@@ -92,7 +92,7 @@ def make_run(folder):
 def make_publishable(folder, monkeypatch):
     """Return such a run with all that is published of a model; publish reads and writes in `folder`."""
     examples = EXAMPLES.assign(evidence=[((0, 1),), (), (), ()], shortcut=[(), (), (), ()])
-    for home in ("trusteq.study.publish", "trusteq.study.sides", "trusteq.study.evidence"):
+    for home in ("trusteq.study.publish", "trusteq.study.sides"):
         monkeypatch.setattr(f"{home}.load_examples", lambda *_, **__: examples)
     monkeypatch.setattr("trusteq.study.publish.PUBLISHED", folder / "published")
     run = make_run(folder / "results")

@@ -111,12 +111,13 @@ def test_no_text_of_a_corpus_is_in_the_book(built):
             assert not page.select(".tq-word"), path
 
 
+@pytest.fixture(scope="module")
+def downloads(html) -> list[Path]:
+    return sorted((html / "_sources" / "runs").rglob("*.ipynb"))
+
+
 class TestDownloadedNotebooks:
     """What a reader takes away runs elsewhere: no path of the machine that made it is in it."""
-
-    @pytest.fixture(scope="class")
-    def downloads(self, html) -> list[Path]:
-        return sorted((html / "_sources" / "runs").rglob("*.ipynb"))
 
     def test_every_page_can_be_downloaded(self, downloads, built):
         assert len(downloads) == len([path for path in built if path.startswith("runs/")])

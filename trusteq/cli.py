@@ -231,7 +231,6 @@ def audit(
     """Decide whether one model may replace another. Exit code: 0 equivalent, 1 not equivalent, 3 undecided."""
     from trusteq.verdict import audit as verdict
     from trusteq.verdict import report
-    from trusteq.verdict import text as wording
     from trusteq.verdict.margins import parse_margins
 
     options = {"margins": parse_margins(margin or []), "names": (large, compressed), "seed": seed}
@@ -253,7 +252,7 @@ def audit(
     report.write_audit(found, out)
     for note in found.notes:
         typer.echo(f"note: {note}", err=True)
-    typer.echo(wording.dimension_table(found.comparison).to_string(index=False))
+    typer.echo(report.dimension_table(found.comparison).to_string(index=False))
     typer.echo(f"verdict: {found.verdict}; report: {out / 'audit.html'}")
     raise typer.Exit(EXIT_CODES[found.verdict])
 
@@ -268,12 +267,11 @@ def calibrate(
 ):
     """Score the calibration of saved predictions, with null bands and a reliability diagram."""
     from trusteq.verdict import report
-    from trusteq.verdict import text as wording
     from trusteq.verdict.predictions import read_predictions
 
     out = Path(f"{predictions.stem}-calibration") if out is None else out
     found = report.write_calibration(read_predictions(predictions), out, name=predictions.name, seed=seed)
-    typer.echo(wording.shown_scores(found).to_string(index=False))
+    typer.echo(report.shown_scores(found).to_string(index=False))
     typer.echo(f"report: {out / 'calibration.html'}")
 
 

@@ -114,12 +114,7 @@ def n_clusters(clusters: ArrayLike | None, n: int) -> int:
 
 
 def bootstrap_mean(
-    values: ArrayLike,
-    *,
-    clusters: ArrayLike | None = None,
-    draws: int = DRAWS,
-    level: float = LEVEL,
-    seed: int = 0,
+    values: ArrayLike, *, clusters: ArrayLike | None = None, draws: int = DRAWS, level: float = LEVEL, seed: int = 0
 ) -> tuple[float, float]:
     """Return the bootstrap interval (low, high) of the mean of `values`, shape (n,), as `bootstrap_means` does."""
     values = np.asarray(values, dtype=np.float64).reshape(-1, 1)
@@ -128,12 +123,7 @@ def bootstrap_mean(
 
 
 def bootstrap_means(
-    columns: ArrayLike,
-    *,
-    clusters: ArrayLike | None = None,
-    draws: int = DRAWS,
-    level: float = LEVEL,
-    seed: int = 0,
+    columns: ArrayLike, *, clusters: ArrayLike | None = None, draws: int = DRAWS, level: float = LEVEL, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the bootstrap intervals (low, high), each (m,), of the means of columns (n, m), all from the same draws.
 

@@ -31,7 +31,7 @@ from IPython.display import Markdown
 
 from trusteq.calibration import reliability_table, scores
 from trusteq.calibration.bins import assign_bins
-from trusteq.calibration.null_bands import null_bands
+from trusteq.calibration.intervals import null_bands
 from trusteq.pages.figures import colours, reliability_diagram
 from trusteq.pages.show import open_page, show, titles
 

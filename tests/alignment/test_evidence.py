@@ -11,7 +11,7 @@ from refusals import one_line
 from weights import labels, random_table, table
 
 from trusteq.alignment import evidence
-from trusteq.alignment.faithfulness import faithfulness
+from trusteq.alignment.evidence import faithfulness
 from trusteq.alignment.ranking import Ranking
 from trusteq.errors import DataError
 from trusteq.words import words

@@ -9,12 +9,12 @@ from scipy.stats import spearmanr
 from sklearn.metrics.pairwise import cosine_similarity
 from weights import labels, of_tables, random_table, table
 
-from trusteq.alignment import rank_measures
-from trusteq.alignment.rank_measures import COMPANIONS, cosine, rbo, spearman, weighted_jaccard
+from trusteq.alignment import decompose
+from trusteq.alignment.ranking import COMPANIONS, cosine, rbo, spearman, weighted_jaccard
 from trusteq.errors import DataError
 from trusteq.statistics import bootstrap_mean
 
-companions = of_tables(rank_measures.companions)
+companions = of_tables(decompose.companions)
 
 
 def weights(n=300):

@@ -13,7 +13,7 @@ from scipy.special import softmax
 from trusteq import words
 from trusteq.attribution.explain import explain
 from trusteq.attribution.features import Texts
-from trusteq.attribution.gradients import gradient_x_input, integrated_gradients
+from trusteq.attribution.methods import gradient_x_input, integrated_gradients
 from trusteq.errors import ExperimentError
 from trusteq.models.classifier import Classifier, as_classifier, load_classifier
 from trusteq.models.layers import HEADS

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-import trusteq.calibration.null_bands as nullband
-from trusteq.calibration.null_bands import consistency_bars, null_bands
+import trusteq.calibration.intervals as nullband
+from trusteq.calibration.intervals import consistency_bars, null_bands
 from trusteq.calibration.proper_scores import SCORES, reliability_table, scores
 from trusteq.errors import DataError
 

@@ -6,7 +6,7 @@ import pytest
 from refusals import one_line
 
 from trusteq.errors import DataError
-from trusteq.examples.edits import DATASET, changed_words, load_edits
+from trusteq.examples.load import DATASET, changed_words, load_edits
 
 # (premise, hypothesis, label); the first is spaced as SNLI is, the last is in no other data set.
 ORIGINALS = [

@@ -9,7 +9,7 @@ from made_up import MODELS, TASK
 from matplotlib.collections import LineCollection
 
 from trusteq.calibration import proper_scores
-from trusteq.calibration.null_bands import consistency_bars
+from trusteq.calibration.intervals import consistency_bars
 from trusteq.pages import calibration
 from trusteq.pages.calibration import error_intervals
 from trusteq.pages.figures import reliability_diagram

@@ -15,15 +15,14 @@ from trusteq.study.calibrate import (
     calibration_differences,
     decomposition_table,
     interval_scores,
-    judged_scores,
     loyalty_tables,
     reliability_tables,
     score_table,
     temperature_table,
 )
 from trusteq.study.sides import clusters, predicted_sides
-from trusteq.verdict.agreement import LOYALTY
-from trusteq.verdict.predictions import Predictions
+from trusteq.verdict.margins import load_margins
+from trusteq.verdict.predictions import LOYALTY, Predictions
 
 LARGE, DISTILLED, TINY = MODELS
 SIDES = [*MODELS, "retrained", "random-head"]
@@ -168,10 +167,11 @@ class TestDifferences:
 
     def test_margins_stand_at_the_scores_that_decide(self, differences):
         decided = differences.dropna(subset="outcome")
-        assert set(decided["score"]) == set(judged_scores())
+        judged = {margin.score: margin for margin in load_margins().values() if margin.score}
+        assert set(decided["score"]) == set(judged)
         assert len(decided) == 3 * 5
         assert differences.loc[differences["outcome"].isna(), ["margin", "n", "n_needed"]].isna().all(axis=None)
-        assert {name: of.title for name, of in judged_scores().items()} == {
+        assert {name: of.title for name, of in judged.items()} == {
             "accuracy": "accuracy",
             "debiased_ece": "expected calibration error",
             "overconfidence": "mean confidence minus accuracy",

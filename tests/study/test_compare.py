@@ -26,14 +26,15 @@ from trusteq.study.compare import (
     curve_table,
     evidence_table,
     example_table,
+    faithfulness_table,
     segment_table,
     source_table,
     tables,
 )
 from trusteq.study.compare import verdict_table as judged_verdicts
-from trusteq.study.evidence import faithfulness_table, known_truths
 from trusteq.study.experiment import Experiment
 from trusteq.study.results import Results
+from trusteq.study.sides import known_truths
 from trusteq.verdict import comparison
 from trusteq.verdict.comparison import Control
 
@@ -310,7 +311,7 @@ def test_known_truths(run, monkeypatch):
     assert set(known["evidence"].index) >= {"test-0", "test-999"}
     snli = changed(run, tasks=["snli", "sst2"])
     edits = pd.DataFrame({"id": ["test-7"], "edited": [((0, 1),)]})
-    monkeypatch.setattr("trusteq.study.evidence.load_edits", lambda: edits)
+    monkeypatch.setattr("trusteq.study.sides.load_edits", lambda: edits)
     assert known_truths(snli, "snli")["edits"].to_dict() == {"test-7": ((0, 1),)}
     assert known_truths(snli, "sst2") == {}
 
@@ -319,11 +320,11 @@ def test_edits_that_cannot_be_read_or_are_of_other_rows_are_left_out(run, monkey
     def fail():
         raise DataError("no such data set")
 
-    monkeypatch.setattr("trusteq.study.evidence.load_edits", fail)
+    monkeypatch.setattr("trusteq.study.sides.load_edits", fail)
     assert known_truths(changed(run, tasks=["snli"]), "snli") == {}
     source = {"dataset": "stanfordnlp/snli", "config": "plain_text", "split": "validation"}
     other = changed(run, tasks={"snli": {"splits": {"train": [source], "test": [source]}}})
-    monkeypatch.setattr("trusteq.study.evidence.load_edits", lambda: pytest.fail("ids are those of another split"))
+    monkeypatch.setattr("trusteq.study.sides.load_edits", lambda: pytest.fail("ids are those of another split"))
     assert known_truths(other, "snli") == {}
 
 

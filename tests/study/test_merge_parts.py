@@ -15,7 +15,7 @@ from trusteq import cli
 from trusteq.errors import ArtefactError
 from trusteq.registry import validated
 from trusteq.store import verify, write_text
-from trusteq.study import compare, merge_parts, publish
+from trusteq.study import compare, publish
 from trusteq.study.experiment import Experiment
 from trusteq.study.results import Results
 
@@ -60,7 +60,7 @@ def test_parts_make_the_whole(run, tmp_path, published_before):
     two = part_of(run, tmp_path / "two", {LARGE: {"seeds": [0, 1]}, DISTILLED: {}})
     if published_before:
         one = Results.open(publish.publish(one, tmp_path / "before"))
-    gathered = merge_parts.gather(run.experiment, [one, two], tmp_path / "gathered")
+    gathered = publish.gather(run.experiment, [one, two], tmp_path / "gathered")
     whole = publish.publish(run, tmp_path / "published")
     assert contents(gathered.folder) == contents(whole)
     assert verify(gathered.folder)[1] == []
@@ -72,7 +72,7 @@ def test_what_a_further_seed_brings_beyond_the_experiment_is_left_out(run, tmp_p
     further = part_of(run, tmp_path / "one", {LARGE: {"seeds": [0, 1]}})
     further.write(made_up.predictions(TINY), "predictions", TASK, LARGE, "1-random-head")
     alone = changed(run.experiment, models={LARGE: {"seeds": [0, 1]}})
-    gathered = merge_parts.gather(alone, [further], tmp_path / "gathered")
+    gathered = publish.gather(alone, [further], tmp_path / "gathered")
     assert not gathered.path("predictions", TASK, LARGE, "1-random-head").exists()
 
 
@@ -80,7 +80,7 @@ def test_of_what_several_hold_the_first_is_taken(run, tmp_path):
     other = part_of(run, tmp_path / "other", {LARGE: {"seeds": [0, 1]}, DISTILLED: {}, TINY: {}})
     other.write(made_up.predictions(LARGE), "predictions", TASK, TINY, 0)
     found = [
-        merge_parts.gather(run.experiment, order, tmp_path / name).predictions(TASK, TINY, 0)
+        publish.gather(run.experiment, order, tmp_path / name).predictions(TASK, TINY, 0)
         for name, order in {"a": [run, other], "b": [other, run]}.items()
     ]
     pd.testing.assert_frame_equal(found[0], made_up.predictions(TINY))
@@ -90,14 +90,12 @@ def test_of_what_several_hold_the_first_is_taken(run, tmp_path):
 def test_what_no_part_has_is_refused(run, tmp_path):
     part = part_of(run, tmp_path / "one", {LARGE: {"seeds": [0, 1]}, DISTILLED: {}})
     refused(
-        lambda: merge_parts.gather(run.experiment, [part], tmp_path / "a"),
+        lambda: publish.gather(run.experiment, [part], tmp_path / "a"),
         "demo-tiny with seed 0",
         "none of the folders",
     )
     run.path("attribution", TASK, DISTILLED, 0, "lime.again").unlink()
-    refused(
-        lambda: merge_parts.gather(run.experiment, [run], tmp_path / "b"), DISTILLED, "lacks", "0/lime.again.parquet"
-    )
+    refused(lambda: publish.gather(run.experiment, [run], tmp_path / "b"), DISTILLED, "lacks", "0/lime.again.parquet")
 
 
 @pytest.mark.parametrize(
@@ -114,9 +112,7 @@ def test_what_no_part_has_is_refused(run, tmp_path):
 def test_a_part_made_with_other_settings_is_refused(run, tmp_path, changes, setting):
     everything = {LARGE: {"seeds": [0, 1]}, DISTILLED: {}, TINY: {}}
     part = part_of(run, tmp_path / "one", everything, **changes)
-    refused(
-        lambda: merge_parts.gather(run.experiment, [part], tmp_path / "a"), LARGE, f"with another {setting} than small"
-    )
+    refused(lambda: publish.gather(run.experiment, [part], tmp_path / "a"), LARGE, f"with another {setting} than small")
 
 
 def test_each_model_keeps_the_footprint_that_was_measured_of_it(run, tmp_path):
@@ -130,13 +126,13 @@ def test_each_model_keeps_the_footprint_that_was_measured_of_it(run, tmp_path):
         {"model": INT8, "parameters": 4, "latency_1_ms": 2.0},
     ]
     one.write(pd.DataFrame(measured), "compression", TASK, "footprints")
-    refused(lambda: merge_parts.gather(both, [one, two], tmp_path / "a"), DISTILLED, "05_compression.py measures it")
+    refused(lambda: publish.gather(both, [one, two], tmp_path / "a"), DISTILLED, "05_compression.py measures it")
     other = [
         {"model": LARGE, "parameters": 4, "latency_1_ms": 7.0},
         {"model": DISTILLED, "parameters": 2, "latency_1_ms": 3.0},
     ]
     two.write(pd.DataFrame(other), "compression", TASK, "footprints")
-    found = merge_parts.gather(both, [one, two], tmp_path / "b").compression(TASK, "footprints")
+    found = publish.gather(both, [one, two], tmp_path / "b").compression(TASK, "footprints")
     expected = {"model": [LARGE, DISTILLED, INT8], "parameters": [4, 2, 4], "latency_1_ms": [1.0, 3.0, 2.0]}
     assert found.to_dict("list") == expected
     assert found["parameters"].dtype.kind == "i"

@@ -98,10 +98,8 @@ def test_the_tables_of_the_pages_come_out_the_same(run):
 
 def test_examples_with_one_first_text_stay_together_in_the_order_of_the_texts(run, monkeypatch):
     pairs = made_up.EXAMPLES.assign(text_a=["b", "a", "b", "c"])
-    monkeypatch.setattr("trusteq.study.sides.load_examples", lambda *_, **__: pairs)
-    monkeypatch.setattr(
-        "trusteq.study.evidence.load_examples", lambda *_, **__: pairs.assign(evidence=[()] * 4, shortcut=[()] * 4)
-    )
+    known = pairs.assign(evidence=[()] * 4, shortcut=[()] * 4)
+    monkeypatch.setattr("trusteq.study.sides.load_examples", lambda *_, **__: known)
     folder = publish.publish(run)
     assert clusters(Results.open(folder), TASK).tolist() == [1, 0, 1, 2]
 

@@ -5,7 +5,7 @@ from scipy.spatial.distance import jensenshannon
 
 from trusteq.errors import DataError
 from trusteq.statistics import bootstrap_mean
-from trusteq.verdict.agreement import (
+from trusteq.verdict.predictions import (
     LOYALTY,
     confidence_distance,
     label_loyalty,

@@ -11,10 +11,9 @@ from refusals import one_line
 
 import trusteq
 from trusteq.errors import DataError, ExperimentError, ModelError
-from trusteq.verdict import text
+from trusteq.verdict import report
 from trusteq.verdict.audit import audit, audit_predictions
-from trusteq.verdict.decide import overall
-from trusteq.verdict.margins import load_margins, parse_margins
+from trusteq.verdict.margins import load_margins, overall, parse_margins
 from trusteq.verdict.predictions import Predictions
 
 LABELS = ("no", "yes")
@@ -240,7 +239,7 @@ def test_the_report_holds_the_verdict_and_asks_for_nothing(examples):
     ],
 )
 def test_models_are_called_by_what_tells_them_apart(names, short):
-    assert text.short_names(*names) == short
+    assert report.short_names(*names) == short
 
 
 def test_the_package_offers_it():

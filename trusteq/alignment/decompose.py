@@ -1,4 +1,4 @@
-"""Alignment taken apart: by the number of top words, by text of the pair, and by what makes two models disagree."""
+"""Alignment taken apart: by the number of top words, by text of the pair, by other measures, and by what it lacks."""
 
 import math
 from collections.abc import Iterable
@@ -7,26 +7,13 @@ import numpy as np
 import pandas as pd
 
 from trusteq.alignment import ranking
-from trusteq.alignment.overlap import (
-    Alignment,
-    exact_mean,
-    mean_intervals,
-    n_features,
-    ranked_pair,
-    score,
-    summarise,
-)
-from trusteq.alignment.ranking import Ranking
+from trusteq.alignment.overlap import Alignment, exact_mean, mean_intervals, n_features, score, summarise
+from trusteq.alignment.ranking import COMPANIONS, Ranking
 from trusteq.errors import DataError
 
 
 def curve(
-    a: Ranking,
-    b: Ranking,
-    *,
-    ks: Iterable[int] = range(1, 21),
-    clusters: pd.Series | None = None,
-    seed: int = 0,
+    a: Ranking, b: Ranking, *, ks: Iterable[int] = range(1, 21), clusters: pd.Series | None = None, seed: int = 0
 ) -> pd.DataFrame:
     """Return the alignment for each number of top words: k, jaccard, low, high, chance; means over the examples.
 
@@ -34,8 +21,9 @@ def curve(
     """
     ks = list(dict.fromkeys(ks))
     ranking.check_k(min(ks, default=0))
-    ranked, words = ranked_pair(a, b), n_features(a, b)
-    tables = [score(*ranked, words, k=k).set_index("id") for k in ks]
+    ranking.check_same_examples(a, b)
+    words = n_features(a, b)
+    tables = [score(a.ranked, b.ranked, words, k=k).set_index("id") for k in ks]
     scores = pd.concat([table["jaccard"] for table in tables], axis=1, keys=ks).dropna()
     low, high = mean_intervals(scores, clusters=clusters, seed=seed)
     means = [exact_mean(scores[k]) for k in ks]
@@ -56,11 +44,12 @@ def by_segment(
     ranking.check_k(k)
     for side in (a, b):
         side.need_positions(who="by_segment")
-    ranked, rows = ranked_pair(a, b), []
+    ranking.check_same_examples(a, b)
+    rows = []
     for segment in sorted(set(a.attributions["segment"]) | set(b.attributions["segment"])):
         cuts = (
             of.map(lambda found, segment=segment: [place for place in found[:k] if place[0] == segment])
-            for of in ranked
+            for of in (a.ranked, b.ranked)
         )
         table = score(*cuts, n_features(a, b, segment=segment), k=k)
         found = summarise(table, ceiling=None, clusters=clusters, seed=seed)
@@ -68,6 +57,36 @@ def by_segment(
         counts = {"examples": len(found.table) - found.undefined, "undefined": found.undefined}
         rows.append({"segment": int(segment), **means, **counts})
     return pd.DataFrame(rows, columns=["segment", "jaccard", "low", "high", "chance", "examples", "undefined"])
+
+
+def companions(a: Ranking, b: Ranking, *, clusters: pd.Series | None = None, seed: int = 0) -> pd.DataFrame:
+    """Return the mean of each of `COMPANIONS`, which see the weights or their order: companion, value, low, high, ...
+
+    A word that only one of the models sees weighs 0 in the other. undefined: examples without the score, which enter no
+    mean. The rest is as in `aligned`; also raises DataError for attributions made "as-released".
+    """
+    scores = _companions(a, b)
+    rows = []
+    for name in COMPANIONS:
+        defined = scores[[name]].dropna()
+        (low,), (high,) = mean_intervals(defined, clusters=clusters, seed=seed)
+        undefined = len(scores) - len(defined)
+        value = exact_mean(defined[name])
+        rows.append({"companion": name, "value": value, "low": low, "high": high, "undefined": undefined})
+    return pd.DataFrame(rows)
+
+
+def _companions(a: Ranking, b: Ranking) -> pd.DataFrame:
+    """Return every companion of every example: one row an id, one column a companion."""
+    for side in (a, b):
+        side.need_positions(who="companions")
+    ranking.check_same_examples(a, b)
+    sides = [side.rows.set_index(["code", "segment", "position"])["weight"] for side in (a, b)]
+    weights = pd.concat(sides, axis=1, keys=["a", "b"]).fillna(0.0).sort_index()
+    ends = np.cumsum(np.bincount(weights.index.get_level_values("code"), minlength=len(a.label)))[:-1]
+    examples = np.split(weights.to_numpy(), ends)
+    values = [[score(*example.T) for score in COMPANIONS.values()] for example in examples]
+    return pd.DataFrame(values, index=a.label.index, columns=list(COMPANIONS))
 
 
 def decompose(

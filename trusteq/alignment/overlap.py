@@ -5,7 +5,7 @@ sets of the same sizes share (chance), and what the explainer shares with itself
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ import pandas as pd
 from trusteq.alignment import ranking
 from trusteq.alignment.ranking import Ranking
 from trusteq.errors import DataError
-from trusteq.statistics import bootstrap_mean, bootstrap_means, interval, n_clusters, resampled_sums, stream
+from trusteq.statistics import bootstrap_means, interval, n_clusters, resampled_sums, stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +40,6 @@ class Alignment:
     undefined: int
     normalised_low: float | None = None
     normalised_high: float | None = None
-
-
-def ranked_pair(a: Ranking, b: Ranking) -> tuple[pd.Series, pd.Series]:
-    """Return the ranked features of both models, by example; raise DataError where they cannot be compared."""
-    ranking.check_same_examples(a, b)
-    return a.ranked, b.ranked
 
 
 def n_features(a: Ranking, b: Ranking, *, segment: int | None = None) -> pd.Series:
@@ -75,18 +69,16 @@ def summarise(
     """Return the means of a table of scores (see `score`) over its examples, with intervals; the rest as in `align`."""
     defined = table.dropna(subset="jaccard").set_index("id")
     mean, chance = exact_mean(defined["jaccard"]), exact_mean(defined["chance"])
-    low = high = math.nan
-    if len(defined):
-        codes = cluster_codes(clusters, defined.index)
-        low, high = bootstrap_mean(defined["jaccard"], clusters=codes, seed=seed)
-    undefined = len(table) - len(defined)
+    (low,), (high,) = mean_intervals(defined[["jaccard"]], clusters=clusters, seed=seed)
+    found = Alignment(table, mean, float(low), float(high), chance, None, None, len(table) - len(defined))
     if ceiling is None:
-        return Alignment(table, mean, low, high, chance, None, None, undefined)
+        return found
     top = ceiling.mean if isinstance(ceiling, Alignment) else ceiling
     if top < 0 or top > 1:
         raise DataError(f"align: ceiling={top}; give a mean Jaccard, in [0, 1]")
     bounds = _normalised_interval(defined, ceiling, clusters=clusters, seed=seed)
-    return Alignment(table, mean, low, high, chance, top, float(normalised(mean, chance, top)), undefined, *bounds)
+    scale = {"ceiling": top, "normalised": float(normalised(mean, chance, top))}
+    return replace(found, **scale, normalised_low=bounds[0], normalised_high=bounds[1])
 
 
 def normalised(mean, chance, ceiling) -> np.ndarray:
@@ -180,7 +172,8 @@ def aligned(
 ) -> Alignment:
     """Compare two models as `align` does; a, b: their attributions, ranked for the same labels."""
     ranking.check_k(k)
-    table = score(*ranked_pair(a, b), n_features(a, b), k=k)
+    ranking.check_same_examples(a, b)
+    table = score(a.ranked, b.ranked, n_features(a, b), k=k)
     return summarise(table, ceiling=ceiling, clusters=clusters, seed=seed)
 
 

@@ -1,15 +1,18 @@
-"""The sets that are compared: the top words of each example, what two sets share, and what two random ones would."""
+"""The top words of each example, what two sets share and two random ones would, and measures that see the weights."""
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from trusteq.errors import DataError, nearest
 
 _COLUMNS = ("id", "segment", "position", "word", "label", "weight")
+_PERSISTENCE = 0.9  # of the rank-biased overlap
 
 
 def jaccard(a: frozenset, b: frozenset) -> float:
@@ -36,6 +39,71 @@ def chance_jaccard(n_features: int, k: int = 10, k_b: int | None = None) -> floa
         math.comb(size_a, shared) * math.comb(n - size_a, size_b - shared) / total * shared / (size_a + size_b - shared)
         for shared in range(max(0, size_a + size_b - n), min(size_a, size_b) + 1)
     )
+
+
+def weighted_jaccard(weights_a: ArrayLike, weights_b: ArrayLike) -> float:
+    """Return the sum of the smaller over the sum of the larger absolute weights, each side scaled to sum to 1.
+
+    In [0, 1]; 1 for the same shares. nan where a side weighs nothing. Source: Ruzicka (1958); Ioffe (2010).
+    """
+    a, b = (np.abs(np.asarray(weights, dtype=np.float64)) for weights in (weights_a, weights_b))
+    if not (a.any() and b.any()):
+        return math.nan
+    a, b = a / a.sum(), b / b.sum()
+    return float(np.minimum(a, b).sum() / np.maximum(a, b).sum())
+
+
+def rbo(weights_a: ArrayLike, weights_b: ArrayLike) -> float:
+    """Return the rank-biased overlap of two full rankings by absolute weight, extrapolated, p = 0.9.
+
+    In [0, 1]; the first ten ranks carry 86% of its weight where there are more. Equal weights go by the order of the
+    features. nan without features. Source: Webber, Moffat and Zobel (2010), equation 23, for rankings of one length.
+    """
+    n = len(np.asarray(weights_a))
+    if not n:
+        return math.nan
+    # A feature is shared at every depth from the larger of its two ranks on.
+    deeper = np.maximum(_ranks(weights_a), _ranks(weights_b))
+    shared = np.cumsum(np.bincount(deeper, minlength=n))
+    depths, p = np.arange(1, n + 1), _PERSISTENCE
+    return float(p**n + (1 - p) / p * np.sum(shared / depths * p**depths))
+
+
+def spearman(weights_a: ArrayLike, weights_b: ArrayLike) -> float:
+    """Return Spearman's correlation of the absolute weights, in [-1, 1]; equal weights share their mean rank.
+
+    0 in expectation for unrelated weights. nan where a side has one weight throughout.
+    """
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(np.abs(weights)) for weights in (weights_a, weights_b)]
+    return cosine(*(found - (len(found) + 1) / 2 for found in ranks))
+
+
+def cosine(weights_a: ArrayLike, weights_b: ArrayLike) -> float:
+    """Return the cosine of the signed weights, in [-1, 1]; nan where a side weighs nothing."""
+    a, b = (np.asarray(weights, dtype=np.float64) for weights in (weights_a, weights_b))
+    if not (a.any() and b.any()):
+        return math.nan
+    a, b = (side / np.abs(side).max() for side in (a, b))  # so that no square overflows, or vanishes
+    return float(np.clip(a @ b / math.sqrt((a @ a) * (b @ b)), -1, 1))
+
+
+def _ranks(weights: ArrayLike) -> np.ndarray:
+    """Return the place of each feature, from 0, in the order of falling absolute weight."""
+    order = np.argsort(-np.abs(np.asarray(weights, dtype=np.float64)), kind="stable")
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks
+
+
+# A companion takes the weights of one example's features, (features,) each, in the same order, and returns a number.
+COMPANIONS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
+    "weighted_jaccard": weighted_jaccard,
+    "rbo": rbo,
+    "spearman": spearman,
+    "cosine": cosine,
+}
 
 
 def top_features(attributions: pd.DataFrame, *, k: int = 10, label: pd.Series) -> pd.Series:

@@ -13,8 +13,7 @@ import transformers
 from transformers.trainer_utils import get_last_checkpoint
 
 from trusteq.errors import DataError, ExperimentError
-from trusteq.models.build import build, compress
-from trusteq.models.classifier import Classifier, as_classifier
+from trusteq.models.classifier import Classifier, as_classifier, build, compress
 from trusteq.models.compress import settled
 from trusteq.models.recipe import Recipe
 from trusteq.models.training import Batch, check_teacher, collator, hashes, needs_words, student_loss, taught, tokenised

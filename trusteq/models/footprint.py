@@ -19,8 +19,7 @@ import torch
 import transformers
 
 from trusteq.errors import DataError
-from trusteq.models.build import build
-from trusteq.models.classifier import Classifier, load_classifier
+from trusteq.models.classifier import Classifier, build, load_classifier
 from trusteq.models.finetune import sizes
 from trusteq.models.recipe import Recipe
 from trusteq.registry import ModelSpec, Scratch

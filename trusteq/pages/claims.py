@@ -15,8 +15,7 @@ from trusteq.pages.show import of_seed, side_titles, titles
 from trusteq.study.results import Results
 from trusteq.study.sides import clusters, predicted_sides
 from trusteq.verdict.comparison import CONTROLS, Comparison, Side
-from trusteq.verdict.decide import DIFFERENT, EQUIVALENT
-from trusteq.verdict.margins import load_margins, measures_of
+from trusteq.verdict.margins import DIFFERENT, EQUIVALENT, load_margins, measures_of
 from trusteq.verdict.predictions import matched
 
 SUPPORTS, CONTRADICTS, OPEN = "supports", "contradicts", "cannot say"

@@ -10,8 +10,7 @@ from trusteq.pages.figures import GREY, OUTCOME_COLOURS
 from trusteq.pages.show import interval_text, put, show, titles
 from trusteq.study.experiment import Experiment
 from trusteq.study.results import Results
-from trusteq.verdict.decide import OUTCOMES
-from trusteq.verdict.margins import load_margins, measures_of
+from trusteq.verdict.margins import OUTCOMES, load_margins, measures_of
 
 FINER = {"accuracy": "{:.3f}", "ECE change": "{:+z.3f}"}
 

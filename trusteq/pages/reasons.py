@@ -20,8 +20,7 @@ from trusteq.pages.claims import (
     training_is_known,
 )
 from trusteq.pages.show import of_seed, titles
-from trusteq.verdict.decide import DIFFERENT, EQUIVALENT
-from trusteq.verdict.margins import load_margins, measures_of
+from trusteq.verdict.margins import DIFFERENT, EQUIVALENT, load_margins, measures_of
 
 LARGE, SMALL = "the large model", "the smaller models"
 

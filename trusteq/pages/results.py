@@ -19,8 +19,7 @@ from trusteq.pages.show import (
 )
 from trusteq.pages.status import run_line
 from trusteq.study.results import Results
-from trusteq.verdict.decide import OUTCOMES, overall
-from trusteq.verdict.margins import load_margins, measures_of
+from trusteq.verdict.margins import OUTCOMES, load_margins, measures_of, overall
 from trusteq.verdict.predictions import stacked
 
 

@@ -8,15 +8,13 @@ from dataclasses import replace
 
 import pandas as pd
 
-from trusteq.calibration.null_bands import scores_beside
+from trusteq.calibration.intervals import scores_beside
 from trusteq.calibration.proper_scores import brier_decomposition, scores
 from trusteq.calibration.temperature import fit_temperature, rescale
 from trusteq.study.results import Results
 from trusteq.study.sides import Sides, predicted_sides
-from trusteq.verdict.agreement import loyalty_table
 from trusteq.verdict.comparison import CONTROLS, Comparison, Side
-from trusteq.verdict.margins import Margin, load_margins
-from trusteq.verdict.predictions import Predictions, matched, reliability_with_bars, stacked
+from trusteq.verdict.predictions import Predictions, loyalty_table, matched, reliability_with_bars, stacked
 
 VERSION = 1  # raise it when a number of these tables changes
 NAMES = ("scores", "reliability", "differences", "temperature", "loyalty", "intervals", "decomposition")
@@ -42,11 +40,6 @@ def reliability_tables(models: Sides) -> pd.DataFrame:
     low, high: where 95% of the bin's accuracies would be, were the model calibrated (`consistency_bars`).
     """
     return stacked({name: reliability_with_bars(found) for name, found in models.items()})
-
-
-def judged_scores() -> dict[str, Margin]:
-    """Return the scores that have a margin, with it, in the order of `margins.yaml`."""
-    return {margin.score: margin for margin in load_margins().values() if margin.score}
 
 
 def interval_scores(sides: Sides) -> pd.DataFrame:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from trusteq.alignment.decompose import by_segment, decompose
-from trusteq.alignment.overlap import Alignment, random_features
-from trusteq.alignment.rank_measures import companions
+from trusteq.alignment.decompose import by_segment, companions, decompose
+from trusteq.alignment.evidence import evidence_scores
+from trusteq.alignment.overlap import Alignment, exact_mean, mean_intervals, random_features
 from trusteq.alignment.ranking import Ranking
 from trusteq.statistics import stream_seed
-from trusteq.study.evidence import faithfulness_table, known_truths, truth_table
 from trusteq.study.jobs import RANDOM_HEAD
 from trusteq.study.results import Results
 from trusteq.study.sides import (
@@ -21,12 +20,16 @@ from trusteq.study.sides import (
     clusters,
     explained_runs,
     gold_labels,
+    known_truths,
     other_seed,
     predicted_sides,
 )
 from trusteq.verdict.comparison import CONTROLS, Comparison, Explained, Side
 
 VERSION = 1  # raise it when a number of these tables changes
+_TRUTH = {"precision": "chance_precision", "recall": "chance_recall", "share": "chance_share"}
+_EVIDENCE = ["truth", "method", "seed", "model", "measure", "value", "low", "high", "chance"]
+_EVIDENCE += ["difference", "difference_low", "difference_high", "examples"]
 _PAPER = ["jaccard", "aligned", "calibration_differs", "drop_in"]
 
 
@@ -203,13 +206,41 @@ def source_table(compared: Compared) -> pd.DataFrame:
 
 
 def evidence_table(compared: Compared, truths: Mapping[str, pd.Series]) -> pd.DataFrame:
-    """Return how much of what is known to matter is among the top words (`truth_table`), controls included."""
+    """Return how much of what is known to matter each side's top words hold, controls included.
+
+    truths: of `known_truths`. Columns: truth, method, seed, model; measure ("precision", "recall", or "share" of the
+    weight that lies on the truth); value, low, high (95% interval), chance; difference from the large model,
+    difference_low, difference_high; examples, those with a truth. Empty without a truth.
+    """
     sides: dict = {}
     for found in compared.by_place:
         of_method = sides.setdefault(_of(found), {found.a.name: found.a.explained})
         if found.b.control is None or not found.b.control.is_large:
             of_method[found.b.name] = found.b.explained
-    return truth_table(truths, sides)
+    rows = []
+    for (truth, places), ((method, seed), explained) in itertools.product(truths.items(), sides.items()):
+        scored = {
+            name: evidence_scores(side.first, places, k=side.k).set_index("id") for name, side in explained.items()
+        }
+        for name, measure in itertools.product(scored, _TRUTH):
+            if values := _against(scored[name], next(iter(scored.values())), measure, compared.clusters):
+                key = {"truth": truth, "method": method, "seed": seed, "model": name, "measure": measure}
+                rows.append(key | values)
+    return pd.DataFrame(rows, columns=_EVIDENCE)
+
+
+def _against(scores: pd.DataFrame, large: pd.DataFrame, measure: str, clusters: pd.Series | None) -> dict:
+    """Return the mean of a measure and of its difference from the large model's, both with intervals."""
+    columns = pd.DataFrame({"value": scores[measure], "chance": scores[_TRUTH[measure]], "large": large[measure]})
+    columns = columns.dropna()
+    if columns.empty:
+        return {}
+    columns["difference"] = columns["value"] - columns.pop("large")
+    low, high = (dict(zip(columns, ends, strict=True)) for ends in mean_intervals(columns, clusters=clusters, seed=0))
+    means = {name: exact_mean(columns[name]) for name in columns}
+    found = {"value": means["value"], "low": low["value"], "high": high["value"], "chance": means["chance"]}
+    found |= {"difference": means["difference"], "difference_low": low["difference"]}
+    return found | {"difference_high": high["difference"], "examples": len(columns)}
 
 
 def verdict_table(compared: Compared) -> pd.DataFrame:
@@ -252,6 +283,23 @@ def _counts(found: Alignment) -> dict:
 def _common(compared: Compared, found: Comparison) -> float:
     a, b = found.a.explained, found.b.explained
     return a.align(a.again, b.again).mean if compared.run.experiment.draws(compared.task, a.method) else np.nan
+
+
+def faithfulness_table(run: Results, task: str, clusters: pd.Series | None) -> pd.DataFrame:
+    """Return what each model makes of its own top words: model, seed, method, measure, value, low, high, examples.
+
+    method: those of the task, and "random features", as many words drawn at random.
+    """
+    rows = []
+    for model, seed in itertools.product(run.experiment.models, run.experiment.seeds):
+        table = run.attribution(task, model, seed, "faithfulness").set_index("id")
+        for method, scores in table.groupby("method", sort=False):
+            scores = scores[["comprehensiveness", "sufficiency"]].dropna()
+            low, high = mean_intervals(scores, clusters=clusters, seed=0)
+            for column, start, stop in zip(scores, low, high, strict=True):
+                key = {"model": model, "seed": seed, "method": method, "measure": column}
+                rows.append(key | {"value": exact_mean(scores[column]), "low": start, "high": stop})
+    return pd.DataFrame(rows)
 
 
 _TABLES: dict[str, Callable[[Compared], pd.DataFrame]] = {

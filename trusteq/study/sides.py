@@ -1,4 +1,4 @@
-"""The sides of the comparisons of a run: what models and controls of the large one predicted, and why."""
+"""What a run holds: what models and controls of the large one predicted and why, and what is known to matter."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 
 from trusteq.alignment.ranking import Ranking
-from trusteq.examples.load import load_examples
+from trusteq.errors import DataError
+from trusteq.examples.load import load_edits, load_examples
+from trusteq.registry import load_task
 from trusteq.store import read_table
 from trusteq.study.jobs import AGAIN
 from trusteq.study.results import Results
@@ -92,12 +94,6 @@ def explained_runs(
     return found
 
 
-def of_seed(run: Results, task: str, table: str, *, seed: int) -> pd.DataFrame:
-    """Return the rows of a comparison table that belong to one training seed."""
-    found = run.comparison(task, table)
-    return found[found["seed"] == seed].reset_index(drop=True)
-
-
 def other_seed(run: Results, seed: int) -> int | None:
     """Return another training seed of the large model, None where it has no other."""
     return next((other for other in run.experiment.model_seeds(run.experiment.large) if other != seed), None)
@@ -108,3 +104,31 @@ def gold_labels(run: Results, task: str) -> pd.Series:
     predictions = run.predictions(task, run.experiment.large, run.experiment.seeds[0])
     names = np.array(run.experiment.task(task).labels, dtype=object)
     return pd.Series(names[predictions["label"]], index=predictions["id"])
+
+
+def known_truths(run: Results, task: str) -> dict[str, pd.Series]:
+    """Return what is known to matter in the test examples, id -> (segment, position) of the words, by name.
+
+    "evidence" and "shortcut" of generated tasks; "edits", the words that people changed to flip a label of SNLI, where
+    that data set can be read and the task tests on SNLI's own test split. Empty for other tasks.
+    """
+    if run.is_published:
+        return _published_truths(run, task)
+    settings = run.experiment.task(task)
+    if settings.generated:
+        test = load_examples(settings, "test").set_index("id")
+        return {name: test[name] for name in ("evidence", "shortcut")}
+    if settings.name == "snli" and settings.splits.test == load_task("snli").splits.test:
+        try:
+            return {"edits": load_edits().set_index("id")["edited"]}
+        except DataError:  # a data set of its own, which a mirror may lack
+            return {}
+    return {}
+
+
+def _published_truths(run: Results, task: str) -> dict[str, pd.Series]:
+    table = read_table(run.path("truth", task), made_by="trusteq publish")
+    places = table.assign(place=list(zip(table["segment"], table["position"], strict=True)))
+    return {
+        name: rows.groupby("id", sort=False)["place"].agg(tuple) for name, rows in places.groupby("truth", sort=False)
+    }

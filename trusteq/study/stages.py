@@ -68,8 +68,7 @@ def make_over_models(run: Results) -> None:
 
 def train(run: Results, job: Job) -> None:
     """Fine-tune or compress a model where it is not there under its key, and write what it predicts."""
-    from trusteq.models.build import random_head
-    from trusteq.models.classifier import load_classifier
+    from trusteq.models.classifier import load_classifier, random_head
     from trusteq.models.finetune import predict
 
     dev, test = (load_examples(run.experiment.task(job.task), split) for split in ("dev", "test"))
@@ -130,8 +129,7 @@ def _facts(run: Results, job: Job) -> dict:
 
 def explain(run: Results, job: Job, part: Shard = WHOLE, methods: Collection[str] | None = None) -> None:
     """Explain a model: write every table of attributions that is not there, and what the model loses by its words."""
-    from trusteq.models.build import random_head
-    from trusteq.models.classifier import load_classifier
+    from trusteq.models.classifier import load_classifier, random_head
 
     task, model, seed = job.task, job.model, job.seed
     classifier = load_classifier(run.trained(task, model, seed))
@@ -156,7 +154,7 @@ def faithfulness(
 
     found: its tables of attributions. method: those whose words have places, and as many words drawn at random.
     """
-    from trusteq.alignment.faithfulness import faithfulness as measured
+    from trusteq.alignment.evidence import faithfulness as measured
     from trusteq.alignment.overlap import random_features
 
     gold = examples.set_index("id")["label"].map(dict(enumerate(classifier.labels)))

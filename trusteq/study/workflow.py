@@ -22,7 +22,7 @@ from trusteq.store import write_text
 from trusteq.study import graph, publish, stages
 from trusteq.study.experiment import Experiment
 from trusteq.study.jobs import AGAIN, jobs
-from trusteq.study.merge_parts import gather
+from trusteq.study.publish import gather
 from trusteq.study.results import Results
 from trusteq.study.shards import WHOLE, Shard
 
@@ -158,7 +158,7 @@ def make_pages(name: str | Path, *, results: Path, names: Sequence[str] | None =
 
 
 def publish_parts(experiment: Experiment, parts: Sequence[Results], folder: Path | None = None) -> Path:
-    """Publish an experiment from results of its parts (`merge_parts.gather`) and return where.
+    """Publish an experiment from results of its parts (`publish.gather`) and return where.
 
     The tables over models are computed from what was gathered. folder: as of `publish.publish`.
     """

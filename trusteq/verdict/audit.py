@@ -13,10 +13,9 @@ from trusteq.alignment.ranking import Ranking
 from trusteq.calibration.proper_scores import check_predictions
 from trusteq.errors import DataError, ModelError
 from trusteq.statistics import stream_seed
-from trusteq.verdict.comparison import Comparison, Explained, Side
+from trusteq.verdict.comparison import SIDES, Comparison, Explained, Side
 from trusteq.verdict.margins import load_margins
 from trusteq.verdict.predictions import Predictions, matched
-from trusteq.verdict.text import SIDES
 
 if TYPE_CHECKING:
     from trusteq.verdict.report import Audit

@@ -14,9 +14,10 @@ from trusteq.alignment.overlap import Alignment
 from trusteq.alignment.ranking import Ranking
 from trusteq.calibration.intervals import score_differences
 from trusteq.statistics import n_clusters
-from trusteq.verdict import decide
-from trusteq.verdict.margins import Margin, load_margins
+from trusteq.verdict.margins import Margin, load_margins, measured, overall, paper_rule
 from trusteq.verdict.predictions import Predictions
+
+SIDES = ("large", "compressed")
 
 
 @dataclass(frozen=True)
@@ -163,17 +164,17 @@ class Comparison:
         margin, outcome, n (examples, or clusters), n_needed (that would decide; missing where decided).
         """
         n_explained = None if self.alignment is None else self.a.explained.n
-        return decide.measured(self.margins, self.scores, self.n, self.alignment, n_explained)
+        return measured(self.margins, self.scores, self.n, self.alignment, n_explained)
 
     @property
     def verdict(self) -> str:
         """The verdict over the measures that were taken: "equivalent", "not-equivalent" or "undecided"."""
-        return decide.overall(self.dimensions["outcome"])
+        return overall(self.dimensions["outcome"])
 
     @functools.cached_property
     def paper(self) -> dict:
-        """The paper's own rule on the same data: see `decide.paper_rule`."""
-        return decide.paper_rule(self.scores, self.alignment)
+        """The paper's own rule on the same data: see `margins.paper_rule`."""
+        return paper_rule(self.scores, self.alignment)
 
 
 @functools.lru_cache(maxsize=64)

@@ -3,9 +3,9 @@
 import importlib.metadata
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import jinja2
 import matplotlib.pyplot as plt
@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from trusteq import statistics
-from trusteq.calibration.null_bands import null_bands, scores_beside
+from trusteq.calibration.intervals import null_bands, scores_beside
+from trusteq.calibration.proper_scores import SCORES
 from trusteq.pages.figures import (
     OUTCOME_COLOURS,
     STYLE,
@@ -23,37 +24,20 @@ from trusteq.pages.figures import (
     reliability_diagram,
 )
 from trusteq.store import to_json, write_text
-from trusteq.verdict.comparison import Comparison
+from trusteq.verdict.comparison import SIDES, Comparison
+from trusteq.verdict.margins import DIFFERENT, EQUIVALENT, UNDECIDED
 from trusteq.verdict.predictions import Predictions, reliability_with_bars, stacked, suspicious_order
-from trusteq.verdict.text import (
-    MEANINGS,
-    SIDES,
-    VERDICTS,
-    bracketed,
-    dimension_table,
-    measure_titles,
-    paper_sentence,
-    range_text,
-    score_table,
-    short_names,
-    shown_scores,
-)
 
 TEMPLATE = Path(__file__).with_name("report.html")
 # Of an SVG: it would name the time, the program and two addresses.
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-
-
-@dataclass(frozen=True)
-class Section:
-    """One part of a page. alt: what the figure shows, in words. prose: whether the table's cells are text."""
-
-    heading: str
-    texts: tuple[str, ...] = ()
-    table: pd.DataFrame | None = None
-    figure: str = ""
-    alt: str = ""
-    prose: bool = False
+VERDICTS = {EQUIVALENT: "Equivalent", DIFFERENT: "Not equivalent", UNDECIDED: "Undecided"}
+MEANINGS = {
+    EQUIVALENT: "In every measure the 95% interval of the difference lies within its margin.",
+    DIFFERENT: "In at least one measure the 95% interval of the difference lies outside its margin.",
+    UNDECIDED: "No measure is shown to lie outside its margin, and at least one is not shown to lie within.",
+}
+_INDEPENDENT = "Examples are taken as independent; where they come in groups, intervals are too narrow."
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,16 +66,59 @@ class Audit:
         return self.comparison.dimensions
 
     def to_json(self) -> str:
-        """Return the audit as JSON: verdict, dimensions, the paper's rule, scores, margins with reasons, notes."""
-        return audit_json(self)
+        """Return verdict, dimensions, the paper's rule, scores, margins with reasons, notes; null for what has no value."""
+        found = self.comparison
+        values = {
+            "verdict": self.verdict,
+            "models": dict(zip(SIDES, found.names, strict=True)),
+            "labels": list(found.a.predictions.labels),
+            "dimensions": _records(self.dimensions),
+            "paper_rule": {name: _plain(value) for name, value in found.paper.items()},
+            "scores": _records(found.scores),
+            "null_bands": _records(self.bands),
+            "reliability": _records(self.reliability),
+            "margins": {name: margin.model_dump() for name, margin in found.margins.items()},
+            "notes": list(self.notes),
+            "facts": self.facts | {"trusteq": importlib.metadata.version("trusteq")},
+            "alignment": None if found.alignment is None else _alignment_values(found),
+        }
+        return to_json(values)
 
     def to_html(self) -> str:
-        """Return the audit as one self-contained page that prints well."""
-        return audit_html(self)
+        """Return the audit as one page that asks for no other file and prints well."""
+        found, (large, compressed) = self.comparison, short_names(*self.comparison.names)
+        return _page(
+            f"May {compressed} replace {large}?",
+            audit=self,
+            outcome=VERDICTS[self.verdict],
+            colour=OUTCOME_COLOURS[self.verdict],
+            summary=[MEANINGS[self.verdict], *_wanted(self), _scope(self)],
+            dimensions=dimension_table(found),
+            margins=_svg(lambda: margin_intervals(found.dimensions, measure_titles(found))),
+            paper=paper_sentence(found.paper),
+            curve="" if found.alignment is None else _svg(lambda: _curve(found)),
+            reliability=_svg(lambda: _diagrams(self)),
+            scores=score_table(found.scores, self.bands),
+            reasons=_reasons(found),
+            notes=self.notes,
+        )
 
     def to_model_card(self) -> str:
         """Return the section that the audit adds to the compressed model's card, in Markdown."""
-        return model_card(self)
+        lines = [
+            f"## Trust equivalence with {short_names(*self.comparison.names)[0]}",
+            "",
+            f"**{VERDICTS[self.verdict]}.** {MEANINGS[self.verdict]} {_scope(self)}",
+            "",
+            _markdown(dimension_table(self.comparison)),
+            "",
+            f"The paper's rule (arXiv 2508.13533): {paper_sentence(self.comparison.paper)}",
+            "",
+            *(f"- {note}" for note in self.notes),
+            "",
+            f"Audited by trusteq {importlib.metadata.version('trusteq')}, seed {self.facts['seed']}.",
+        ]
+        return "\n".join(lines) + "\n"
 
 
 def audited(found: Comparison) -> Audit:
@@ -114,9 +141,7 @@ def _notes(found: Comparison) -> list[str]:
             "The explainer agrees with itself no more than chance would: on these texts it cannot tell models apart. "
             "Give longer texts, or more samples."
         )
-    if found.a.predictions.clusters is None:
-        notes.append("Examples are taken as independent; where they come in groups, intervals are too narrow.")
-    return notes
+    return notes + [_INDEPENDENT] * (found.a.predictions.clusters is None)
 
 
 def write_audit(audit: Audit, folder: Path) -> None:
@@ -130,44 +155,27 @@ def write_audit(audit: Audit, folder: Path) -> None:
 def write_calibration(predictions: Predictions, folder: Path, *, name: str, seed: int = 0) -> pd.DataFrame:
     """Write calibration.json and calibration.html about saved predictions; return their scores (`scores_beside`)."""
     scores = scores_beside(predictions.probabilities, predictions.gold, seed=seed)
-    reliability = reliability_with_bars(predictions)
-    notes = [note for note in (suspicious_order(predictions),) if note]
-    notes.append("Examples are taken as independent; where they come in groups, intervals are too narrow.")
+    reliability, swapped = reliability_with_bars(predictions), suspicious_order(predictions)
+    notes = [*([swapped] if swapped else []), _INDEPENDENT]
     values = {"examples": len(predictions.gold), "labels": list(predictions.labels), "seed": seed, "notes": notes}
     values |= {"scores": _records(scores), "reliability": _records(reliability)}
+    figure, table = _svg(lambda: _diagram_and_histogram(reliability)), shown_scores(scores)
+    page = _page(f"Calibration of {name}", audit=None, reliability=figure, scores=table, notes=notes)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(to_json(values), folder / "calibration.json")
-    write_text(calibration_html(name, scores, reliability, tuple(notes)), folder / "calibration.html")
+    write_text(page, folder / "calibration.html")
     return scores
 
 
-def audit_json(audit: Audit) -> str:
-    """Return the audit as JSON; numbers that do not exist are null."""
-    found = audit.comparison
-    values = {
-        "verdict": audit.verdict,
-        "models": dict(zip(SIDES, found.names, strict=True)),
-        "labels": list(found.a.predictions.labels),
-        "dimensions": _records(audit.dimensions),
-        "paper_rule": {name: _plain(value) for name, value in found.paper.items()},
-        "scores": _records(found.scores),
-        "null_bands": _records(audit.bands),
-        "reliability": _records(audit.reliability),
-        "margins": {name: margin.model_dump() for name, margin in found.margins.items()},
-        "notes": list(audit.notes),
-        "facts": audit.facts | {"trusteq": importlib.metadata.version("trusteq")},
-        "alignment": None,
+def _alignment_values(found: Comparison) -> dict:
+    numbers = ("mean", "low", "high", "chance", "ceiling", "normalised", "normalised_low", "normalised_high")
+    return {name: _plain(getattr(found.alignment, name)) for name in numbers} | {
+        "method": found.a.explained.method,
+        "n_samples": found.a.explained.n_samples,
+        "examples": len(found.alignment.table),
+        "undefined": found.alignment.undefined,
+        "curve": _records(found.curve),
     }
-    if found.alignment is not None:
-        numbers = ("mean", "low", "high", "chance", "ceiling", "normalised", "normalised_low", "normalised_high")
-        values["alignment"] = {name: _plain(getattr(found.alignment, name)) for name in numbers} | {
-            "method": found.a.explained.method,
-            "n_samples": found.a.explained.n_samples,
-            "examples": len(found.alignment.table),
-            "undefined": found.alignment.undefined,
-            "curve": _records(found.curve),
-        }
-    return to_json(values)
 
 
 def _plain(value):
@@ -181,118 +189,11 @@ def _records(table: pd.DataFrame) -> list[dict]:
     return [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def audit_html(audit: Audit) -> str:
-    """Return the audit as one page that asks for no other file."""
-    found = audit.comparison
-    large, compressed = short_names(*found.names)
-    sections = [
-        Section("", (MEANINGS[audit.verdict], *_wanted(audit), _scope(audit))),
-        Section(
-            "Each measure against its margin",
-            ("The band is equivalence. A line within it is equivalent, one outside is not, one across is undecided.",),
-            dimension_table(found),
-            _svg(lambda: margin_intervals(found.dimensions, measure_titles(found))),
-            "Intervals of the differences in units of their margins; the numbers are in the table.",
-        ),
-        Section("The paper's own rule on the same data", (paper_sentence(found.paper),)),
-        *([] if found.alignment is None else [_alignment_section(found)]),
-        Section(
-            "Calibration",
-            (
-                "A dot is the accuracy of a bin of confidence, the grey bar where 95% of the dots of a perfectly "
-                "calibrated model would be.",
-            ),
-            figure=_svg(lambda: _reliability(audit)),
-            alt="Reliability diagrams of both models.",
-        ),
-        Section(
-            "All scores",
-            (
-                "Differences with their 95% intervals, from the same examples for both. “If calibrated” is what the "
-                "score would come to, in 95% of cases, were the model's own probabilities true. MCE and smooth ECE "
-                "have no interval: the bootstrap is not valid for a maximum, and too slow for the other.",
-            ),
-            score_table(found.scores, audit.bands),
-        ),
-        Section("The margins and their reasons", table=_reasons(found), prose=True),
-        *([Section("Before you rely on this", audit.notes)] if audit.notes else []),
-    ]
-    title = f"May {compressed} replace {large}?"
-    return _page(title, sections, verdict=VERDICTS[audit.verdict], colour=OUTCOME_COLOURS[audit.verdict])
+def _curve(found: Comparison) -> None:
+    alignment_curve(found.curve, plt.subplots(figsize=(6, 3.4))[1], label="the two models")
 
 
-def model_card(audit: Audit) -> str:
-    """Return the section for the compressed model's card, in Markdown."""
-    lines = [
-        f"## Trust equivalence with {short_names(*audit.comparison.names)[0]}",
-        "",
-        f"**{VERDICTS[audit.verdict]}.** {MEANINGS[audit.verdict]} {_scope(audit)}",
-        "",
-        _markdown(dimension_table(audit.comparison)),
-        "",
-        f"The paper's rule (arXiv 2508.13533): {paper_sentence(audit.comparison.paper)}",
-        "",
-        *(f"- {note}" for note in audit.notes),
-        "",
-        f"Audited by trusteq {importlib.metadata.version('trusteq')}, seed {audit.facts['seed']}.",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def calibration_html(name: str, scores: pd.DataFrame, reliability: pd.DataFrame, notes: tuple[str, ...]) -> str:
-    """Return a page about one file of predictions.
-
-    scores: of `scores_beside`. reliability: of `reliability_table`, with low and high of `consistency_bars`.
-    """
-
-    def draw():
-        axes = plt.subplots(1, 2, figsize=(8, 3.9))[1]
-        reliability_diagram(reliability, axes[0])
-        confidence_histogram(reliability, axes[1])
-        axes[1].legend()
-
-    sections = [
-        Section(
-            "Reliability",
-            (
-                "Left: a dot is the accuracy of a bin of confidence, the grey bar where 95% of the dots of a perfectly "
-                "calibrated model would be. Right: how sure the model is.",
-            ),
-            figure=_svg(draw),
-            alt="Reliability diagram and histogram of the confidence.",
-        ),
-        Section(
-            "Scores",
-            (
-                "Value with its 95% interval; beside it what the score would come to, on average and in 95% of cases, "
-                "were the probabilities true. A value within that range is no sign of miscalibration.",
-            ),
-            shown_scores(scores),
-        ),
-        Section("Before you rely on this", notes),
-    ]
-    return _page(f"Calibration of {name}", sections)
-
-
-def _alignment_section(found: Comparison) -> Section:
-    values, explained = found.alignment, found.a.explained
-    share = "cannot be measured" if not math.isfinite(values.normalised) else f"{values.normalised:.2f}"
-    texts = (
-        f"On {len(values.table)} examples ({explained.method}, {explained.n_samples:,} passes each) the top words of "
-        f"the two models overlap with a mean Jaccard of {values.mean:.3f} ({range_text(values.low, values.high)}). Two "
-        f"random sets would reach {values.chance:.3f}; each model, explained a second time, reaches "
-        f"{values.ceiling:.3f} with itself. On that scale, 0 being chance and 1 the ceiling, the alignment is {share}"
-        f"{bracketed(values.normalised_low, values.normalised_high)}.",
-        "The figure shows the same for top sets of other sizes.",
-    )
-
-    def draw():
-        alignment_curve(found.curve, plt.subplots(figsize=(6, 3.4))[1], label="the two models")
-
-    return Section("Alignment", texts, figure=_svg(draw), alt="Mean Jaccard over the size of the top sets.")
-
-
-def _reliability(audit: Audit) -> None:
+def _diagrams(audit: Audit) -> None:
     axes = plt.subplots(1, 2, figsize=(8, 4), sharey=True)[1]
     for ax, side, name, colour in zip(axes, SIDES, short_names(*audit.comparison.names), ("C0", "C1"), strict=True):
         table = audit.reliability[audit.reliability["model"] == side]
@@ -300,12 +201,19 @@ def _reliability(audit: Audit) -> None:
         ax.label_outer()
 
 
+def _diagram_and_histogram(reliability: pd.DataFrame) -> None:
+    axes = plt.subplots(1, 2, figsize=(8, 3.9))[1]
+    reliability_diagram(reliability, axes[0])
+    confidence_histogram(reliability, axes[1])
+    axes[1].legend()
+
+
 def _wanted(audit: Audit) -> list[str]:
     titles = measure_titles(audit.comparison)
     return [
         f"To decide on {titles[row.measure]}: {_times(row.n, row.n_needed)} as many examples, if the difference is "
         "what it seems."
-        for row in audit.dimensions[audit.dimensions["outcome"] == "undecided"].itertuples()
+        for row in audit.dimensions[audit.dimensions["outcome"] == UNDECIDED].itertuples()
     ]
 
 
@@ -351,11 +259,97 @@ def _svg(draw: Callable) -> str:
     return text[text.index("<svg") :]
 
 
-def _page(title: str, sections: list[Section], *, verdict: str = "", colour: str = "") -> str:
+def _page(title: str, **values) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    footer = (
-        f"trusteq {importlib.metadata.version('trusteq')}. Intervals are bootstrap intervals over the examples; a "
-        "verdict holds for data like these and for the margins named."
-    )
-    return template.render(title=title, verdict=verdict, colour=colour, sections=sections, footer=footer)
+    words = {"number": number, "range_text": range_text, "bracketed": bracketed}
+    return template.render(title=title, version=importlib.metadata.version("trusteq"), **words, **values)
+
+
+def dimension_table(found: Comparison) -> pd.DataFrame:
+    """Return the measures of a comparison as text for people."""
+    titles = measure_titles(found)
+    rows = [
+        {
+            "measure": titles[row.measure],
+            "large": number(row.large),
+            "compressed": number(row.compressed),
+            "difference": number(row.difference, sign=True),
+            "95% interval": range_text(row.low, row.high),
+            "margin": f"{'−' if found.margins[row.measure].one_sided else '±'}{row.margin:g}",
+            "outcome": VERDICTS[row.outcome].lower(),
+        }
+        for row in found.dimensions.itertuples()
+    ]
+    return pd.DataFrame(rows)
+
+
+def score_table(scores: pd.DataFrame, bands: pd.DataFrame) -> pd.DataFrame:
+    """Return every score of both models as text for people, each beside its null band."""
+    bands = bands.set_index(["model", "score"])
+    rows = []
+    for row in scores.itertuples():
+        values = {"score": SCORES[row.score].title}
+        for side in SIDES:
+            band = bands.loc[(side, row.score)]
+            values[side] = number(getattr(row, side))
+            values[f"{side}, if calibrated"] = range_text(band["low"], band["high"])
+        values |= {"difference": number(row.difference, sign=True), "95% interval": range_text(row.low, row.high)}
+        rows.append(values)
+    return pd.DataFrame(rows)
+
+
+def shown_scores(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores of one model as text for people: score, value, interval, if calibrated."""
+    rows = [
+        {
+            "score": SCORES[row.score].title,
+            "value": number(row.value, digits=4),
+            "95% interval": range_text(row.low, row.high, digits=4),
+            "if calibrated": f"{number(row.expected, digits=4)}{bracketed(row.null_low, row.null_high, digits=4)}",
+        }
+        for row in scores.itertuples()
+    ]
+    return pd.DataFrame(rows)
+
+
+def paper_sentence(rule: Mapping) -> str:
+    """Return what the paper's rule (`margins.paper_rule`) says about a pair."""
+    differs = "differs" if rule["calibration_differs"] else "does not differ"
+    ece = f"the ECE {differs} at 95% ({rule['ece_difference']:+.4f})"
+    if rule["jaccard"] is None:
+        return f"{ece[0].upper()}{ece[1:]}; its other half, the overlap of words, was not measured."
+    aligned = "reaches" if rule["aligned"] else "is below"
+    answer = "It lets the model pass." if rule["drop_in"] else "By that rule it is no drop-in replacement."
+    return f"The mean Jaccard of the top words is {rule['jaccard']:.3f}, which {aligned} 0.7, and {ece}. {answer}"
+
+
+def short_names(large: str, compressed: str) -> tuple[str, str]:
+    """Return what of two paths tells them apart: the parts from the first to the last that differ."""
+    parts = [PurePath(name).parts for name in (large, compressed)]
+    for end in (0, -1):
+        while min(map(len, parts)) > 1 and parts[0][end] == parts[1][end]:
+            parts = [of[1:] if end == 0 else of[:-1] for of in parts]
+    return str(PurePath(*parts[0])), str(PurePath(*parts[1]))
+
+
+def measure_titles(found: Comparison) -> dict[str, str]:
+    """Return the title of each measure by name."""
+    return {name: margin.title for name, margin in found.margins.items()}
+
+
+def number(value: float, *, digits: int = 3, sign: bool = False) -> str:
+    """Return a number as text, a dash if there is none."""
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
+
+
+def range_text(low: float, high: float, *, digits: int = 3) -> str:
+    """Return an interval as text, a dash if there is none."""
+    return f"{number(low, digits=digits)} to {number(high, digits=digits)}" if math.isfinite(low) else "–"
+
+
+def bracketed(low: float, high: float, *, digits: int = 3) -> str:
+    """Return an interval in brackets, to stand after a number; nothing if there is none."""
+    return f" ({range_text(low, high, digits=digits)})" if math.isfinite(low) else ""
