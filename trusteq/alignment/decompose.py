@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from trusteq.alignment import ranking
-from trusteq.alignment.overlap import Alignment, exact_mean, mean_intervals, n_features, score, summarise
+from trusteq.alignment.overlap import Alignment, exact_mean, mean_table, n_features, score, summarise
 from trusteq.alignment.ranking import COMPANIONS, Ranking
 from trusteq.errors import DataError
 
@@ -25,10 +25,9 @@ def curve(
     words = n_features(a, b)
     tables = [score(a.ranked, b.ranked, words, k=k).set_index("id") for k in ks]
     scores = pd.concat([table["jaccard"] for table in tables], axis=1, keys=ks).dropna()
-    low, high = mean_intervals(scores, clusters=clusters, seed=seed)
-    means = [exact_mean(scores[k]) for k in ks]
+    found = mean_table(scores, clusters=clusters, seed=seed).rename(columns={"value": "jaccard"})
     chance = [exact_mean(table["chance"].dropna()) for table in tables]
-    return pd.DataFrame({"k": ks, "jaccard": means, "low": low, "high": high, "chance": chance})
+    return found.rename_axis("k").reset_index().assign(chance=chance)
 
 
 def by_segment(
@@ -69,11 +68,9 @@ def companions(a: Ranking, b: Ranking, *, clusters: pd.Series | None = None, see
     rows = []
     for name in COMPANIONS:
         defined = scores[[name]].dropna()
-        (low,), (high,) = mean_intervals(defined, clusters=clusters, seed=seed)
-        undefined = len(scores) - len(defined)
-        value = exact_mean(defined[name])
-        rows.append({"companion": name, "value": value, "low": low, "high": high, "undefined": undefined})
-    return pd.DataFrame(rows)
+        found = mean_table(defined, clusters=clusters, seed=seed)
+        rows.append(found.assign(undefined=len(scores) - len(defined)))
+    return pd.concat(rows).rename_axis("companion").reset_index()
 
 
 def _companions(a: Ranking, b: Ranking) -> pd.DataFrame:
@@ -119,10 +116,10 @@ def decompose(
     agreement.insert(0, "itself", 1.0)
     steps = (agreement.shift(axis=1) - agreement).drop(columns="itself")
     steps["total"] = 1 - agreement["model"]
-    low, high = mean_intervals(steps, clusters=clusters, seed=seed)
-    means = np.array([exact_mean(steps[source]) for source in steps])
-    share = means / means[-1] if means[-1] else np.nan
-    table = pd.DataFrame({"source": list(steps), "disagreement": means, "low": low, "high": high, "share": share})
+    table = mean_table(steps, clusters=clusters, seed=seed).rename(columns={"value": "disagreement"})
+    table = table.rename_axis("source").reset_index()
+    total = table["disagreement"].iloc[-1]
+    table["share"] = table["disagreement"] / total if total else np.nan
     spread = np.sort(steps["total"]).std(ddof=1) if len(steps) > 1 else math.nan  # sorted: the order is forgotten
     table.attrs = {"example_sd": float(spread), "examples": len(steps)}
     return table

@@ -38,11 +38,7 @@ def evidence_scores(attributions: Ranking, truth: pd.Series, *, k: int = 10) -> 
     rows = rows.assign(hits=rows["true"] & rows["top"], weight_on_truth=rows["weight"].where(rows["true"], 0.0))
     columns = ["words", "true", "top", "hits", "weight", "weight_on_truth"]
     sums = {name: np.bincount(rows["code"], rows[name].to_numpy(np.float64), len(ids)) for name in columns}
-    return _evidence(pd.DataFrame(sums, index=ids.rename("id")), pd.Series(map(len, known), index=ids))
-
-
-def _evidence(sums: pd.DataFrame, size: pd.Series) -> pd.DataFrame:
-    """Return the scores from the sums over each example's words and the number of true ones."""
+    sums, size = pd.DataFrame(sums, index=ids), pd.Series(map(len, known), index=ids)
     sums, size = sums[size > 0], size[size > 0]
     scores = {
         "precision": sums["hits"] / sums["top"],

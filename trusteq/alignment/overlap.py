@@ -68,9 +68,9 @@ def summarise(
 ) -> Alignment:
     """Return the means of a table of scores (see `score`) over its examples, with intervals; the rest as in `align`."""
     defined = table.dropna(subset="jaccard").set_index("id")
-    mean, chance = exact_mean(defined["jaccard"]), exact_mean(defined["chance"])
-    (low,), (high,) = mean_intervals(defined[["jaccard"]], clusters=clusters, seed=seed)
-    found = Alignment(table, mean, float(low), float(high), chance, None, None, len(table) - len(defined))
+    chance = exact_mean(defined["chance"])
+    ((mean, low, high),) = mean_table(defined[["jaccard"]], clusters=clusters, seed=seed).to_numpy().tolist()
+    found = Alignment(table, mean, low, high, chance, None, None, len(table) - len(defined))
     if ceiling is None:
         return found
     top = ceiling.mean if isinstance(ceiling, Alignment) else ceiling
@@ -111,6 +111,13 @@ def mean_intervals(columns: pd.DataFrame, *, clusters: pd.Series | None, seed: i
     if columns.empty:
         return np.full((2, columns.shape[1]), np.nan)
     return bootstrap_means(columns, clusters=cluster_codes(clusters, columns.index), seed=seed)
+
+
+def mean_table(columns: pd.DataFrame, *, clusters: pd.Series | None, seed: int) -> pd.DataFrame:
+    """Return value, low, high by column: its mean over the examples, and the interval of `mean_intervals`."""
+    low, high = mean_intervals(columns, clusters=clusters, seed=seed)
+    means = [exact_mean(columns[name]) for name in columns]
+    return pd.DataFrame({"value": means, "low": low, "high": high}, index=columns.columns)
 
 
 def exact_mean(values: pd.Series) -> float:
@@ -182,11 +189,9 @@ def ceiling(of_a: Alignment, of_b: Alignment, *, clusters: pd.Series | None = No
 
     of_a, of_b: each model with itself under another explainer seed, for the same examples. clusters, seed: see `align`.
 
-    Why both, and not the large model alone: with independent explainer seeds throughout, the expected Jaccard index is
-    the inner product of the two models' mean sets, embedded by the Jaccard kernel, which is positive definite. So by
-    Cauchy and Schwarz E J(a, b) is at most the geometric mean of E J(a, a') and E J(b, b'), hence at most their
-    arithmetic mean, for any two models; two equal ones reach it. A noisy model beside a steady one can agree with it
-    better than with itself, and would pass a ceiling of its own. Under common explainer seeds nothing of this holds.
+    With independent explainer seeds throughout, no two models agree more in expectation, and two equal ones as much
+    (proof: book/method.md). A noisy model can agree with a steady one better than with itself, and would pass a ceiling
+    of its own. Under common explainer seeds nothing of this holds.
 
     Raises DataError when the two cover different examples.
     Source: Spearman (1904) for the geometric mean as the bound of an attenuated agreement; Bouchard, Jousselme and Doré
@@ -196,11 +201,8 @@ def ceiling(of_a: Alignment, of_b: Alignment, *, clusters: pd.Series | None = No
     if set(first.index) != set(second.index):
         raise DataError("ceiling: the two models were explained on different examples; explain both on the same")
     second = second.reindex(first.index)
-    table = first.assign(
-        jaccard=(first["jaccard"] + second["jaccard"]) / 2,
-        chance=(first["chance"] + second["chance"]) / 2,
-        n_features=np.maximum(first["n_features"], second["n_features"]),
-    )
+    both = (first + second) / 2
+    table = both.assign(n_features=np.maximum(first["n_features"], second["n_features"]))
     return summarise(table.reset_index(), ceiling=None, clusters=clusters, seed=seed)
 
 

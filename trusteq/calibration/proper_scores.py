@@ -220,7 +220,18 @@ def brier_decomposition(probabilities: ArrayLike, labels: ArrayLike, *, n_bins: 
 
 def check_predictions(probabilities: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return probabilities as float64 (n, C) in [0, 1] and labels as int64 (n,); raise DataError for anything else."""
-    return check_probabilities(probabilities), _checked_labels(probabilities, labels)
+    probabilities, values = check_probabilities(probabilities), np.asarray(labels)
+    n, n_classes = probabilities.shape
+    if values.shape != (n,):
+        raise DataError(f"labels: shape {values.shape} for {n} rows of probabilities; give one label per row")
+    if values.dtype.kind not in "iu":
+        raise DataError(f"labels: {values.dtype}, not integers; give class indices 0 to {n_classes - 1}")
+    outside = (values < 0) | (values >= n_classes)
+    if outside.any():
+        row = int(outside.argmax())
+        hint = "leave out rows without a gold label" if values[row] == -1 else f"give 0 to {n_classes - 1}"
+        raise DataError(f"labels: row {row} is {values[row]}, of {n_classes} classes; {hint}")
+    return probabilities, values.astype(np.int64)
 
 
 def check_probabilities(probabilities: ArrayLike) -> np.ndarray:
@@ -251,21 +262,6 @@ def check_same_shape(large: np.ndarray, compressed: ArrayLike) -> np.ndarray:
     if large.shape != compressed.shape:
         raise DataError(f"probabilities: shapes {large.shape} and {compressed.shape}; give the same examples to both")
     return compressed
-
-
-def _checked_labels(probabilities: ArrayLike, labels: ArrayLike) -> np.ndarray:
-    n, n_classes = np.shape(probabilities)
-    values = np.asarray(labels)
-    if values.shape != (n,):
-        raise DataError(f"labels: shape {values.shape} for {n} rows of probabilities; give one label per row")
-    if values.dtype.kind not in "iu":
-        raise DataError(f"labels: {values.dtype}, not integers; give class indices 0 to {n_classes - 1}")
-    outside = (values < 0) | (values >= n_classes)
-    if outside.any():
-        row = int(outside.argmax())
-        hint = "leave out rows without a gold label" if values[row] == -1 else f"give 0 to {n_classes - 1}"
-        raise DataError(f"labels: row {row} is {values[row]}, of {n_classes} classes; {hint}")
-    return values.astype(np.int64)
 
 
 def _shown(row: np.ndarray) -> str:

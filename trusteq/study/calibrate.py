@@ -92,9 +92,12 @@ def temperature_table(sides: Sides, dev: Sides) -> pd.DataFrame:
         name: replace(sides[name], probabilities=rescale(sides[name].probabilities, temperature))
         for name, temperature in temperatures.items()
     }
-    before, after = _values({name: sides[name] for name in dev}), _values(rescaled)
-    table = before.rename(columns={"value": "before"}).assign(after=after["value"])
-    table.insert(1, "temperature", table["model"].map(temperatures))
+    before, after = ({name: scores(of[name].probabilities, of[name].gold) for name in dev} for of in (sides, rescaled))
+    table = pd.DataFrame(
+        {"model": name, "temperature": temperatures[name], "score": score, "before": value, "after": after[name][score]}
+        for name, values in before.items()
+        for score, value in values.items()
+    )
     differences = calibration_differences(rescaled)[["model", "score", "difference", "low", "high", "outcome"]]
     return table.merge(differences, on=["model", "score"], how="left")
 
@@ -106,12 +109,4 @@ def loyalty_tables(sides: Sides) -> pd.DataFrame:
     for name in others:
         first, second = matched(sides[large], sides[name])
         tables[name] = loyalty_table(first.probabilities, second.probabilities, clusters=first.clusters)
-    return stacked(tables)
-
-
-def _values(sides: Sides) -> pd.DataFrame:
-    tables = {}
-    for name, found in sides.items():
-        values = scores(found.probabilities, found.gold)
-        tables[name] = pd.DataFrame({"score": list(values), "value": list(values.values())})
     return stacked(tables)

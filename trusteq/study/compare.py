@@ -9,7 +9,7 @@ import pandas as pd
 
 from trusteq.alignment.decompose import by_segment, companions, decompose
 from trusteq.alignment.evidence import evidence_scores
-from trusteq.alignment.overlap import Alignment, exact_mean, mean_intervals, random_features
+from trusteq.alignment.overlap import Alignment, mean_table, random_features
 from trusteq.alignment.ranking import Ranking
 from trusteq.statistics import stream_seed
 from trusteq.study.jobs import RANDOM_HEAD
@@ -134,11 +134,7 @@ def alignment_table(compared: Compared) -> pd.DataFrame:
     normalised, normalised_low, normalised_high; common_masks, the mean Jaccard where both models see the same
     perturbations (missing for methods without any); examples, undefined.
     """
-    rows = [
-        _key(found) | _values(found.alignment) | {"common_masks": _common(compared, found)} | _counts(found.alignment)
-        for found in compared.pairs
-    ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(_row(found, common_masks=_common(compared, found)) for found in compared.pairs)
 
 
 def example_table(compared: Compared) -> pd.DataFrame:
@@ -150,9 +146,7 @@ def example_table(compared: Compared) -> pd.DataFrame:
 
 def control_table(compared: Compared) -> pd.DataFrame:
     """Return the same of the large model and each of its controls; the first has no ceiling, being one draw twice."""
-    return pd.DataFrame(
-        _key(found) | _values(found.alignment) | _counts(found.alignment) for found in compared.controls
-    )
+    return pd.DataFrame(map(_row, compared.controls))
 
 
 def ceiling_table(compared: Compared) -> pd.DataFrame:
@@ -236,11 +230,11 @@ def _against(scores: pd.DataFrame, large: pd.DataFrame, measure: str, clusters: 
     if columns.empty:
         return {}
     columns["difference"] = columns["value"] - columns.pop("large")
-    low, high = (dict(zip(columns, ends, strict=True)) for ends in mean_intervals(columns, clusters=clusters, seed=0))
-    means = {name: exact_mean(columns[name]) for name in columns}
-    found = {"value": means["value"], "low": low["value"], "high": high["value"], "chance": means["chance"]}
-    found |= {"difference": means["difference"], "difference_low": low["difference"]}
-    return found | {"difference_high": high["difference"], "examples": len(columns)}
+    found = mean_table(columns, clusters=clusters, seed=0)
+    own, difference = found.loc["value"].to_dict(), found.loc["difference"]
+    own |= {"chance": found.at["chance", "value"], "difference": difference["value"]}
+    own |= {"difference_low": difference["low"], "difference_high": difference["high"]}
+    return own | {"examples": len(columns)}
 
 
 def verdict_table(compared: Compared) -> pd.DataFrame:
@@ -269,15 +263,13 @@ def _each(comparisons: Iterable[Comparison], measure: Callable[[Comparison], pd.
     return pd.concat(parts, ignore_index=True)
 
 
-def _values(found: Alignment) -> dict:
-    values = {"jaccard": found.mean, "low": found.low, "high": found.high, "chance": found.chance}
-    scale = {"ceiling": found.ceiling, "normalised": found.normalised}
-    scale |= {"normalised_low": found.normalised_low, "normalised_high": found.normalised_high}
-    return values | {name: np.nan if value is None else value for name, value in scale.items()}
-
-
-def _counts(found: Alignment) -> dict:
-    return {"examples": len(found.table), "undefined": found.undefined}
+def _row(found: Comparison, **more: float) -> dict:
+    """Return a comparison as a row; more: what is said of it beside its scale."""
+    alignment = found.alignment
+    names = ("low", "high", "chance", "ceiling", "normalised", "normalised_low", "normalised_high")
+    scale = {"jaccard": alignment.mean} | {name: getattr(alignment, name) for name in names}
+    scale = {name: np.nan if value is None else value for name, value in scale.items()}
+    return _key(found) | scale | more | {"examples": len(alignment.table), "undefined": alignment.undefined}
 
 
 def _common(compared: Compared, found: Comparison) -> float:
@@ -295,10 +287,9 @@ def faithfulness_table(run: Results, task: str, clusters: pd.Series | None) -> p
         table = run.attribution(task, model, seed, "faithfulness").set_index("id")
         for method, scores in table.groupby("method", sort=False):
             scores = scores[["comprehensiveness", "sufficiency"]].dropna()
-            low, high = mean_intervals(scores, clusters=clusters, seed=0)
-            for column, start, stop in zip(scores, low, high, strict=True):
-                key = {"model": model, "seed": seed, "method": method, "measure": column}
-                rows.append(key | {"value": exact_mean(scores[column]), "low": start, "high": stop})
+            found = mean_table(scores, clusters=clusters, seed=0).to_dict("index")
+            key = {"model": model, "seed": seed, "method": method}
+            rows += [key | {"measure": measure} | values for measure, values in found.items()]
     return pd.DataFrame(rows)
 
 

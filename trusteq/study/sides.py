@@ -64,13 +64,10 @@ def predicted_runs(run: Results, task: str) -> dict[Run, Predictions]:
 
 def _sides(run: Results, task: str, tables: Mapping, *, grouped: bool) -> dict:
     texts, labels = clusters(run, task) if grouped else None, run.experiment.task(task).labels
-    return {name: _grouped(Predictions.of(table, labels, where=str(name)), texts) for name, table in tables.items()}
-
-
-def _grouped(predictions: Predictions, texts: pd.Series | None) -> Predictions:
+    found = {name: Predictions.of(table, labels, where=str(name)) for name, table in tables.items()}
     if texts is None:
-        return predictions
-    return replace(predictions, clusters=texts[predictions.ids].to_numpy(dtype=object))
+        return found
+    return {name: replace(of, clusters=texts[of.ids].to_numpy(dtype=object)) for name, of in found.items()}
 
 
 def explained_runs(

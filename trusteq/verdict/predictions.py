@@ -229,17 +229,12 @@ def loyalty_table(
     compressed = check_same_shape(large, compressed)
     measured = {name: measure(large, compressed) for name, measure in LOYALTY.items()}
     means = {name: values for name, values in measured.items() if np.ndim(values)}
-    low, high = _intervals(np.column_stack(list(means.values())), clusters, seed)
+    values = np.column_stack(list(means.values()))
+    order, groups, size = bootstrap_groups(values, clusters=clusters, seed=seed)
+    columns = [np.ones(len(values)), *values[order].T]
+    drawn = resampled_sums(np.column_stack([np.bincount(groups, of, minlength=size) for of in columns]), seed=seed)
+    # A mean of equal values can leave their range by rounding; the interval of a constant is that constant.
+    low, high = interval((drawn[:, 1:] / drawn[:, :1]).clip(values.min(axis=0), values.max(axis=0)), n=size)
     table = pd.DataFrame({"measure": list(measured), "value": [np.mean(values) for values in measured.values()]})
     bounds = pd.DataFrame({"measure": list(means), "low": low, "high": high})
     return table.merge(bounds, on="measure", how="left")
-
-
-def _intervals(values: np.ndarray, clusters: ArrayLike | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    order, groups, size = bootstrap_groups(values, clusters=clusters, seed=seed)
-    columns = np.column_stack([np.ones(len(values)), values[order]])
-    sums = np.column_stack([np.bincount(groups, column, minlength=size) for column in columns.T])
-    drawn = resampled_sums(sums, seed=seed)
-    # A mean of equal values can leave their range by rounding; the interval of a constant is that constant.
-    means = (drawn[:, 1:] / drawn[:, :1]).clip(values.min(axis=0), values.max(axis=0))
-    return interval(means, n=size)

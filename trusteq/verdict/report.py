@@ -66,7 +66,7 @@ class Audit:
         return self.comparison.dimensions
 
     def to_json(self) -> str:
-        """Return verdict, dimensions, the paper's rule, scores, margins with reasons, notes; null for what has no value."""
+        """Return verdict, dimensions, paper's rule, scores, margins with reasons and notes; null for no number."""
         found = self.comparison
         values = {
             "verdict": self.verdict,
@@ -87,6 +87,10 @@ class Audit:
     def to_html(self) -> str:
         """Return the audit as one page that asks for no other file and prints well."""
         found, (large, compressed) = self.comparison, short_names(*self.comparison.names)
+
+        def curve():
+            alignment_curve(found.curve, plt.subplots(figsize=(6, 3.4))[1], label="the two models")
+
         return _page(
             f"May {compressed} replace {large}?",
             audit=self,
@@ -96,7 +100,7 @@ class Audit:
             dimensions=dimension_table(found),
             margins=_svg(lambda: margin_intervals(found.dimensions, measure_titles(found))),
             paper=paper_sentence(found.paper),
-            curve="" if found.alignment is None else _svg(lambda: _curve(found)),
+            curve="" if found.alignment is None else _svg(curve),
             reliability=_svg(lambda: _diagrams(self)),
             scores=score_table(found.scores, self.bands),
             reasons=_reasons(found),
@@ -189,10 +193,6 @@ def _records(table: pd.DataFrame) -> list[dict]:
     return [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def _curve(found: Comparison) -> None:
-    alignment_curve(found.curve, plt.subplots(figsize=(6, 3.4))[1], label="the two models")
-
-
 def _diagrams(audit: Audit) -> None:
     axes = plt.subplots(1, 2, figsize=(8, 4), sharey=True)[1]
     for ax, side, name, colour in zip(axes, SIDES, short_names(*audit.comparison.names), ("C0", "C1"), strict=True):
@@ -233,12 +233,8 @@ def _scope(audit: Audit) -> str:
 
 def _reasons(found: Comparison) -> pd.DataFrame:
     taken = set(found.dimensions["measure"])
-    rows = [
-        {"measure": margin.title, "margin": f"{margin.margin:g}", "reason": margin.reason}
-        for name, margin in found.margins.items()
-        if name in taken
-    ]
-    return pd.DataFrame(rows)
+    rows = [(of.title, f"{of.margin:g}", of.reason) for name, of in found.margins.items() if name in taken]
+    return pd.DataFrame(rows, columns=["measure", "margin", "reason"])
 
 
 def _markdown(table: pd.DataFrame) -> str:
@@ -301,16 +297,12 @@ def score_table(scores: pd.DataFrame, bands: pd.DataFrame) -> pd.DataFrame:
 
 def shown_scores(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the scores of one model as text for people: score, value, interval, if calibrated."""
-    rows = [
-        {
-            "score": SCORES[row.score].title,
-            "value": number(row.value, digits=4),
-            "95% interval": range_text(row.low, row.high, digits=4),
-            "if calibrated": f"{number(row.expected, digits=4)}{bracketed(row.null_low, row.null_high, digits=4)}",
-        }
-        for row in scores.itertuples()
-    ]
-    return pd.DataFrame(rows)
+    rows = []
+    for row in scores.itertuples():
+        chance = number(row.expected, digits=4) + bracketed(row.null_low, row.null_high, digits=4)
+        own = number(row.value, digits=4), range_text(row.low, row.high, digits=4)
+        rows.append((SCORES[row.score].title, *own, chance))
+    return pd.DataFrame(rows, columns=["score", "value", "95% interval", "if calibrated"])
 
 
 def paper_sentence(rule: Mapping) -> str:
