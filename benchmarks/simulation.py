@@ -67,7 +67,7 @@ def mean_intervals(world: PredictionWorld, rng: np.random.Generator, n: int, cou
 def binned_intervals(world: PredictionWorld, rng: np.random.Generator, n: int, count: int, *, seed: int) -> Intervals:
     """Return intervals, each (count,), of calibration errors; for the rest see `mean_intervals`.
 
-    "ece" and "ece difference" are made as in `uncertainty.score_intervals` and `score_differences`. So are the
+    "ece" and "ece difference" are made as in `intervals.score_intervals` and `score_differences`. So are the
     hard cases of a "calibrated model", whose ECE is 0. Plain percentiles of "ece" and "mce" show what would go wrong.
     """
     rows, labels = world.draw(rng, (n, count))
@@ -93,7 +93,7 @@ def _by_model(values: np.ndarray, models: tuple[str, ...], names: tuple[str, ...
 
 
 def _binned(whole: Mapping, drawn: Mapping, n: int) -> Intervals:
-    middles, draws = ({m: proper_scores.debiased_ece(sums) for m, sums in of.items()} for of in (whole, drawn))
+    middles, draws = ({m: proper_scores.debiased(sums) for m, sums in of.items()} for of in (whole, drawn))
     # The package's own rules of where an ECE's interval lies, data set by data set.
     own = {m: _ece_bounds(middles[m], draws[m], n) for m in whole}
     each = {
@@ -117,7 +117,7 @@ def _binned(whole: Mapping, drawn: Mapping, n: int) -> Intervals:
         "ece difference": between("large"),
         "ece, calibrated model": alone("calibrated"),
         "ece difference, calibrated model": between("calibrated"),
-        "ece, not corrected": interval(proper_scores.ece(drawn["compressed"]), n=n),
+        "ece, not corrected": interval(_ECE.of_sums(drawn["compressed"]), n=n),
         "mce, by plain bootstrap": interval(proper_scores.mce(drawn["compressed"]), n=n),
     }
 

@@ -78,11 +78,8 @@ def _cluster_sums(columns: np.ndarray, clusters: np.ndarray) -> np.ndarray:
 
 
 def value_order(rows: np.ndarray) -> np.ndarray:
-    """Return an order of rows, (n, m), that depends on their values alone and not on the order they come in.
-
-    They are sorted by one sum of their values with weights that no two different rows share; much faster than
-    `np.lexsort` for many rows.
-    """
+    """Return an order of rows, (n, m), that depends on their values alone and not on the order they come in."""
+    # By one sum with weights that no two different rows share: much faster than np.lexsort for many rows.
     key = np.zeros(len(rows))
     for column, weight in zip(rows.T, np.sqrt(np.arange(2, len(rows.T) + 2)) % 1 + 1, strict=True):
         key += weight * column  # column by column: what a row's own sum rounds to must not depend on its place

@@ -12,8 +12,7 @@ def run(tmp_path_factory):
     run = made_up.make_run(tmp_path_factory.mktemp("results"))
     examples = made_up.EXAMPLES.assign(evidence=[((0, 1),), (), (), ()], shortcut=[(), (), (), ()])
     with pytest.MonkeyPatch.context() as patch:
-        for home in ("sides", "evidence"):
-            patch.setattr(f"trusteq.study.{home}.load_examples", lambda *_, **__: examples)
+        patch.setattr("trusteq.study.sides.load_examples", lambda *_, **__: examples)
         for name, table in calibrate.tables(run, made_up.TASK, 0).items():
             run.write(table, "calibration", made_up.TASK, 0, name)
         for name, table in compare.tables(run, made_up.TASK).items():

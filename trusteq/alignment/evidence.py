@@ -74,16 +74,16 @@ def faithfulness(
     Ranking(attributions, label).need_positions(who="faithfulness")
     tops = top_features(attributions, k=k, label=label)
     tops = tops[tops.map(len) > 0]
-    classes = _class_indices(classifier.labels, label[tops.index])
-    texts = [_texts(classifier, example, top) for example, top in zip(_rows(examples, tops.index), tops, strict=True)]
+    classes, rows = _class_indices(classifier.labels, label[tops.index]), {row.id: row for row in examples.itertuples()}
+    if lost := [name for name in tops.index if name not in rows]:
+        raise DataError(f"faithfulness: no text of example {lost[0]!r}; give the examples that were explained")
+    texts = [_texts(classifier, rows[name], top) for name, top in tops.items()]
     firsts, seconds = ([text for of_example in texts for text in of_example[side]] for side in (0, 1))
     found = pd.DataFrame(index=tops.index, columns=["comprehensiveness", "sufficiency"], dtype=np.float64)
     if texts:
         pairs = any(text is not None for text in seconds)
-        probabilities = np.asarray(classifier.predict_proba(firsts, seconds if pairs else None)).reshape(
-            len(tops), 3, -1
-        )
-        full, without, only = probabilities[np.arange(len(tops)), :, classes].T
+        probabilities = np.asarray(classifier.predict_proba(firsts, seconds if pairs else None))
+        full, without, only = probabilities.reshape(len(tops), 3, -1)[np.arange(len(tops)), :, classes].T
         found = found.assign(comprehensiveness=full - without, sufficiency=full - only)
     return found.reindex(label.index).rename_axis("id").reset_index()
 
@@ -93,14 +93,6 @@ def _class_indices(labels: Sequence[str], label: pd.Series) -> list[int]:
     if len(unknown):
         raise DataError(f"label: the classifier has no class {unknown.iloc[0]!r}; {nearest(unknown.iloc[0], labels)}")
     return [list(labels).index(name) for name in label]
-
-
-def _rows(examples: pd.DataFrame, ids: pd.Index) -> list:
-    rows = {row.id: row for row in examples.itertuples()}
-    lost = [name for name in ids if name not in rows]
-    if lost:
-        raise DataError(f"faithfulness: no text of example {lost[0]!r}; give the examples that were explained")
-    return [rows[name] for name in ids]
 
 
 def _texts(classifier: "Classifier", row, top: frozenset) -> tuple[list[str], list[str | None]]:

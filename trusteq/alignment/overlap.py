@@ -21,13 +21,12 @@ class Alignment:
     """How far two models agree on the top words of the same examples.
 
     table: one row per example, in the order of `label`: id, jaccard and chance in [0, 1] (nan where neither side
-    has a word), n_features (words of the example).
-    mean: mean of jaccard; low, high: its 95% bootstrap interval over examples; chance: mean of the chance levels.
-    ceiling: the explainer's agreement with itself, or None. normalised: (mean - chance) / (ceiling - chance), 0 at
-    chance and 1 at the ceiling; None without a ceiling, nan where the ceiling is not above chance.
-    undefined: number of examples where both sets are empty; they enter no mean. All are nan when no example is left.
-    normalised_low, normalised_high: the 95% interval of normalised; nan where a bootstrap draw of the ceiling is not
-    above chance, since the ratio then has no bounds.
+    has a word), n_features (words of the example). mean, chance: of these columns; low, high: 95% bootstrap interval of
+    mean, over examples. ceiling: the explainer's agreement with itself, or None. undefined: number of examples where
+    both sets are empty; they enter no mean. All are nan when no example is left.
+    normalised: (mean - chance) / (ceiling - chance); None without a ceiling, nan where that is not above chance.
+    normalised_low, normalised_high: its 95% interval; nan where a draw of the ceiling is not above chance, since the
+    ratio then has no bounds.
     """
 
     table: pd.DataFrame

@@ -183,7 +183,13 @@ def ranked_rows(attributions: pd.DataFrame, *, label: pd.Series) -> pd.DataFrame
 
 def _rows_of_class(attributions: pd.DataFrame, label: pd.Series) -> pd.DataFrame:
     """Return the rows about each example's class, with `code`: the example's place in `label`."""
-    _check(attributions, label)
+    missing = [column for column in _COLUMNS if column not in attributions.columns]
+    if missing:
+        raise DataError(f"attributions: no column {missing[0]!r}; {nearest(missing[0], attributions.columns)}")
+    if label.index.has_duplicates:
+        raise DataError(f"label: example {label.index[label.index.duplicated()][0]!r} occurs twice; give each id once")
+    if not len(label):
+        raise DataError("label: no examples; give a Series of class names indexed by example id")
     code = label.index.get_indexer(attributions["id"])
     if (code < 0).any():
         raise DataError(f"attributions: no label for example {attributions['id'].iloc[code.argmin()]!r}")
@@ -229,13 +235,3 @@ def check_same_examples(a: Ranking, b: Ranking) -> None:
         )
     if a.is_as_released != b.is_as_released:
         raise DataError("align: only one of a and b was made as-released; explain both with the same boundary")
-
-
-def _check(attributions: pd.DataFrame, label: pd.Series) -> None:
-    missing = [column for column in _COLUMNS if column not in attributions.columns]
-    if missing:
-        raise DataError(f"attributions: no column {missing[0]!r}; {nearest(missing[0], attributions.columns)}")
-    if label.index.has_duplicates:
-        raise DataError(f"label: example {label.index[label.index.duplicated()][0]!r} occurs twice; give each id once")
-    if not len(label):
-        raise DataError("label: no examples; give a Series of class names indexed by example id")

@@ -45,10 +45,9 @@ def score_intervals(
     clusters: shape (n,), what is drawn as a whole, such as all pairs with one premise; by default each example. Of more
     than 20,000 of them, 20,000 random groups are drawn: as independent as they are, and alike.
     ECEs are biased upwards, and their draws once more. The value is that of `scores`; the interval of an ECE is for the
-    true error of the binned model. Its middle is the ECE less its bias (`debiased_ece`, or the same over the other
-    bins), its width the spread of that in the draws. It is widened to 0 where a calibrated model could have as large
-    an ECE; it ends at 0 but for debiased_ece; and a value that is nearly all bias may lie above it.
-    mce and smooth_ece have no interval (nan): the bootstrap is not valid for a maximum, and smooth_ece is too slow.
+    true error of the binned model. Its middle is the ECE less its bias (`debiased`), its width the spread of that in
+    the draws. It is widened to 0 where a calibrated model could have as large an ECE; it ends at 0 but for
+    debiased_ece; and a value that is nearly all bias may lie above it. nan for scores that have no interval.
     The order of the rows does not matter. For the rest, and the errors, see `scores`.
     """
     probabilities, labels = check_predictions(probabilities, labels)

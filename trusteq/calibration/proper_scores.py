@@ -7,6 +7,7 @@ paired difference of two models and the null bands: only what is summed differs.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -45,11 +46,6 @@ def accuracy(sums: Sums) -> np.ndarray:
     return _mean(sums, sums["bin_correct"])
 
 
-def ece(sums: Sums) -> np.ndarray:
-    """Expected calibration error: mean absolute gap of the bins, weighted by share (Guo et al. 2017, equation 3)."""
-    return _error(sums, "bin")
-
-
 def mce(sums: Sums) -> np.ndarray:
     """Maximum calibration error: largest absolute gap of a filled bin (Guo et al. 2017, equation 5)."""
     return np.max(np.abs(sums["bin_correct"] - sums["bin_confidence"]) / np.maximum(sums["bin_count"], 1), axis=-1)
@@ -63,26 +59,6 @@ def brier(sums: Sums) -> np.ndarray:
 def nll(sums: Sums) -> np.ndarray:
     """Mean negative log-likelihood of the labels in nats, probabilities clipped at 1e-12 as in the authors' scripts."""
     return _mean(sums, sums["nll"])
-
-
-def adaptive_ece(sums: Sums) -> np.ndarray:
-    """ECE over bins of equal mass (Nguyen and O'Connor 2015; AdaECE of Mukhoti et al. 2020)."""
-    return _error(sums, "mass")
-
-
-def classwise_ece(sums: Sums) -> np.ndarray:
-    """Mean over classes of the ECE of that class's probability, in bins of equal width (Kull et al. 2019)."""
-    return _error(sums, "class")
-
-
-def debiased_ece(sums: Sums) -> np.ndarray:
-    """ECE less its bias, the expected effect of noise in the bins' accuracies; may be slightly below 0.
-
-    The noise is taken as normal, with variance acc (1 - acc) / n of each bin. The mean of the resampled ECE is that of
-    folded normals, in closed form, where the source draws. Not clipped: clipping would bring a bias back.
-    Source: Kumar, Liang and Ma (2019), Verified Uncertainty Calibration; normal_debiased_ce of their library, p = 1.
-    """
-    return debiased(sums, "bin")
 
 
 def mean_confidence(sums: Sums) -> np.ndarray:
@@ -99,20 +75,31 @@ def _mean(sums: Sums, values: np.ndarray) -> np.ndarray:
     return values.sum(axis=-1) / sums["bin_count"].sum(axis=-1)
 
 
-def _error(sums: Sums, bins: str) -> np.ndarray:
-    """Mean absolute gap over "bin", "mass" or "class" bins, in the last case also over the classes."""
+def error(sums: Sums, bins: str) -> np.ndarray:
+    """Expected calibration error: mean absolute gap of the bins, weighted by share.
+
+    bins: "bin", those of the confidence (Guo et al. 2017, equation 3); "mass", the same of equal mass (Nguyen and
+    O'Connor 2015; AdaECE of Mukhoti et al. 2020); "class", those of each class's probability, of equal width, averaged
+    over the classes (Kull et al. 2019).
+    """
     n_sets = sums[f"{bins}_count"].shape[-1] // sums["bin_count"].shape[-1]
     return _mean(sums, np.abs(sums[f"{bins}_correct"] - sums[f"{bins}_confidence"])) / n_sets
 
 
-def debiased(sums: Sums, bins: str) -> np.ndarray:
-    """Return the ECE over "bin", "mass" or "class" bins less its bias; see `debiased_ece`."""
+def debiased(sums: Sums, bins: str = "bin") -> np.ndarray:
+    """ECE less its bias, the expected effect of noise in the bins' accuracies; may be slightly below 0.
+
+    bins: see `error`. The noise is taken as normal, with variance acc (1 - acc) / n of each bin. The mean of the
+    resampled ECE is that of folded normals, in closed form, where the source draws. Not clipped: that would bring a
+    bias back. Source: Kumar, Liang and Ma (2019), Verified Uncertainty Calibration; normal_debiased_ce of their
+    library, p = 1.
+    """
     count = np.maximum(sums[f"{bins}_count"], 1)
     rate = sums[f"{bins}_correct"] / count
     gap = np.abs(sums[f"{bins}_correct"] - sums[f"{bins}_confidence"]) / count
     noisy = _mean_of_folded_normal(gap, np.sqrt(rate * (1 - rate) / count))
     n_sets = count.shape[-1] // sums["bin_count"].shape[-1]
-    return 2 * _error(sums, bins) - _mean(sums, sums[f"{bins}_count"] * noisy) / n_sets
+    return 2 * error(sums, bins) - _mean(sums, sums[f"{bins}_count"] * noisy) / n_sets
 
 
 def _mean_of_folded_normal(mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
@@ -134,10 +121,10 @@ def smooth_ece(confidence: np.ndarray, correct: np.ndarray) -> float:
 class Score:
     """A calibration score, with all that others ask of it.
 
-    of_sums: from the sums of `Design`, name -> (..., width), to one number for each of "...". of_predictions: in its
-    place, from the confidence, (n,), and whether the prediction is right, (n,), to a number; such a score has neither
-    interval nor null band. title: in a sentence; by default its name with spaces. head: of a column; by default its
-    name. bins: "bin", "mass" or "class", of an error whose interval is that of the error less its bias over these bins.
+    of_sums: from the sums of `Design`, name -> (..., width), to one number for each of "..."; by default the `error`
+    over its bins. of_predictions: in its place, from the confidence, (n,), and whether the prediction is right, (n,),
+    to a number; such a score has neither interval nor null band. title: in a sentence; by default its name with spaces.
+    head: of a column; by default its name. bins: see `error`; the interval is that of the error less its bias.
     """
 
     name: str
@@ -152,6 +139,8 @@ class Score:
     def __post_init__(self):
         object.__setattr__(self, "title", self.title or self.name.replace("_", " "))
         object.__setattr__(self, "head", self.head or self.name)
+        if self.of_sums is None and self.bins:
+            object.__setattr__(self, "of_sums", partial(error, bins=self.bins))
         object.__setattr__(self, "has_interval", self.has_interval and self.of_sums is not None)
 
 
@@ -159,16 +148,14 @@ SCORES: dict[str, Score] = {
     score.name: score
     for score in (
         Score("accuracy", accuracy),
-        Score("ece", ece, title="ECE", head="ECE", bins="bin", never_negative=True),
+        Score("ece", title="ECE", head="ECE", bins="bin", never_negative=True),
         # The bootstrap is not valid for a maximum (Bickel and Freedman 1981): the MCE has a null band instead.
         Score("mce", mce, title="MCE", head="MCE", has_interval=False),
         Score("brier", brier, title="Brier score (0 to 2)", head="Brier"),
         Score("nll", nll, title="NLL (nats)", head="NLL"),
-        Score("adaptive_ece", adaptive_ece, title="adaptive ECE", head="adaptive", bins="mass", never_negative=True),
-        Score(
-            "classwise_ece", classwise_ece, title="classwise ECE", head="classwise", bins="class", never_negative=True
-        ),
-        Score("debiased_ece", debiased_ece, title="debiased ECE", head="debiased", bins="bin"),
+        Score("adaptive_ece", title="adaptive ECE", head="adaptive", bins="mass", never_negative=True),
+        Score("classwise_ece", title="classwise ECE", head="classwise", bins="class", never_negative=True),
+        Score("debiased_ece", debiased, title="debiased ECE", head="debiased", bins="bin"),
         Score("mean_confidence", mean_confidence),
         Score("overconfidence", overconfidence, title="mean confidence − accuracy"),
         Score("smooth_ece", of_predictions=smooth_ece, title="smooth ECE", head="smooth"),

@@ -4,6 +4,7 @@ Each function takes the predictions of `predicted_sides`, the large model's firs
 model or of a control.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pandas as pd
@@ -17,16 +18,6 @@ from trusteq.verdict.comparison import CONTROLS, Comparison, Side
 from trusteq.verdict.predictions import Predictions, loyalty_table, matched, reliability_with_bars, stacked
 
 VERSION = 1  # raise it when a number of these tables changes
-NAMES = ("scores", "reliability", "differences", "temperature", "loyalty", "intervals", "decomposition")
-
-
-def tables(run: Results, task: str, seed: int) -> dict[str, pd.DataFrame]:
-    """Return every table on the calibration of a task, by the name under which it is stored."""
-    sides, dev = (predicted_sides(run, task, seed, part) for part in ("test", "dev"))
-    models = {name: sides[name] for name in run.experiment.models}
-    made = (score_table(models), reliability_tables(models), calibration_differences(sides))
-    made += (temperature_table(sides, dev), loyalty_tables(sides), interval_scores(sides), decomposition_table(sides))
-    return dict(zip(NAMES, made, strict=True))
 
 
 def score_table(models: Sides) -> pd.DataFrame:
@@ -110,3 +101,23 @@ def loyalty_tables(sides: Sides) -> pd.DataFrame:
         first, second = matched(sides[large], sides[name])
         tables[name] = loyalty_table(first.probabilities, second.probabilities, clusters=first.clusters)
     return stacked(tables)
+
+
+# Each takes the predictions of the models, of all sides, and of these on the dev split.
+_TABLES: dict[str, Callable[[Sides, Sides, Sides], pd.DataFrame]] = {
+    "scores": lambda models, sides, dev: score_table(models),
+    "reliability": lambda models, sides, dev: reliability_tables(models),
+    "differences": lambda models, sides, dev: calibration_differences(sides),
+    "temperature": lambda models, sides, dev: temperature_table(sides, dev),
+    "loyalty": lambda models, sides, dev: loyalty_tables(sides),
+    "intervals": lambda models, sides, dev: interval_scores(sides),
+    "decomposition": lambda models, sides, dev: decomposition_table(sides),
+}
+NAMES = tuple(_TABLES)
+
+
+def tables(run: Results, task: str, seed: int) -> dict[str, pd.DataFrame]:
+    """Return every table on the calibration of a task, by the name under which it is stored."""
+    sides, dev = (predicted_sides(run, task, seed, part) for part in ("test", "dev"))
+    models = {name: sides[name] for name in run.experiment.models}
+    return {name: make(models, sides, dev) for name, make in _TABLES.items()}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from trusteq.statistics import bootstrap_mean
+from trusteq.alignment.overlap import mean_intervals
 from trusteq.study.experiment import Experiment
 from trusteq.study.results import Results
 from trusteq.study.sides import clusters, explained_runs, gold_labels, predicted_runs
@@ -124,5 +124,5 @@ def gain_table(run: Results, task: str, comparisons: Sequence[Comparison], *, ba
 
 def _gain(of_seeds: list[pd.Series], of_baseline: list[pd.Series], groups: pd.Series | None) -> dict[str, float]:
     gain = (sum(of_seeds) / len(of_seeds) - sum(of_baseline) / len(of_baseline)).dropna()
-    low, high = bootstrap_mean(gain, clusters=None if groups is None else groups[gain.index].to_numpy(dtype=object))
+    (low,), (high,) = mean_intervals(gain.to_frame(), clusters=groups, seed=0)
     return {"gain": gain.mean(), "low": low, "high": high}

@@ -115,7 +115,7 @@ def known_truths(run: Results, task: str) -> dict[str, pd.Series]:
     if settings.generated:
         test = load_examples(settings, "test").set_index("id")
         return {name: test[name] for name in ("evidence", "shortcut")}
-    if settings.name == "snli" and settings.splits.test == load_task("snli").splits.test:
+    if settings.splits.test == load_task("snli").splits.test:  # whatever the task is called
         try:
             return {"edits": load_edits().set_index("id")["edited"]}
         except DataError:  # a data set of its own, which a mirror may lack

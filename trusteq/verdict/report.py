@@ -87,6 +87,7 @@ class Audit:
     def to_html(self) -> str:
         """Return the audit as one page that asks for no other file and prints well."""
         found, (large, compressed) = self.comparison, short_names(*self.comparison.names)
+        titles = {name: margin.title for name, margin in found.margins.items()}
 
         def curve():
             alignment_curve(found.curve, plt.subplots(figsize=(6, 3.4))[1], label="the two models")
@@ -98,11 +99,12 @@ class Audit:
             colour=OUTCOME_COLOURS[self.verdict],
             summary=[MEANINGS[self.verdict], *_wanted(self), _scope(self)],
             dimensions=dimension_table(found),
-            margins=_svg(lambda: margin_intervals(found.dimensions, measure_titles(found))),
+            margins=_svg(lambda: margin_intervals(found.dimensions, titles)),
             paper=paper_sentence(found.paper),
             curve="" if found.alignment is None else _svg(curve),
             reliability=_svg(lambda: _diagrams(self)),
             scores=score_table(found.scores, self.bands),
+            without=[score.title for score in SCORES.values() if not score.has_interval],
             reasons=_reasons(found),
             notes=self.notes,
         )
@@ -209,18 +211,17 @@ def _diagram_and_histogram(reliability: pd.DataFrame) -> None:
 
 
 def _wanted(audit: Audit) -> list[str]:
-    titles = measure_titles(audit.comparison)
+    margins = audit.comparison.margins
     return [
-        f"To decide on {titles[row.measure]}: {_times(row.n, row.n_needed)} as many examples, if the difference is "
-        "what it seems."
+        f"To decide on {margins[row.measure].title}: {_times(row.n, row.n_needed)} as many examples, if the difference "
+        "is what it seems."
         for row in audit.dimensions[audit.dimensions["outcome"] == UNDECIDED].itertuples()
     ]
 
 
 def _times(n: int, needed: int | None) -> str:
-    if pd.isna(needed) or needed > 1000 * n:
-        return "more than a thousand times"
-    return f"about {needed / n:.1f} times"
+    far = pd.isna(needed) or needed > 1000 * n
+    return "more than a thousand times" if far else f"about {needed / n:.1f} times"
 
 
 def _scope(audit: Audit) -> str:
@@ -264,10 +265,9 @@ def _page(title: str, **values) -> str:
 
 def dimension_table(found: Comparison) -> pd.DataFrame:
     """Return the measures of a comparison as text for people."""
-    titles = measure_titles(found)
     rows = [
         {
-            "measure": titles[row.measure],
+            "measure": found.margins[row.measure].title,
             "large": number(row.large),
             "compressed": number(row.compressed),
             "difference": number(row.difference, sign=True),
@@ -323,11 +323,6 @@ def short_names(large: str, compressed: str) -> tuple[str, str]:
         while min(map(len, parts)) > 1 and parts[0][end] == parts[1][end]:
             parts = [of[1:] if end == 0 else of[:-1] for of in parts]
     return str(PurePath(*parts[0])), str(PurePath(*parts[1]))
-
-
-def measure_titles(found: Comparison) -> dict[str, str]:
-    """Return the title of each measure by name."""
-    return {name: margin.title for name, margin in found.margins.items()}
 
 
 def number(value: float, *, digits: int = 3, sign: bool = False) -> str:
