@@ -87,12 +87,13 @@ def trust_view(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     columns = {"model": table["model"].map(names)}
     if table.duplicated("model").any():
         columns["seed"] = table["seed"]
+    columns |= {"verdict": table["verdict"]}  # first, since narrow screens scroll
     columns |= {"accuracy": table["accuracy"], "Jaccard": table["jaccard"], "chance": table["chance"]}
     columns |= {"ceiling": table["ceiling"], "0 to 1": table[words]}
     columns["95%"] = interval_text(table[f"{words}_low"], table[f"{words}_high"])
     columns["ECE change"] = table[f"{error}_difference"]
     columns["95% "] = interval_text(table[f"{error}_low"], table[f"{error}_high"], digits=3)
-    return pd.DataFrame(columns | {"verdict": table["verdict"]})
+    return pd.DataFrame(columns)
 
 
 def count_view(table: pd.DataFrame) -> pd.DataFrame:

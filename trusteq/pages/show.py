@@ -56,7 +56,7 @@ def show(table: pd.DataFrame, *, digits: int = 3, formats: Mapping[str, str] | N
         template = (formats or {}).get(column, f"{{:z.{digits}f}}" if is_number else None)
         missing = NOT_HELD if str(column).startswith(PAPER_MARK) else "–"
         styled = styled.format(template, subset=[title], na_rep=missing, escape="html")
-    intervals = [title for title in titled.values() if title.endswith("95%")]
+    intervals = [title for title in titled.values() if "95%" in title]
     styled = styled.set_properties(subset=intervals, **{"white-space": "nowrap"})
     papers = [title for column, title in titled.items() if str(column).startswith(PAPER_MARK)]
     without = [row for row, marked in enumerate(table.attrs.get("no_counterpart", [])) if marked]
