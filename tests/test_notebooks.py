@@ -212,3 +212,10 @@ def test_notebooks_in_one_kernel_do_not_see_each_other(write):
     executed = nbformat.read(output, as_version=4)
     assert executed.cells[-1].outputs[0].text == "(False, True)\n"
     assert executed.metadata.trusteq == {"key": "k"}
+
+
+def test_a_lesson_is_made_where_a_method_explains_some_models_alone(tmp_path):
+    """As in the published snli-again, whose smallest model the released scripts' way of LIME does not explain."""
+    source = root() / "notebooks" / "lessons" / "lesson_attribution.py"
+    notebooks.execute(source, tmp_path / "lesson.ipynb", {"experiment": str(root() / "data/published/snli-again")})
+    assert (tmp_path / "lesson.ipynb").is_file()

@@ -40,7 +40,7 @@ run = open_page(experiment, results)
 seed, k = run.experiment.seeds[0], run.experiment.k
 task, titles = next(iter(run.experiment.tasks)), titles(run)
 large, *_, small = run.experiment.models
-methods = list(run.experiment.task_methods(task))
+methods = [name for name in run.experiment.task_methods(task) if small in run.experiment.models_of(task, name)]
 
 # %% [markdown]
 # ## What a word's weight is
