@@ -42,7 +42,7 @@ stages.make(run, "compress", task)
 # test texts adds to a process.
 
 # %%
-page.saved(run, task)
+page.costs(run, task)
 
 # %% [markdown]
 # ## What they keep

@@ -19,9 +19,7 @@
 experiments = None  # names of published experiments; None: all on real data
 
 # %%
-from trusteq.pages import cost as page
-
-runs = page.published(experiments)
+from trusteq.pages import status as page
 
 # %% [markdown]
 # ## The published runs
@@ -31,7 +29,7 @@ runs = page.published(experiments)
 # made, from the manifests of all artefacts; where that is more than one value, the run was made in several goes.
 
 # %%
-page.spent(runs)
+page.costs(experiments)
 
 # %% [markdown]
 # ## The paper's scale

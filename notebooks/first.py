@@ -27,22 +27,20 @@
 experiment = "first-alignment"  # a name from experiments/ or a path
 results = None  # folder below which results are kept; None: the project's own
 
-# %% [markdown]
-# The paper names BERT-base and Distil-BERT; here their parts are played by these models. *Explained as asked* is LIME's
-# top five words of 50 examples.
-
 # %%
 from trusteq.pages import first as page
 from trusteq.pages.show import open_page
 
 run = open_page(experiment, results)
-page.question(run)
 
 # %% [markdown]
 # ## The answers in short
 #
-# *open*: the interval reaches over an end of the expected range. *not shown*: the interval of the difference holds 0;
-# that does not show that there is no shift.
+# The paper names BERT-base and Distil-BERT; here their parts are played by the models in the first table. *Explained as
+# asked* is LIME's top five words of 50 examples.
+#
+# Of the answers, *open*: the interval reaches over an end of the expected range. *not shown*: the interval of the
+# difference holds 0; that does not show that there is no shift.
 
 # %%
 page.answers(run)

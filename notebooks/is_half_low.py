@@ -23,8 +23,11 @@ experiment = "demo"  # a name from experiments/ or a path
 results = None  # folder below which results are kept; None: the project's own
 
 # %%
+import pandas as pd
+
+from trusteq.alignment import chance_jaccard
 from trusteq.pages import is_half_low as page
-from trusteq.pages.show import open_page
+from trusteq.pages.show import open_page, show
 
 run = open_page(experiment, results)
 
@@ -35,7 +38,8 @@ run = open_page(experiment, results)
 # least eight. How much they share on average follows from the number of words alone, exactly, by counting.
 
 # %%
-page.chance_of([10, 12, 15, 20, 30, 50])
+words = [10, 12, 15, 20, 30, 50]
+show(pd.DataFrame({"words": words, "chance": [chance_jaccard(n, 10) for n in words]}))
 
 # %% [markdown]
 # SNLI's pairs are short. The upper picture shows the chance level by number of words, the lower one how many words
@@ -122,7 +126,7 @@ page.half(run)
 # Chance first:
 
 # %%
-page.chance_of([20, 50])
+show(pd.DataFrame({"words": [20, 50], "chance": [chance_jaccard(20, 10), chance_jaccard(50, 10)]}))
 
 # %% [markdown]
 # Subtract it from both the value and the ceiling, and divide: (0.5 − 0.341) / (0.8 − 0.341) = 0.35 for the one, and

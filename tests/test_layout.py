@@ -12,8 +12,8 @@ import yaml
 from trusteq.pages.show import paper_table
 from trusteq.project import root
 
-# What the package may grow to before something must go; names that notebooks call. Lines are to come down to 12,000.
-MOST_LINES, MOST_MODULES, MOST_NAMES = 13_505, 85, 75
+# What the package may grow to before something must go; names that notebooks call.
+MOST_LINES, MOST_MODULES, MOST_NAMES = 13_050, 82, 70
 FOLDERS = {".ci", "benchmarks", "book", "data", "experiments", "notebooks", "tests", "trusteq", "workflow"}
 MODELS = ["BERT-base", "Distil-BERT", "BERT-Medium", "BERT-Mini", "BERT-Tiny"]
 PAIRS = [(a, b) for number, a in enumerate(MODELS) for b in MODELS[number + 1 :]]

@@ -176,18 +176,21 @@ class TestWhatAChangeMakesAnew:
             assert not any(file.startswith("models/") for file in found["train-demo-nli-demo-large-0"])
 
     def test_a_file_of_the_users_own(self, tmp_path):
-        file = tmp_path / "pairs.csv"
-        file.write_text("text_a,text_b,label\na b,c,0\nb c,d,1\n")
-        splits = {"train": [{"file": str(file)}], "test": [{"file": str(file)}]}
-        values = SMALL | {"tasks": {"mrpc": {"splits": splits}}, "models": ["demo-tiny"]}
+        """What is in it counts, and how that is read; where it lies does not."""
+        rows = "text_a,text_b,label\na b,c,0\nb c,d,1\n"
 
-        def keys():
+        def keys(name, text):
+            file = tmp_path / name
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text)
+            splits = {"train": [{"file": str(file)}], "test": [{"file": str(file)}]}
+            values = SMALL | {"tasks": {"mrpc": {"splits": splits}}, "models": ["demo-tiny"]}
             return {job.name: job.key for job in graph.all_jobs(validated(Experiment, values, where="here"))}
 
-        before = keys()
-        assert keys() == before
-        file.write_text("text_a,text_b,label\na b,c,0\nb c,d,0\n")
-        assert not set(keys().values()) & set(before.values())
+        before = keys("pairs.csv", rows)
+        assert keys("moved/rows.csv", rows) == before
+        for name, text in (("pairs.csv", rows.replace("1", "0")), ("pairs.tsv", rows)):
+            assert not set(keys(name, text).values()) & set(before.values())
 
 
 def test_prose_makes_its_page_anew_and_nothing_else(checkout, small, tmp_path):

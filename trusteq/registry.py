@@ -193,18 +193,9 @@ def _models_in(annotation) -> list[type[BaseModel]]:
 
 
 @functools.cache
-def _registry() -> dict[str, dict]:
+def registered() -> dict[str, dict[str, dict]]:
+    """Return the entries of the registry by name, its "tasks" and its "models", as they are written."""
     return yaml.safe_load(REGISTRY.read_text(encoding="utf-8"))
-
-
-def task_names() -> list[str]:
-    """Return the names of all tasks."""
-    return sorted(_registry()["tasks"])
-
-
-def model_names() -> list[str]:
-    """Return the names of all models."""
-    return sorted(_registry()["models"])
 
 
 @functools.cache
@@ -220,7 +211,7 @@ def load_model(name: str) -> ModelSpec:
 
 
 def _entry(kind: type[E], section: str, name: str) -> E:
-    entries = _registry()[section]
+    entries = registered()[section]
     if name not in entries:
         raise ExperimentError(f"unknown {section[:-1]} {name!r}; {nearest(name, entries)}")
     return validated(kind, {"name": name, **entries[name]}, where=f"{REGISTRY.name}: {section}.{name}")

@@ -112,26 +112,18 @@ def n_clusters(clusters: ArrayLike | None, n: int) -> int:
 
 def bootstrap_mean(
     values: ArrayLike, *, clusters: ArrayLike | None = None, draws: int = DRAWS, level: float = LEVEL, seed: int = 0
-) -> tuple[float, float]:
-    """Return the bootstrap interval (low, high) of the mean of `values`, shape (n,), as `bootstrap_means` does."""
-    values = np.asarray(values, dtype=np.float64).reshape(-1, 1)
-    (low,), (high,) = bootstrap_means(values, clusters=clusters, draws=draws, level=level, seed=seed)
-    return float(low), float(high)
-
-
-def bootstrap_means(
-    columns: ArrayLike, *, clusters: ArrayLike | None = None, draws: int = DRAWS, level: float = LEVEL, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bootstrap intervals (low, high), each (m,), of the means of columns (n, m), all from the same draws.
+    """Return the bootstrap interval (low, high) of the mean of `values`, shape (n,); or of each column of (n, m).
 
-    For the rest, and the errors, see `resampled_sums` and `interval`.
+    All columns see the same draws. For the rest, and the errors, see `resampled_sums` and `interval`.
     """
-    columns = np.asarray(columns, dtype=np.float64)
-    counted = np.column_stack([columns, np.ones(len(columns))])
+    values = np.asarray(values, dtype=np.float64)
+    counted = np.column_stack([values, np.ones(len(values))])
     sums = resampled_sums(counted, clusters=clusters, draws=draws, seed=seed)
     # A mean of equal values can leave their range by rounding; the interval of a constant is that constant.
-    means = (sums[:, :-1] / sums[:, -1:]).clip(columns.min(axis=0), columns.max(axis=0))
-    return interval(means, n=n_clusters(clusters, len(columns)), level=level)
+    means = (sums[:, :-1] / sums[:, -1:]).clip(values.min(axis=0), values.max(axis=0))
+    bounds = interval(means, n=n_clusters(clusters, len(values)), level=level)
+    return bounds if values.ndim > 1 else (bounds[0].item(), bounds[1].item())
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trusteq.attribution.explain import COLUMNS, explain
+from trusteq.attribution.explain import TYPES, explain
 from trusteq.errors import DataError, ExperimentError, ModelError
 from trusteq.models.classifier import load_classifier
 
@@ -247,7 +247,7 @@ def test_columns_types_and_rows(method):
 
 def check_types(explained, method):
     errors = ["standard_error"] if method == "shapley" else []
-    assert list(explained) == [*COLUMNS, *errors] == ["id", "segment", "position", "word", "label", "weight", *errors]
+    assert list(explained) == [*TYPES, *errors] == ["id", "segment", "position", "word", "label", "weight", *errors]
     assert (explained[["weight", *errors]].dtypes == np.float64).all()
     for column in ("segment", "position"):
         assert np.issubdtype(explained[column].dtype, np.integer)

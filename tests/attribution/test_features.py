@@ -11,7 +11,7 @@ import pytest
 
 from trusteq import words
 from trusteq.attribution.engine import TextPredictor
-from trusteq.attribution.explain import COLUMNS, example_of, explain, weigh
+from trusteq.attribution.explain import TYPES, example_of, explain, weigh
 from trusteq.attribution.features import Features, Texts, partition_tree
 from trusteq.attribution.methods import METHODS
 from trusteq.attribution.tokens import TokenPredictor
@@ -84,7 +84,7 @@ SENTENCES = [
 @pytest.mark.parametrize("method", ASKING)
 def test_sentences_are_explained_by_every_method(method):
     found = weigh(SENTENCES, TextPredictor(length_of, ("no", "yes")), method=method, n_samples=100)
-    assert list(found)[: len(COLUMNS)] == list(COLUMNS) and found.attrs["skipped"] == {"none": "no words"}
+    assert list(found)[: len(TYPES)] == list(TYPES) and found.attrs["skipped"] == {"none": "no words"}
     yes = found[found["label"] == "yes"].set_index(["id", "position"])["weight"]
     expected = {("a", 0): 0.01, ("a", 1): 0.02, ("a", 2): 0.03, ("a", 3): 0.04, ("b", 0): 0.03}
     if method == "lime":  # its ridge shrinks, a single feature to next to nothing

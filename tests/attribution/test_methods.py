@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trusteq.attribution.explain import COLUMNS, explain
+from trusteq.attribution.explain import TYPES, explain
 from trusteq.attribution.methods import METHODS, Method
 from trusteq.errors import ExperimentError
 from trusteq.models.classifier import load_classifier
@@ -37,7 +37,7 @@ def added(monkeypatch):
 
 def test_a_method_is_one_function_and_one_record(added):
     one, again, other = (explain(half, EXAMPLES, method="mine", labels=("no", "yes"), seed=seed) for seed in (0, 0, 1))
-    assert list(one) == [*COLUMNS, "standard_error"] and one.equals(again) and not one.equals(other)
+    assert list(one) == [*TYPES, "standard_error"] and one.equals(again) and not one.equals(other)
     np.testing.assert_array_equal(one["standard_error"], one["weight"].abs())
     with pytest.raises(ExperimentError, match="repeats the authors' lime and shap, not 'mine'"):
         explain(half, EXAMPLES, method="mine", labels=("no", "yes"), boundary="as-released")

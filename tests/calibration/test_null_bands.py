@@ -7,6 +7,7 @@ import trusteq.calibration.intervals as nullband
 from trusteq.calibration.intervals import consistency_bars, null_bands
 from trusteq.calibration.proper_scores import SCORES, reliability_table, scores
 from trusteq.errors import DataError
+from trusteq.statistics import value_order
 
 
 def softmax_rows(n, n_classes=3, *, seed=0):
@@ -85,7 +86,8 @@ def test_a_calibrated_model_lies_in_its_band_and_an_overconfident_one_above():
 @pytest.mark.parametrize("binning", ["equal-width", "equal-mass"])
 @pytest.mark.parametrize("n", [1, 2, 50])
 def test_bands_are_those_of_scores_draw_by_draw(binning, n):
-    probabilities = nullband._sorted_rows(softmax_rows(n, 4))
+    probabilities = softmax_rows(n, 4)
+    probabilities = probabilities[value_order(probabilities)]
     table = bands(probabilities, draws=30, n_bins=7, binning=binning, seed=3)
     labels = np.concatenate(list(nullband._drawn_labels(probabilities, 30, 3)))
     summed = [name for name, score in SCORES.items() if score.of_sums]

@@ -15,8 +15,8 @@ from relplot import smECE, smECE_sigma
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from trusteq.calibration.bins import Design
-from trusteq.calibration.proper_scores import SCORES, check_predictions, scores, smooth_ece
+from trusteq.calibration.bins import Design, check_predictions
+from trusteq.calibration.proper_scores import SCORES, scores, smooth_ece
 
 CASES = 10_000
 

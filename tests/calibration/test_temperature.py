@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from trusteq.calibration.temperature import fit_temperature, rescale
+from trusteq.calibration.proper_scores import fit_temperature, rescale
 from trusteq.errors import DataError
 
 

@@ -10,6 +10,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from trusteq.errors import ModelError
+from trusteq.models import classifier as classifier_module
 from trusteq.models import forward
 from trusteq.models.classifier import load_classifier, locate
 
@@ -83,6 +84,13 @@ def test_missing_second_texts_mean_single_texts(classifier):
     single = classifier.predict_proba(FIRSTS)
     for missing in (None, float("nan")):
         assert np.array_equal(classifier.predict_proba(FIRSTS, [missing] * len(FIRSTS)), single)
+
+
+def test_logits_large_and_small_become_probabilities(classifier, monkeypatch):
+    values = np.array([[0.0, np.log(3)], [1000.0, 1000 + np.log(3)], [-1000.0, 1000.0], [5.0, 5.0]])
+    monkeypatch.setattr(classifier_module, "logits", lambda *given, **options: [values])
+    expected = [[0.25, 0.75], [0.25, 0.75], [0, 1], [0.5, 0.5]]
+    np.testing.assert_allclose(classifier.predict_proba(["the dog"] * 4), expected, rtol=0, atol=1e-12)
 
 
 def test_no_texts_give_no_rows(classifier):

@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 
-from trusteq.models.forward import Rows, batches, logits, softmax
+from trusteq.models.forward import Rows, batches, logits
 
 CPU = {"budget": 4096, "spare": 100}
 
@@ -202,12 +202,3 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
     broken.device, broken.config = torch.device("cpu"), Small.config
     with pytest.raises(RuntimeError, match="broken"):
         logits(broken, [random_rows(np.random.default_rng(0), 5)])
-
-
-# --- softmax ---
-
-
-def test_softmax_of_small_and_large_logits():
-    values = np.array([[0.0, np.log(3)], [1000.0, 1000 + np.log(3)], [-1000.0, 1000.0], [5.0, 5.0]])
-    expected = [[0.25, 0.75], [0.25, 0.75], [0, 1], [0.5, 0.5]]
-    np.testing.assert_allclose(softmax(values), expected, rtol=0, atol=1e-12)

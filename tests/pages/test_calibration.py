@@ -108,7 +108,7 @@ def test_differences_are_shown_score_by_score_with_their_margins(run, shown):
 
 
 def test_a_score_that_is_added_is_shown_with_the_other_kinds(run, shown, monkeypatch, tmp_path):
-    added = proper_scores.Score("new", proper_scores.accuracy, head="anew")
+    added = proper_scores.Score("new", proper_scores.SCORES["accuracy"].of_sums, head="anew")
     monkeypatch.setitem(proper_scores.SCORES, "new", added)
     found = run.calibration(TASK, 0, "intervals")
     other = made_up.make_run(tmp_path)

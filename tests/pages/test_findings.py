@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from made_up import LABELS, MODELS, TASK
 
-from trusteq.pages import claims, cost, findings, reasons
-from trusteq.pages.claims import CONTRADICTS, OPEN, SUPPORTS
-from trusteq.pages.findings import Claim, Findings
+from trusteq.pages import claims, findings, status
+from trusteq.pages.claims import CONTRADICTS, OPEN, SUPPORTS, Claim
+from trusteq.pages.findings import Findings
 from trusteq.store import to_json, write_text
 from trusteq.study import publish
 from trusteq.study.results import Results
@@ -19,23 +19,30 @@ LARGE, SMALL, TINY = MODELS
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
+    """A made-up run whose tables of comparison hold no rows but those that a test writes."""
     monkeypatch.setattr("trusteq.study.sides.load_examples", lambda *_, **__: made_up.EXAMPLES)
-    return made_up.make_run(tmp_path)
+    run = made_up.make_run(tmp_path)
+    for name in ("alignment", "controls", "sources"):
+        write(run, name, [pair(SMALL, {"source": ""}, 0, 1)], rows=0)
+    write(run, "examples", [pair(SMALL, {"id": "test-0"}, 0, 1)], rows=0)
+    return run
 
 
-def write(run, name, rows, stage="comparison"):
-    run.write(pd.DataFrame([{"seed": 0, **row} for row in rows]), stage, TASK, name)
+def write(run, name, found, stage="comparison", rows=None):
+    run.write(pd.DataFrame([{"seed": 0, **row} for row in found])[:rows], stage, TASK, name)
 
 
 def pair(model_b, estimate, low, high, **more):
     key = {"method": "lime", "model_a": LARGE, "model_b": model_b}
-    return key | {"low": low, "high": high, "examples": 5, "undefined": 1} | estimate | more
+    missing = dict.fromkeys(("jaccard", "chance", "normalised", "disagreement", "share"), np.nan)
+    return key | missing | {"low": low, "high": high, "examples": 5, "undefined": 1} | estimate | more
 
 
 def verdict(model, measure, difference, outcome, **more):
     row = {"method": "lime", "model": model, "measure": measure, "difference": difference, "outcome": outcome}
     row["dimension"] = load_margins()[measure].dimension
-    return row | {"low": difference - 0.01, "high": difference + 0.01, "n": 4, "verdict": "undecided"} | more
+    row |= {"large": np.nan, "low": difference - 0.01, "high": difference + 0.01}
+    return row | {"n": 4, "verdict": "undecided"} | more
 
 
 def said(found):
@@ -58,7 +65,7 @@ def test_alignment_is_low_where_the_whole_interval_is_below_the_cut(run):
     ends = [(0.5, 0.69), (0.6, 0.71), (0.71, 0.8)]
     rows = [pair(SMALL, {"jaccard": 0.6}, *of) for of in ends]
     write(run, "alignment", [*rows, {**rows[0], "model_a": SMALL, "model_b": TINY}])
-    found = claims.low_alignment([run])
+    found = claims.low_alignment([run]).rows
     assert said(found) == [SUPPORTS, OPEN, CONTRADICTS]
     assert found["data"].unique().tolist() == ["small"]
     assert found["n"].tolist() == [5, 5, 5]
@@ -68,7 +75,7 @@ def test_a_rule_that_the_model_itself_fails_is_contradicted(run):
     rows = [pair("reseeded", {"jaccard": mean}, mean - 0.02, mean + 0.02) for mean in (0.6, 0.7, 1.0)]
     rows += [pair("retrained", {"jaccard": 0.3}, 0.2, 0.4), pair("random-head", {"jaccard": 0.3}, 0.2, 0.4)]
     write(run, "controls", rows)
-    assert said(claims.rule_on_itself([run])) == [CONTRADICTS, OPEN, SUPPORTS, CONTRADICTS]
+    assert said(claims.rule_on_itself([run]).rows) == [CONTRADICTS, OPEN, SUPPORTS, CONTRADICTS]
 
 
 def test_outcomes_against_margins_become_what_they_say_of_the_claim(run):
@@ -77,19 +84,22 @@ def test_outcomes_against_margins_become_what_they_say_of_the_claim(run):
     rows += [verdict(model, "ece", 0.05, outcome) for model, outcome in outcomes.items()]
     rows += [verdict(model, "overconfidence", 0.0, "undecided") for model in outcomes]
     write(run, "verdicts", rows)
-    words = claims.different_words([run])
+    words = claims.different_words([run]).rows
     assert said(words) == [CONTRADICTS, SUPPORTS]  # controls are no compressed models
     assert words["estimate"].tolist() == pytest.approx([0.8, 0.8])
     assert words["low"].tolist() == pytest.approx([0.79, 0.79])
-    assert said(claims.calibration_changes([run])) == [CONTRADICTS, SUPPORTS, OPEN, OPEN]
-    assert said(claims.better_calibrated([run])) == [CONTRADICTS, CONTRADICTS]  # a larger error, by whole intervals
+    assert said(claims.calibration_changes([run]).rows) == [CONTRADICTS, SUPPORTS, OPEN, OPEN]
+    assert said(claims.better_calibrated([run]).rows) == [
+        CONTRADICTS,
+        CONTRADICTS,
+    ]  # a larger error, by whole intervals
 
 
 def test_only_models_of_the_same_accuracy_can_show_that_trust_is_another_thing(run):
     rows = [verdict(SMALL, "accuracy", 0.0, "equivalent", verdict="not-equivalent")]
     rows += [verdict(TINY, "accuracy", -0.3, "not-equivalent", verdict="not-equivalent")]
     write(run, "verdicts", rows)
-    found = claims.uncoupled([run])
+    found = claims.uncoupled([run]).rows
     assert said(found) == [SUPPORTS]
     assert found["estimate"].tolist() == [0.0]
 
@@ -123,10 +133,10 @@ def test_distillation_is_closer_by_the_paired_interval(run, monkeypatch, shares,
         model: abs(share - 0.75) - abs(shares[0] - 0.75) for model, share in zip((CUT, TAUGHT), shares[1:], strict=True)
     }
     write(cut_run, "verdicts", [verdict(model, "ece", gap, "undecided") for model, gap in gaps.items()])
-    found = claims.distillation([cut_run])
+    found = claims.distillation([cut_run]).rows
     assert said(found) == [expected]
     assert found["estimate"].iloc[0] == pytest.approx(abs(gaps[TAUGHT]) - abs(gaps[CUT]), abs=0.01)
-    told = reasons.distillation([cut_run])
+    told = claims.distillation([cut_run]).beside
     assert told["error less its"].tolist() == pytest.approx(list(gaps.values()))
 
 
@@ -171,7 +181,7 @@ def test_what_the_boundary_changes_is_paired_by_example(run):
         for row in range(4)
     ]
     write(both, "examples", rows)
-    found = claims.boundary([both])
+    found = claims.boundary([both]).rows
     assert found[["estimate", "low", "high"]].to_numpy().tolist() == [pytest.approx([0.25, 0.25, 0.25])]
     assert (said(found), found["n"].tolist()) == ([SUPPORTS], [4])
 
@@ -190,10 +200,10 @@ def test_most_of_the_disagreement_is_more_than_half_of_all_of_it(run, ends, agai
     rows += [pair(SMALL, {"disagreement": 0.5}, 0.4, 0.6, source="total", share=1.0)]
     others = [row | {"model_b": "random-head", "low": 0.8, "high": 0.9} for row in rows]
     write(run, "sources", [*rows, *others, pair(TINY, {}, 0.1, 0.3, source="explainer seed", share=0.5)])
-    found = claims.mostly_compression([run])
+    found = claims.mostly_compression([run]).rows
     assert said(found) == [again]
     assert found[["estimate", "low", "high"]].to_numpy().tolist() == [pytest.approx([sum(ends) / 2, *ends])]
-    assert said(claims.mostly_compression([trained_once(run)])) == [once]
+    assert said(claims.mostly_compression([trained_once(run)]).rows) == [once]
 
 
 def test_of_a_model_made_without_training_all_but_the_explainers_part_is_compressions(run):
@@ -207,7 +217,7 @@ def test_of_a_model_made_without_training_all_but_the_explainers_part_is_compres
         for source, of in (("explainer seed", 0.2), ("model", 0.6), ("total", 0.8))
     ]
     write(run, "sources", rows)
-    found = claims.mostly_compression([once])
+    found = claims.mostly_compression([once]).rows
     # Under shap, which draws nothing, int8 has no row; what is trained may be what training made of it.
     small, int8 = (once.experiment.model(name).title for name in (SMALL, "demo-int8"))
     assert dict(zip(found["what"], found["verdict"], strict=True)) == {
@@ -215,7 +225,7 @@ def test_of_a_model_made_without_training_all_but_the_explainers_part_is_compres
         f"{small}, shap": OPEN,
         f"{int8}, lime": SUPPORTS,
     }
-    told = spans(reasons.mostly_compression([once]))
+    told = spans(claims.mostly_compression([once]).beside)
     assert told["compression", "lime"] == pytest.approx((0.75, 0.75))
     assert told["compression with training", "shap"] == pytest.approx((0.75, 0.75))
     assert ("compression", "shap") not in told
@@ -269,7 +279,7 @@ def test_hours_are_summed_by_stage(run):
         name = f"{method}.{seconds:.0f}"
         run.write(table, "attribution", TASK, SMALL, 0, name, method=method, seconds=seconds)
     again = Results(run.folder, run.experiment.model_copy(update={"name": "again"}))
-    found = cost.run_costs([run, again])
+    found = status.job_table([run, again], unit=3600).rename(columns={"seconds": "hours"})
     assert (found["data"] == "small").all()  # what both share counts once
     found = found.set_index("stage")
     assert found.loc["training", ["jobs", "hours"]].tolist() == pytest.approx([4, 70 / 3600])
@@ -280,7 +290,7 @@ def test_the_papers_scale_is_seconds_times_examples_and_budget(run):
     from trusteq.study.experiment import Experiment
 
     row = {"row": "cpu BERT-base shape lime", "engine s/example": 2.0, "library s/example": 8.0}
-    found = cost.paper_scale([row], Experiment.load("paper"), device="cpu").set_index(["task", "method", "model"])
+    found = status.paper_scale([row], Experiment.load("paper"), device="cpu").set_index(["task", "method", "model"])
     assert found.loc[("snli", "lime", "BERT-base"), ["ours", "authors"]].tolist() == pytest.approx(
         [9824 * 2 / 3600, 9824 * 8 / 3600]
     )
@@ -311,28 +321,30 @@ def test_reasons_are_read_off_the_tables(run):
     again = {"accuracy": (0.001, "equivalent"), "overconfidence": (0.03, "undecided")}
     verdicts += [verdict("retrained", measure, *of) for measure, of in again.items()]
     write(run, "verdicts", [row | {"large": large[row["measure"]]} for row in verdicts])
-    assert spans(reasons.low_alignment([run])) == {
+    assert spans(claims.low_alignment([run]).beside) == {
         ("chance", "lime"): (0.4, 0.4),
         ("the large model with itself, reseeded", "lime"): (0.66, 0.66),
         ("the large model with itself, retrained", "lime"): (0.5, 0.5),
     }
-    assert spans(reasons.rule_on_itself([run])) == {("share of disagreement: explainer seed", "lime"): (0.25, 0.5)}
-    assert spans(reasons.different_words([run])) == {
+    assert spans(claims.rule_on_itself([run]).beside) == {
+        ("share of disagreement: explainer seed", "lime"): (0.25, 0.5)
+    }
+    assert spans(claims.different_words([run]).beside) == {
         ("the smaller models", "lime"): (0.25, 0.75),
         ("the large model with itself, retrained", "lime"): (0.4, 0.4),
     }
     measure = "mean confidence minus accuracy"
-    assert spans(reasons.calibration_changes([run])) == {
+    assert spans(claims.calibration_changes([run]).beside) == {
         f"the smaller models: {measure}": (-0.17, 0.04),
         f"the large model itself, retrained: {measure}": (0.03, 0.03),
     }
-    assert spans(reasons.better_calibrated([run])) == {"error of the large model": (0.03, 0.03)}
-    counts = reasons.uncoupled([run]).set_index("who").T.to_dict("list")
+    assert spans(claims.better_calibrated([run]).beside) == {"error of the large model": (0.03, 0.03)}
+    counts = claims.uncoupled([run]).beside.set_index("who").T.to_dict("list")
     assert counts == {"the smaller models": [2, 1, 1], "the large model itself, retrained": [1, 1, 0]}
     parts = {("explainer seed", "lime"): (0.25, 0.5), ("compression", "lime"): (0.5, 0.75)}
-    assert spans(reasons.mostly_compression([run])) == parts
+    assert spans(claims.mostly_compression([run]).beside) == parts
     parts["compression with training", "lime"] = parts.pop(("compression", "lime"))
-    assert spans(reasons.mostly_compression([trained_once(run)])) == parts
+    assert spans(claims.mostly_compression([trained_once(run)]).beside) == parts
 
 
 def test_nothing_published_is_no_row_and_no_number(shown):
@@ -356,7 +368,7 @@ def test_what_the_boundary_does_to_chance(run):
         for model, place in places
     ]
     write(both, "alignment", [*rows, rows[0] | {"model_a": SMALL, "model_b": TINY, "normalised": 0.9}])
-    assert spans(reasons.boundary([both])) == {
+    assert spans(claims.boundary([both]).beside) == {
         ("chance, as released", "lime"): (0.5, 0.5),
         ("0 to 1, as released", "lime"): (0.4, 0.4),
         ("chance, boundary kept", "lime"): (0.25, 0.25),
@@ -377,5 +389,6 @@ def test_what_keeping_trust_costs_beside_the_plain_student(run):
         for seed, share in enumerate(shares)
     ]
     write(lab, "students", rows, "compression")
-    (ends,) = spans(reasons.keeping_trust([lab])).values()
+    write(lab, "gains", [pair("kept", {"model": "kept", "gain": 0.1}, 0.05, 0.15)], "compression")
+    (ends,) = spans(claims.keeping_trust([lab]).beside).values()
     assert ends == pytest.approx((-0.015, -0.015))

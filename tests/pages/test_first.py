@@ -226,7 +226,7 @@ class TestViews:
 
 @pytest.mark.filterwarnings("ignore:vert. bool was deprecated")  # seaborn 0.13 calls matplotlib 3.11 in its old way
 def test_the_page_shows_all_its_parts(run, shown, drawing):
-    for part in (first.question, first.answers, first.words, first.scale, first.needed, first.calibration):
+    for part in (first.answers, first.words, first.scale, first.needed, first.calibration):
         part(run)
     assert "2 words a set: 0.00, 0.33, 1.00." in shown[7].data
     assert len(shown) == 11

@@ -15,7 +15,6 @@ from trusteq.pages.status import (
     notebook_table,
     origin_table,
     run_line,
-    training_benchmark_table,
 )
 from trusteq.store import manifest_path, to_json, write_text
 from trusteq.study.results import Results
@@ -37,11 +36,11 @@ def test_the_benchmark_shows_what_was_measured_and_says_what_is_open():
 
 def test_the_benchmark_of_training_shows_both_sides():
     measured = {"row": "cpu", "value": 6.0, "what": "times", "at least": 5, "ours s/epoch": 1.0, "authors s/epoch": 6.0}
-    table = training_benchmark_table([measured, {"row": "gpu", "value": None, "open": "no GPU"}])
+    table = benchmark_table([measured, {"row": "gpu", "value": None, "open": "no GPU"}], "finetune")
     assert table[["row", "measured", "at least"]].to_numpy().tolist() == [["cpu", 6.0, 5.0]]
     assert table["ours accuracy"].isna().all()
     rows = benchmark_rows("finetune")
-    assert len(training_benchmark_table(rows)) == sum(row["value"] is not None for row in rows)
+    assert len(benchmark_table(rows, "finetune")) == sum(row["value"] is not None for row in rows)
 
 
 def test_the_benchmark_of_the_repository_can_be_shown():

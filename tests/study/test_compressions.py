@@ -1,21 +1,20 @@
 """The tables and figures on compression, on a made-up run whose numbers can be had by hand."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from made_up import CHANCE, TASK, make_run
 
-from trusteq.pages.compression import count_view, frontier, kept_panels, recovery_view, saving_view
-from trusteq.pages.keeping_trust import gain_intervals, objective_table, price_view, spread_view
-from trusteq.pages.show import titles
+from trusteq.pages.compression import cost_table, count_table, frontier, kept_panels, recovery_table
+from trusteq.pages.keeping_trust import SPREAD, gain_intervals, objective_table, price_table
+from trusteq.pages.show import titles, view
 from trusteq.study.compare import compare, verdict_table
 from trusteq.study.compressions import compare_with_large, compression_table, gain_table
 from trusteq.study.experiment import Experiment, ModelSettings
 from trusteq.study.results import Results
-from trusteq.verdict.margins import load_margins
 
 LARGE, SMALL, TINY = "demo-large", "demo-distilled", "demo-tiny"
-MARGINS = {name: margin.margin for name, margin in load_margins().items()}
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +83,11 @@ def test_outcomes_are_those_of_the_verdicts_page(run, table):
 
 def test_what_a_model_saves_comes_from_its_metrics(run, table):
     sizes = {"latency_1_ms": [1.0], "latency_32_ms": [2.0], "peak_memory_bytes": [3e6]}
-    view = saving_view(table, titles(run), pd.DataFrame({"model": [LARGE], **sizes}))
-    assert list(view["model"]) == ["Demo-large", "Demo-distilled", "Demo-tiny"]
-    assert list(view["parameters M"]) == [1.5, 3.0, 4.5]
-    assert list(view["non-zero M"]) == [1.0, 2.0, 3.0]
-    assert view["peak memory MB"][0] == 3.0 and view["1 text ms"].isna().tolist() == [False, True, True]
+    costs = cost_table(table, titles(run), pd.DataFrame({"model": [LARGE], **sizes}))
+    assert list(costs["model"]) == ["Demo-large", "Demo-distilled", "Demo-tiny"]
+    assert list(costs["parameters M"]) == [1.5, 3.0, 4.5]
+    assert list(costs["non-zero M"]) == [1.0, 2.0, 3.0]
+    assert costs["peak memory MB"][0] == 3.0 and costs["1 text ms"].isna().tolist() == [False, True, True]
 
 
 def test_the_gain_is_the_mean_difference_in_jaccard(run, comparisons):
@@ -131,9 +130,9 @@ def test_the_objective_is_told_part_by_part(run):
 
 def test_pictures_have_a_place_for_every_model(run, table, comparisons, drawing):
     names, small = titles(run), table[(table["method"] == "lime") & (table["model"] != LARGE)]
-    figure = kept_panels(small, names, MARGINS)
+    figure = kept_panels(small, names)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["Demo-distilled", "Demo-tiny"]
-    ax = frontier(small, names, x="accuracy", xlabel="accuracy")
+    ax = frontier(small, names, plt.figure().gca(), x="accuracy", xlabel="accuracy")
     assert {text for text in ax.get_legend_handles_labels()[1]} == {"Demo-distilled", "Demo-tiny"}
     gains = gain_table(run, TASK, comparisons, baseline=TINY)
     assert [t.get_text() for t in gain_intervals(gains, names).get_yticklabels()] == ["Demo-distilled"]
@@ -142,7 +141,7 @@ def test_pictures_have_a_place_for_every_model(run, table, comparisons, drawing)
 def test_verdicts_are_counted_by_method(table):
     small = table[table["model"] != LARGE].assign(verdict="undecided")
     small.loc[small.index[0], "verdict"] = "equivalent"
-    counts = count_view(small).set_index("method")
+    counts = count_table(small).set_index("method")
     assert counts.loc["lime"].to_dict() == {"equivalent": 1, "not-equivalent": 0, "undecided": 1}
     assert list(counts.index) == ["lime", "shap"]
 
@@ -153,16 +152,16 @@ def test_the_price_is_beside_the_plain_student(tmp_path, run, table):
     lab = Results(tmp_path, Experiment.model_validate(values))
     own = table[table["model"] == SMALL].assign(ece_difference=-0.2)
     kept = own.assign(model="kept", ece_difference=0.1, training_seconds=40.0, accuracy=0.5)
-    (found,) = price_view(pd.concat([own, kept]), lab).to_dict("records")
+    (found,) = price_table(pd.concat([own, kept]), lab).to_dict("records")
     numbers = {"accuracy": -0.25, "distance from its ECE": -0.1, "times the training": 2.0}
     assert found == {"model": "Kept"} | {name: pytest.approx(value) for name, value in numbers.items()}
 
 
 def test_a_gain_stands_beside_what_seeds_differ_by(run, comparisons):
     gains = gain_table(run, TASK, comparisons, baseline=TINY)
-    view = spread_view(gains.assign(seeds=2, seed_spread=0.01), titles(run))
-    assert view["model"].tolist() == ["Demo-distilled"] * 2
-    assert view["seeds differ by"].tolist() == [0.01, 0.01]
+    shown = view(gains.assign(seeds=2, seed_spread=0.01), run, SPREAD)
+    assert shown["model"].tolist() == ["Demo-distilled"] * 2
+    assert shown["seeds differ by"].tolist() == [0.01, 0.01]
 
 
 def test_recovery_is_told_of_pairs_that_differ_in_it_alone(tmp_path):
@@ -170,10 +169,10 @@ def test_recovery_is_told_of_pairs_that_differ_in_it_alone(tmp_path):
     run = Results(tmp_path, Experiment(name="x", title="X", tasks=[TASK], models=models, methods={"lime": {}}))
     values = {"accuracy": [0.7, 0.4, 0.5, 0.6], "normalised_alignment": [np.nan, 0.2, 0.25, 0.6]}
     table = pd.DataFrame({"method": "lime", "model": list(models), "seed": 0} | values)
-    (found,) = recovery_view(table, run).to_dict("records")
+    (found,) = recovery_table(table, run).to_dict("records")
     assert (found["model"], found["method"]) == ("First layer, recovered", "lime")
     assert (found["accuracy"], found["alignment"]) == pytest.approx((0.1, 0.05))
-    assert recovery_view(table.head(2), run).empty
+    assert recovery_table(table.head(2), run).empty
 
 
 def test_a_model_under_another_name_keeps_its_entry():

@@ -276,12 +276,13 @@ def test_names_outside_the_experiment_are_refused(load):
 
 
 def test_every_entry_of_the_registry_loads():
-    assert registry.task_names() == ["demo-nli", "demo-pi", "mnli", "mrpc", "paws", "qqp", "snli", "sst2"]
-    for name in registry.task_names():
+    tasks, models = (registry.registered()[kind] for kind in ("tasks", "models"))
+    assert sorted(tasks) == ["demo-nli", "demo-pi", "mnli", "mrpc", "paws", "qqp", "snli", "sst2"]
+    for name in tasks:
         task = registry.load_task(name)
         assert task.name == name
         assert set(task.columns) == ({"text_a", "label"} if name == "sst2" else {"text_a", "text_b", "label"})
-    for name in registry.model_names():
+    for name in models:
         spec = registry.load_model(name)
         assert spec.teacher is None or registry.load_model(spec.teacher).name == spec.teacher
 
@@ -290,7 +291,7 @@ def test_labels_stand_in_the_contracts_order():
     nli, pi = ("entailment", "neutral", "contradiction"), ("different", "paraphrase")
     expected = dict.fromkeys(["demo-nli", "snli", "mnli"], nli) | dict.fromkeys(["demo-pi", "qqp", "mrpc", "paws"], pi)
     expected["sst2"] = ("negative", "positive")
-    assert {name: registry.load_task(name).labels for name in registry.task_names()} == expected
+    assert {name: registry.load_task(name).labels for name in registry.registered()["tasks"]} == expected
 
 
 def test_unknown_names_are_refused_with_the_nearest():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from refusals import one_line, refused
 
-from trusteq.calibration.proper_scores import SCORES, Score, mean_confidence
+from trusteq.calibration.proper_scores import SCORES, Score, mean
 from trusteq.errors import ExperimentError
 from trusteq.registry import validated
 from trusteq.verdict import margins, report
@@ -39,7 +39,7 @@ def test_a_calibration_is_written_whole_or_not_at_all(tmp_path):
 
 def test_a_score_is_added_as_one_function_and_one_record(tmp_path, monkeypatch):
     """It needs no title, and is shown wherever scores are; with a margin it is a measure like the others."""
-    added = Score("mean_surprise", lambda sums: 1 - mean_confidence(sums))
+    added = Score("mean_surprise", lambda sums: 1 - mean(sums, "bin_confidence"))
     monkeypatch.setitem(SCORES, added.name, added)
     measure = "dimension: calibration\n  title: surprise\n  score: mean_surprise\n  margin: 0.5\n  one_sided: false"
     (tmp_path / "margins.yaml").write_text(f"{margins.MARGINS.read_text()}\nsurprise:\n  {measure}\n  reason: a test\n")

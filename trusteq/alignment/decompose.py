@@ -1,19 +1,18 @@
 """Alignment taken apart: by the number of top words, by text of the pair, by other measures, and by what it lacks."""
 
-import math
 from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
 from trusteq.alignment import ranking
-from trusteq.alignment.overlap import Alignment, exact_mean, mean_table, n_features, score, summarise
+from trusteq.alignment.overlap import Alignment, Clusters, exact_mean, mean_table, n_features, score, summarise
 from trusteq.alignment.ranking import COMPANIONS, Ranking
 from trusteq.errors import DataError
 
 
 def curve(
-    a: Ranking, b: Ranking, *, ks: Iterable[int] = range(1, 21), clusters: pd.Series | None = None, seed: int = 0
+    a: Ranking, b: Ranking, *, ks: Iterable[int] = range(1, 21), clusters: Clusters = None, seed: int = 0
 ) -> pd.DataFrame:
     """Return the alignment for each number of top words: k, jaccard, low, high, chance; means over the examples.
 
@@ -30,9 +29,7 @@ def curve(
     return found.rename_axis("k").reset_index().assign(chance=chance)
 
 
-def by_segment(
-    a: Ranking, b: Ranking, *, k: int = 10, clusters: pd.Series | None = None, seed: int = 0
-) -> pd.DataFrame:
+def by_segment(a: Ranking, b: Ranking, *, k: int = 10, clusters: Clusters = None, seed: int = 0) -> pd.DataFrame:
     """Return the alignment within each text of a pair: segment, jaccard, low, high, chance, examples, undefined.
 
     The top k are those of the whole example, cut to the segment. Chance is that of two random sets as large as the two
@@ -46,31 +43,23 @@ def by_segment(
     ranking.check_same_examples(a, b)
     rows = []
     for segment in sorted(set(a.attributions["segment"]) | set(b.attributions["segment"])):
-        cuts = (
-            of.map(lambda found, segment=segment: [place for place in found[:k] if place[0] == segment])
-            for of in (a.ranked, b.ranked)
-        )
+        cuts = ([[place for place in top[:k] if place[0] == segment] for top in of.ranked] for of in (a, b))
         table = score(*cuts, n_features(a, b, segment=segment), k=k)
         found = summarise(table, ceiling=None, clusters=clusters, seed=seed)
-        means = {"jaccard": found.mean, "low": found.low, "high": found.high, "chance": found.chance}
-        counts = {"examples": len(found.table) - found.undefined, "undefined": found.undefined}
-        rows.append({"segment": int(segment), **means, **counts})
+        means = (found.mean, found.low, found.high, found.chance)
+        rows.append((int(segment), *means, len(found.table) - found.undefined, found.undefined))
     return pd.DataFrame(rows, columns=["segment", "jaccard", "low", "high", "chance", "examples", "undefined"])
 
 
-def companions(a: Ranking, b: Ranking, *, clusters: pd.Series | None = None, seed: int = 0) -> pd.DataFrame:
+def companions(a: Ranking, b: Ranking, *, clusters: Clusters = None, seed: int = 0) -> pd.DataFrame:
     """Return the mean of each of `COMPANIONS`, which see the weights or their order: companion, value, low, high, ...
 
     A word that only one of the models sees weighs 0 in the other. undefined: examples without the score, which enter no
     mean. The rest is as in `aligned`; also raises DataError for attributions made "as-released".
     """
     scores = _companions(a, b)
-    rows = []
-    for name in COMPANIONS:
-        defined = scores[[name]].dropna()
-        found = mean_table(defined, clusters=clusters, seed=seed)
-        rows.append(found.assign(undefined=len(scores) - len(defined)))
-    return pd.concat(rows).rename_axis("companion").reset_index()
+    found = [mean_table(scores[[name]].dropna(), clusters=clusters, seed=seed) for name in COMPANIONS]
+    return pd.concat(found).assign(undefined=scores.isna().sum()).rename_axis("companion").reset_index()
 
 
 def _companions(a: Ranking, b: Ranking) -> pd.DataFrame:
@@ -87,12 +76,7 @@ def _companions(a: Ranking, b: Ranking) -> pd.DataFrame:
 
 
 def decompose(
-    explainer: Alignment,
-    training: Alignment | None,
-    model: Alignment,
-    *,
-    clusters: pd.Series | None = None,
-    seed: int = 0,
+    explainer: Alignment, training: Alignment | None, model: Alignment, *, clusters: Clusters = None, seed: int = 0
 ) -> pd.DataFrame:
     """Split the disagreement of two models, 1 - Jaccard, into what else would differ: source, disagreement, ..., share.
 
@@ -104,8 +88,7 @@ def decompose(
     variance, and a source can come out negative.
 
     Over the examples that all have. low, high: 95% intervals by a joint bootstrap; clusters, seed: see `align`.
-    share: of the total; nan where that is 0. `.attrs["example_sd"]`: standard deviation of the total disagreement
-    between examples, noise of the explainer included; `.attrs["examples"]`: their number.
+    share: of the total; nan where that is 0.
     Raises DataError when no example is in all.
     """
     given = {"explainer seed": explainer, "training seed": training, "model": model}
@@ -120,6 +103,4 @@ def decompose(
     table = table.rename_axis("source").reset_index()
     total = table["disagreement"].iloc[-1]
     table["share"] = table["disagreement"] / total if total else np.nan
-    spread = np.sort(steps["total"]).std(ddof=1) if len(steps) > 1 else math.nan  # sorted: the order is forgotten
-    table.attrs = {"example_sd": float(spread), "examples": len(steps)}
     return table

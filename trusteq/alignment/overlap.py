@@ -5,6 +5,7 @@ sets of the same sizes share (chance), and what the explainer shares with itself
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +14,7 @@ import pandas as pd
 from trusteq.alignment import ranking
 from trusteq.alignment.ranking import Ranking
 from trusteq.errors import DataError
-from trusteq.statistics import bootstrap_means, interval, n_clusters, resampled_sums, stream
+from trusteq.statistics import bootstrap_mean, interval, n_clusters, resampled_sums, stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,10 @@ class Alignment:
     normalised_high: float | None = None
 
 
+Ceiling = Alignment | float | None
+Clusters = pd.Series | None  # id -> what the bootstrap draws as a whole
+
+
 def n_features(a: Ranking, b: Ranking, *, segment: int | None = None) -> pd.Series:
     """Return the number of features of each example over both tables; segment: of one text of the pair alone."""
     both = [of_a | of_b for of_a, of_b in zip(a.features, b.features, strict=True)]
@@ -49,22 +54,17 @@ def n_features(a: Ranking, b: Ranking, *, segment: int | None = None) -> pd.Seri
     return pd.Series(list(map(len, both)), index=a.label.index)
 
 
-def score(ranked_a: pd.Series, ranked_b: pd.Series, n_features: pd.Series, *, k: int) -> pd.DataFrame:
+def score(ranked_a: Iterable, ranked_b: Iterable, n_features: pd.Series, *, k: int) -> pd.DataFrame:
     """Return id, jaccard, chance and n_features of each example, from the first k features of both sides."""
     tops = [(frozenset(a[:k]), frozenset(b[:k])) for a, b in zip(ranked_a, ranked_b, strict=True)]
-    return pd.DataFrame(
-        {
-            "id": ranked_a.index,
-            "jaccard": [ranking.jaccard(a, b) for a, b in tops],
-            "chance": [ranking.chance_jaccard(n, len(a), len(b)) for n, (a, b) in zip(n_features, tops, strict=True)],
-            "n_features": n_features.to_numpy(),
-        }
-    )
+    found = n_features.rename("n_features").rename_axis("id").reset_index()
+    found.insert(1, "jaccard", [ranking.jaccard(a, b) for a, b in tops])
+    chances = [ranking.chance_jaccard(n, len(a), len(b)) for n, (a, b) in zip(n_features, tops, strict=True)]
+    found.insert(2, "chance", chances)
+    return found
 
 
-def summarise(
-    table: pd.DataFrame, *, ceiling: Alignment | float | None, clusters: pd.Series | None, seed: int
-) -> Alignment:
+def summarise(table: pd.DataFrame, *, ceiling: Ceiling, clusters: Clusters, seed: int) -> Alignment:
     """Return the means of a table of scores (see `score`) over its examples, with intervals; the rest as in `align`."""
     defined = table.dropna(subset="jaccard").set_index("id")
     chance = exact_mean(defined["chance"])
@@ -86,12 +86,10 @@ def normalised(mean, chance, ceiling) -> np.ndarray:
     return np.divide(np.subtract(mean, chance), room, out=np.full(np.shape(room), np.nan), where=room > 0)
 
 
-def _normalised_interval(
-    defined: pd.DataFrame, ceiling: Alignment | float, *, clusters: pd.Series | None, seed: int
-) -> tuple[float, float]:
+def _normalised_interval(defined: pd.DataFrame, ceiling: Ceiling, *, clusters: Clusters, seed: int) -> list[float]:
     """Return the interval of the normalised mean; examples that only one side has are drawn with the others."""
     if defined.empty:
-        return math.nan, math.nan
+        return [math.nan, math.nan]
     columns = defined[["jaccard", "chance"]].assign(n=1.0)
     if isinstance(ceiling, Alignment):
         itself = ceiling.table.dropna(subset="jaccard").set_index("id")["jaccard"]
@@ -101,18 +99,17 @@ def _normalised_interval(
     with np.errstate(invalid="ignore"):  # a draw without any example of one side
         top = sums[3] / sums[4] if isinstance(ceiling, Alignment) else float(ceiling)
         draws = normalised(sums[0] / sums[2], sums[1] / sums[2], top)
-    low, high = interval(draws, n=n_clusters(codes, len(columns)))
-    return float(low), float(high)
+    return list(map(float, interval(draws, n=n_clusters(codes, len(columns)))))
 
 
-def mean_intervals(columns: pd.DataFrame, *, clusters: pd.Series | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def mean_intervals(columns: pd.DataFrame, *, clusters: Clusters, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the 95% interval of the mean of each column, all from the same draws; nan without rows."""
     if columns.empty:
         return np.full((2, columns.shape[1]), np.nan)
-    return bootstrap_means(columns, clusters=cluster_codes(clusters, columns.index), seed=seed)
+    return bootstrap_mean(columns, clusters=cluster_codes(clusters, columns.index), seed=seed)
 
 
-def mean_table(columns: pd.DataFrame, *, clusters: pd.Series | None, seed: int) -> pd.DataFrame:
+def mean_table(columns: pd.DataFrame, *, clusters: Clusters, seed: int) -> pd.DataFrame:
     """Return value, low, high by column: its mean over the examples, and the interval of `mean_intervals`."""
     low, high = mean_intervals(columns, clusters=clusters, seed=seed)
     means = [exact_mean(columns[name]) for name in columns]
@@ -124,7 +121,7 @@ def exact_mean(values: pd.Series) -> float:
     return math.fsum(values) / len(values) if len(values) else math.nan
 
 
-def cluster_codes(clusters: pd.Series | None, ids: pd.Index) -> np.ndarray | None:
+def cluster_codes(clusters: Clusters, ids: pd.Index) -> np.ndarray | None:
     """Return the number of the cluster of each example, None without clusters; raise DataError if one has none."""
     if clusters is None:
         return None
@@ -151,8 +148,8 @@ def align(
     *,
     k: int = 10,
     label: pd.Series,
-    ceiling: Alignment | float | None = None,
-    clusters: pd.Series | None = None,
+    ceiling: Ceiling = None,
+    clusters: Clusters = None,
     seed: int = 0,
 ) -> Alignment:
     """Compare the top-k words of two models, example by example, for the class that `label` names.
@@ -168,13 +165,7 @@ def align(
 
 
 def aligned(
-    a: Ranking,
-    b: Ranking,
-    *,
-    k: int = 10,
-    ceiling: Alignment | float | None = None,
-    clusters: pd.Series | None = None,
-    seed: int = 0,
+    a: Ranking, b: Ranking, *, k: int = 10, ceiling: Ceiling = None, clusters: Clusters = None, seed: int = 0
 ) -> Alignment:
     """Compare two models as `align` does; a, b: their attributions, ranked for the same labels."""
     ranking.check_k(k)
@@ -183,7 +174,7 @@ def aligned(
     return summarise(table, ceiling=ceiling, clusters=clusters, seed=seed)
 
 
-def ceiling(of_a: Alignment, of_b: Alignment, *, clusters: pd.Series | None = None, seed: int = 0) -> Alignment:
+def ceiling(of_a: Alignment, of_b: Alignment, *, clusters: Clusters = None, seed: int = 0) -> Alignment:
     """Return how far two models can agree at most: the mean of their agreements with themselves, example by example.
 
     of_a, of_b: each model with itself under another explainer seed, for the same examples. clusters, seed: see `align`.
@@ -200,16 +191,14 @@ def ceiling(of_a: Alignment, of_b: Alignment, *, clusters: pd.Series | None = No
     if set(first.index) != set(second.index):
         raise DataError("ceiling: the two models were explained on different examples; explain both on the same")
     second = second.reindex(first.index)
-    both = (first + second) / 2
-    table = both.assign(n_features=np.maximum(first["n_features"], second["n_features"]))
+    table = ((first + second) / 2).assign(n_features=np.maximum(first["n_features"], second["n_features"]))
     return summarise(table.reset_index(), ceiling=None, clusters=clusters, seed=seed)
 
 
 def random_features(attributions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     """Return the same rows with standard normal weights: the control that knows nothing of model or text.
 
-    Each example has its own stream, from (seed, id), so two tables of the same words under one seed are equal; take two
-    seeds to compare random features with each other. Standard errors are dropped.
+    Two tables of the same words are equal under one seed. Standard errors are dropped.
     """
     keys = attributions[["id", "label", "segment", "position", "word"]].reset_index(drop=True)
     keys = keys.astype({"id": str, "label": str, "word": str}).sort_values(list(keys))

@@ -62,9 +62,9 @@ def rbo(weights_a: ArrayLike, weights_b: ArrayLike) -> float:
     n = len(np.asarray(weights_a))
     if not n:
         return math.nan
-    # A feature is shared at every depth from the larger of its two ranks on.
-    deeper = np.maximum(_ranks(weights_a), _ranks(weights_b))
-    shared = np.cumsum(np.bincount(deeper, minlength=n))
+    orders = (np.argsort(-np.abs(np.asarray(weights)), kind="stable") for weights in (weights_a, weights_b))
+    # A feature is shared at every depth from the larger of its two ranks on; ranks undo the order.
+    shared = np.cumsum(np.bincount(np.maximum(*map(np.argsort, orders)), minlength=n))
     depths, p = np.arange(1, n + 1), _PERSISTENCE
     return float(p**n + (1 - p) / p * np.sum(shared / depths * p**depths))
 
@@ -89,20 +89,9 @@ def cosine(weights_a: ArrayLike, weights_b: ArrayLike) -> float:
     return float(np.clip(a @ b / math.sqrt((a @ a) * (b @ b)), -1, 1))
 
 
-def _ranks(weights: ArrayLike) -> np.ndarray:
-    """Return the place of each feature, from 0, in the order of falling absolute weight."""
-    order = np.argsort(-np.abs(np.asarray(weights, dtype=np.float64)), kind="stable")
-    ranks = np.empty(len(order), dtype=np.int64)
-    ranks[order] = np.arange(len(order))
-    return ranks
-
-
 # A companion takes the weights of one example's features, (features,) each, in the same order, and returns a number.
 COMPANIONS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
-    "weighted_jaccard": weighted_jaccard,
-    "rbo": rbo,
-    "spearman": spearman,
-    "cosine": cosine,
+    companion.__name__: companion for companion in (weighted_jaccard, rbo, spearman, cosine)
 }
 
 
@@ -132,12 +121,18 @@ class Ranking:
     @functools.cached_property
     def is_as_released(self) -> bool:
         """Whether the attributions were made as the authors' scripts do, so that features are words without a place."""
-        return as_released(self.attributions)
+        # Files written elsewhere may have lost .attrs; segment -1 (the joint) occurs in the authors' tables only.
+        lost = "as-released" if (self.attributions["segment"] < 0).any() else "safe"
+        return self.attributions.attrs.get("boundary", lost) == "as-released"
 
     @functools.cached_property
     def rows(self) -> pd.DataFrame:
         """The rows about each example's class; see `ranked_rows`."""
-        return ranked_rows(self.attributions, label=self.label)
+        rows = ranked_rows(self.attributions, label=self.label)
+        if not self.is_as_released and (twice := rows.duplicated(["code", "segment", "position"])).any():
+            example = rows["id"][twice].iloc[0]
+            raise DataError(f"attributions: example {example!r} has a word twice; give one row per word and class")
+        return rows
 
     @functools.cached_property
     def ranked(self) -> pd.Series:
@@ -158,9 +153,8 @@ class Ranking:
     def need_positions(self, *, who: str) -> None:
         """Raise DataError where features are words, and so have no place in the text."""
         if self.is_as_released:
-            raise DataError(
-                f"{who}: needs words by position, these were made as-released; explain with boundary='safe'"
-            )
+            problem = "needs words by position, these were made as-released"
+            raise DataError(f"{who}: {problem}; explain with boundary='safe'")
 
     def _elements(self, rows: pd.DataFrame) -> list:
         """Return what the top-k sets hold, row by row: (segment, position), or the word as the authors' scripts do."""
@@ -204,17 +198,7 @@ def _rows_of_class(attributions: pd.DataFrame, label: pd.Series) -> pd.DataFrame
     if not np.isfinite(rows["weight"]).all():
         example = rows["id"][~np.isfinite(rows["weight"])].iloc[0]
         raise DataError(f"attributions: a weight of example {example!r} is not finite; leave the example out")
-    if not as_released(rows) and rows.duplicated(["code", "segment", "position"]).any():
-        example = rows["id"][rows.duplicated(["code", "segment", "position"])].iloc[0]
-        raise DataError(f"attributions: example {example!r} has a word twice; give one row per word and class")
     return rows
-
-
-def as_released(attributions: pd.DataFrame) -> bool:
-    """Return whether attributions were made as the authors' scripts do, so that their features are words."""
-    # Files written elsewhere may have lost .attrs; segment -1 (the joint) occurs in the authors' tables only.
-    lost = "as-released" if (attributions["segment"] < 0).any() else "safe"
-    return attributions.attrs.get("boundary", lost) == "as-released"
 
 
 def check_k(k: int) -> None:
@@ -226,12 +210,8 @@ def check_k(k: int) -> None:
 def check_same_examples(a: Ranking, b: Ranking) -> None:
     """Raise DataError where two tables of attributions cannot be compared."""
     ids_a, ids_b = (set(side.attributions["id"].unique()) for side in (a, b))
-    only_a, only_b = ids_a - ids_b, ids_b - ids_a
-    if only_a or only_b:
-        example = min(only_a | only_b, key=str)
-        raise DataError(
-            f"align: a and b cover different examples ({len(only_a)} only in a, {len(only_b)} only in b, such as "
-            f"{example!r}); explain both models on the same examples"
-        )
+    if lone := ids_a ^ ids_b:
+        counts = f"{len(ids_a - ids_b)} only in a, {len(ids_b - ids_a)} only in b, such as {min(lone, key=str)!r}"
+        raise DataError(f"align: a and b cover different examples ({counts}); explain both models on the same examples")
     if a.is_as_released != b.is_as_released:
         raise DataError("align: only one of a and b was made as-released; explain both with the same boundary")

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 VERSION = 1  # raised by whoever changes a weight: all explanations are then made again
 TYPES = {"id": "str", "segment": "int64", "position": "int64", "word": "str", "label": "str", "weight": "float64"}
-COLUMNS = tuple(TYPES)
 
 
 def explain(

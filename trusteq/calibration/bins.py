@@ -1,15 +1,68 @@
-"""Bins of confidence, and sums over examples by bin: what every binned score, table and figure is made of."""
+"""Checked predictions, bins of confidence, and sums by bin: what every binned score, table and figure is made of."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from trusteq.errors import DataError, nearest
 
+_SUM_TOLERANCE = 1e-3  # rows of probabilities in half precision sum to 1 within it
+_ROUNDING = 1e-6  # a float32 softmax may leave [0, 1] by this much; it is clipped
 SMALLEST = 1e-12  # the authors' scripts clip probabilities here before the logarithm
 Sums = Mapping[str, np.ndarray]
+
+
+def check_predictions(probabilities: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities as float64 (n, C) in [0, 1] and labels as int64 (n,); raise DataError for anything else."""
+    probabilities, values = check_probabilities(probabilities), np.asarray(labels)
+    n, n_classes = probabilities.shape
+    if values.shape != (n,):
+        raise DataError(f"labels: shape {values.shape} for {n} rows of probabilities; give one label per row")
+    if values.dtype.kind not in "iu":
+        raise DataError(f"labels: {values.dtype}, not integers; give class indices 0 to {n_classes - 1}")
+    outside = (values < 0) | (values >= n_classes)
+    if outside.any():
+        row = int(outside.argmax())
+        hint = "leave out rows without a gold label" if values[row] == -1 else f"give 0 to {n_classes - 1}"
+        raise DataError(f"labels: row {row} is {values[row]}, of {n_classes} classes; {hint}")
+    return probabilities, values.astype(np.int64)
+
+
+def check_probabilities(probabilities: ArrayLike) -> np.ndarray:
+    """Return probabilities as float64 (n, C) in [0, 1]; raise DataError unless C is at least 2 and rows sum to 1."""
+    try:
+        values = np.asarray(probabilities, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"probabilities: not a table of numbers ({error})") from None
+    if values.ndim != 2 or values.shape[1] < 2:
+        raise DataError(f"probabilities: shape {values.shape}; give (examples, classes) with at least 2 classes")
+    if not len(values):
+        raise DataError("probabilities: no rows; give at least one example")
+    # nan fails both comparisons, so it counts as outside
+    outside = ~((values >= -_ROUNDING) & (values <= 1 + _ROUNDING)).all(axis=1)
+    if outside.any():
+        row = int(outside.argmax())
+        raise DataError(f"probabilities: row {row} is {_shown(values[row])}, not all in [0, 1]: give softmax output")
+    off = np.abs(values.sum(axis=1) - 1) > _SUM_TOLERANCE
+    if off.any():
+        row = int(off.argmax())
+        raise DataError(f"probabilities: row {row} sums to {values[row].sum():.6g}, not 1: give softmax output")
+    return np.clip(values, 0.0, 1.0)
+
+
+def check_same_shape(large: np.ndarray, compressed: ArrayLike) -> np.ndarray:
+    """Return the second model's probabilities as `check_predictions` does, for the same examples and classes."""
+    compressed = check_probabilities(compressed)
+    if large.shape != compressed.shape:
+        raise DataError(f"probabilities: shapes {large.shape} and {compressed.shape}; give the same examples to both")
+    return compressed
+
+
+def _shown(row: np.ndarray) -> str:
+    return "(" + ", ".join(f"{value:.6g}" for value in row[:5]) + (", ...)" if len(row) > 5 else ")")
 
 
 def equal_width(confidence: np.ndarray, n_bins: int) -> np.ndarray:
@@ -74,7 +127,11 @@ class Design:
 
     @cached_property
     def losses(self) -> dict[str, np.ndarray]:
-        """What each class would cost as the label: "brier" and "nll", (n, C)."""
+        """What each class would cost as the label, (n, C).
+
+        "brier": squared distance to the one-hot label, summed over classes (Brier 1950), in [0, 2]; "nll": negative
+        log-likelihood, in nats.
+        """
         squares = (self.probabilities**2).sum(axis=1, keepdims=True)
         brier = np.maximum(squares - 2 * self.probabilities + 1, 0)  # rounding may leave -1e-16
         return {"brier": brier, "nll": -np.log(np.maximum(self.probabilities, SMALLEST))}

@@ -10,16 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from trusteq.calibration.bins import Design, Sums
-from trusteq.calibration.proper_scores import (
-    SCORES,
-    Score,
-    check_predictions,
-    check_probabilities,
-    check_same_shape,
-    debiased,
-    scores,
-)
+from trusteq.calibration.bins import Design, Sums, check_predictions, check_probabilities, check_same_shape
+from trusteq.calibration.proper_scores import SCORES, Score, debiased, scores
 from trusteq.errors import DataError
 from trusteq.statistics import DRAWS, LEVEL, interval, resampled_sums, stream, value_order
 
@@ -55,11 +47,12 @@ def score_intervals(
     options = {"clusters": clusters, "n_bins": n_bins, "binning": binning, "draws": draws, "seed": seed}
     (sums,), (resampled,), size = _resampled([probabilities], labels, **options)
     whole, drawn = _interval_scores(sums), _interval_scores(resampled)
-    table = pd.DataFrame({"score": list(values), "value": list(values.values())})
-    bounds = np.array([score_bounds(score, whole, drawn, size) for score in SCORES.values()])
-    bounds[:, 0] -= [slack_to_zero(score, sums, low) for score, (low, _) in zip(SCORES.values(), bounds, strict=True)]
-    lowest = np.where([score.never_negative for score in SCORES.values()], 0.0, -np.inf)
-    return table.assign(low=np.maximum(bounds[:, 0], lowest), high=np.maximum(bounds[:, 1], lowest))
+    rows = []
+    for name, score in SCORES.items():
+        low, high = score_bounds(score, whole, drawn, size)
+        ends = np.array([low - slack_to_zero(score, sums, low), high])
+        rows.append((name, values[name], *(ends.clip(min=0) if score.never_negative else ends)))
+    return pd.DataFrame(rows, columns=["score", "value", "low", "high"])
 
 
 def score_differences(
@@ -191,7 +184,8 @@ def null_bands(
     Raises DataError for input that is not that.
     Source: the consistency resampling of Bröcker and Smith (2007), Increasing the Reliability of Reliability Diagrams.
     """
-    probabilities = _sorted_rows(probabilities)
+    probabilities = check_probabilities(probabilities)
+    probabilities = probabilities[value_order(probabilities)]
     draws, tails = _checked(draws, len(probabilities)), _tails(level)
     design = Design.of(probabilities, n_bins=n_bins, binning=binning)
     fixed = design.fixed_sums(np.zeros(len(probabilities), dtype=np.int64), 1)
@@ -234,12 +228,6 @@ def consistency_bars(table: pd.DataFrame, *, level: float = LEVEL) -> pd.DataFra
             below = bdtr(np.arange(count + 1), count, min(confidence, 1.0))
             low[row], high[row] = np.searchsorted(below, _tails(level)) / count
     return table.assign(low=low, high=high)
-
-
-def _sorted_rows(probabilities: ArrayLike) -> np.ndarray:
-    """Return checked probabilities in an order of their own, so that draws do not depend on the one given."""
-    probabilities = check_probabilities(probabilities)
-    return probabilities[value_order(probabilities)]
 
 
 def _checked(draws: int | None, n: int) -> int:

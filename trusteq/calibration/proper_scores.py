@@ -1,10 +1,11 @@
-"""Calibration: does a model's confidence say how often it is right?
+"""Calibration: does a model's confidence say how often it is right, and what of it does one number repair?
 
 Confidence is the largest class probability, and the prediction its class (the first one on ties). Every score but the
 smooth ECE is a function of sums over examples, so that one definition serves the score itself, its bootstrap, the
 paired difference of two models and the null bands: only what is summed differs. Table and figure share these sums.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,11 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from trusteq.calibration.bins import Design, Sums
+from trusteq.calibration.bins import SMALLEST, Design, Sums, check_predictions, check_probabilities
 from trusteq.errors import DataError
 
-_SUM_TOLERANCE = 1e-3  # rows of probabilities in half precision sum to 1 within it
-_ROUNDING = 1e-6  # a float32 softmax may leave [0, 1] by this much; it is clipped
+_HOTTEST = 100.0  # temperatures are sought in [1 / 100, 100]
 
 
 def reliability_table(
@@ -41,34 +41,19 @@ def reliability_table(
     return table.assign(gap=table["accuracy"] - table["confidence"])
 
 
-def accuracy(sums: Sums) -> np.ndarray:
-    """Share of examples whose most probable class is the label, in [0, 1]."""
-    return _mean(sums, sums["bin_correct"])
+def mean(sums: Sums, of: str) -> np.ndarray:
+    """Mean over the examples of what is summed."""
+    return _mean(sums, sums[of])
+
+
+def overconfidence(sums: Sums) -> np.ndarray:
+    """Mean confidence less accuracy, in [-1, 1]: positive where the model promises more than it keeps."""
+    return mean(sums, "bin_confidence") - mean(sums, "bin_correct")
 
 
 def mce(sums: Sums) -> np.ndarray:
     """Maximum calibration error: largest absolute gap of a filled bin (Guo et al. 2017, equation 5)."""
     return np.max(np.abs(sums["bin_correct"] - sums["bin_confidence"]) / np.maximum(sums["bin_count"], 1), axis=-1)
-
-
-def brier(sums: Sums) -> np.ndarray:
-    """Squared distance to the one-hot label, summed over classes, averaged over examples: 0 to 2 (Brier 1950)."""
-    return _mean(sums, sums["brier"])
-
-
-def nll(sums: Sums) -> np.ndarray:
-    """Mean negative log-likelihood of the labels in nats, probabilities clipped at 1e-12 as in the authors' scripts."""
-    return _mean(sums, sums["nll"])
-
-
-def mean_confidence(sums: Sums) -> np.ndarray:
-    """Mean of the largest class probability, in [1/C, 1]."""
-    return _mean(sums, sums["bin_confidence"])
-
-
-def overconfidence(sums: Sums) -> np.ndarray:
-    """Mean confidence less accuracy, in [-1, 1]: positive where the model promises more than it keeps."""
-    return mean_confidence(sums) - accuracy(sums)
 
 
 def _mean(sums: Sums, values: np.ndarray) -> np.ndarray:
@@ -147,16 +132,16 @@ class Score:
 SCORES: dict[str, Score] = {
     score.name: score
     for score in (
-        Score("accuracy", accuracy),
+        Score("accuracy", partial(mean, of="bin_correct")),
         Score("ece", title="ECE", head="ECE", bins="bin", never_negative=True),
         # The bootstrap is not valid for a maximum (Bickel and Freedman 1981): the MCE has a null band instead.
         Score("mce", mce, title="MCE", head="MCE", has_interval=False),
-        Score("brier", brier, title="Brier score (0 to 2)", head="Brier"),
-        Score("nll", nll, title="NLL (nats)", head="NLL"),
+        Score("brier", partial(mean, of="brier"), title="Brier score (0 to 2)", head="Brier"),
+        Score("nll", partial(mean, of="nll"), title="NLL (nats)", head="NLL"),
         Score("adaptive_ece", title="adaptive ECE", head="adaptive", bins="mass", never_negative=True),
         Score("classwise_ece", title="classwise ECE", head="classwise", bins="class", never_negative=True),
         Score("debiased_ece", debiased, title="debiased ECE", head="debiased", bins="bin"),
-        Score("mean_confidence", mean_confidence),
+        Score("mean_confidence", partial(mean, of="bin_confidence")),
         Score("overconfidence", overconfidence, title="mean confidence − accuracy"),
         Score("smooth_ece", of_predictions=smooth_ece, title="smooth ECE", head="smooth"),
     )
@@ -205,51 +190,42 @@ def brier_decomposition(probabilities: ArrayLike, labels: ArrayLike, *, n_bins: 
     }
 
 
-def check_predictions(probabilities: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities as float64 (n, C) in [0, 1] and labels as int64 (n,); raise DataError for anything else."""
-    probabilities, values = check_probabilities(probabilities), np.asarray(labels)
-    n, n_classes = probabilities.shape
-    if values.shape != (n,):
-        raise DataError(f"labels: shape {values.shape} for {n} rows of probabilities; give one label per row")
-    if values.dtype.kind not in "iu":
-        raise DataError(f"labels: {values.dtype}, not integers; give class indices 0 to {n_classes - 1}")
-    outside = (values < 0) | (values >= n_classes)
-    if outside.any():
-        row = int(outside.argmax())
-        hint = "leave out rows without a gold label" if values[row] == -1 else f"give 0 to {n_classes - 1}"
-        raise DataError(f"labels: row {row} is {values[row]}, of {n_classes} classes; {hint}")
-    return probabilities, values.astype(np.int64)
+def fit_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
+    """Return the temperature that minimises the NLL of `rescale(probabilities, temperature)`, in [0.01, 100].
+
+    probabilities: shape (n, C), softmax output: its logarithm serves as the logits, which softmax knows only up to a
+    constant; clipped at 1e-12. labels: shape (n,). Above 1, the model is overconfident. A bound is returned where the
+    NLL falls towards it: 0.01 where all predictions are right, and 1 where no temperature does better than none, as
+    for uniform probabilities. Raises DataError for other input.
+    Source: Guo et al. (2017), On Calibration of Modern Neural Networks, section 4.2.
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+
+    probabilities, labels = check_predictions(probabilities, labels)
+    logits = _logits(probabilities)
+    logits -= logits[np.arange(len(labels)), labels][:, None]  # the label's own is 0: the NLL is the log of the sum
+
+    def nll(log_temperature: float) -> float:
+        return float(logsumexp(logits / math.exp(log_temperature), axis=1).mean())
+
+    limit = math.log(_HOTTEST)
+    found = minimize_scalar(nll, bounds=(-limit, limit), method="bounded", options={"xatol": 1e-8})  # convex in 1 / T
+    best = min((0.0, -limit, limit, float(found.x)), key=nll)  # the search stops short of a bound; a tie leaves 1
+    return math.exp(best)
 
 
-def check_probabilities(probabilities: ArrayLike) -> np.ndarray:
-    """Return probabilities as float64 (n, C) in [0, 1]; raise DataError unless C is at least 2 and rows sum to 1."""
-    try:
-        values = np.asarray(probabilities, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"probabilities: not a table of numbers ({error})") from None
-    if values.ndim != 2 or values.shape[1] < 2:
-        raise DataError(f"probabilities: shape {values.shape}; give (examples, classes) with at least 2 classes")
-    if not len(values):
-        raise DataError("probabilities: no rows; give at least one example")
-    # nan fails both comparisons, so it counts as outside
-    outside = ~((values >= -_ROUNDING) & (values <= 1 + _ROUNDING)).all(axis=1)
-    if outside.any():
-        row = int(outside.argmax())
-        raise DataError(f"probabilities: row {row} is {_shown(values[row])}, not all in [0, 1]: give softmax output")
-    off = np.abs(values.sum(axis=1) - 1) > _SUM_TOLERANCE
-    if off.any():
-        row = int(off.argmax())
-        raise DataError(f"probabilities: row {row} sums to {values[row].sum():.6g}, not 1: give softmax output")
-    return np.clip(values, 0.0, 1.0)
+def rescale(probabilities: ArrayLike, temperature: float) -> np.ndarray:
+    """Return softmax(log(probabilities) / temperature), float64, shape (n, C); the order of the classes stays.
+
+    probabilities: shape (n, C), clipped at 1e-12. Raises DataError for other input or a temperature not above 0.
+    """
+    from scipy.special import softmax
+
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise DataError(f"temperature={temperature}; give a finite number above 0")
+    return softmax(_logits(check_probabilities(probabilities)) / temperature, axis=1)
 
 
-def check_same_shape(large: np.ndarray, compressed: ArrayLike) -> np.ndarray:
-    """Return the second model's probabilities as `check_predictions` does, for the same examples and classes."""
-    compressed = check_probabilities(compressed)
-    if large.shape != compressed.shape:
-        raise DataError(f"probabilities: shapes {large.shape} and {compressed.shape}; give the same examples to both")
-    return compressed
-
-
-def _shown(row: np.ndarray) -> str:
-    return "(" + ", ".join(f"{value:.6g}" for value in row[:5]) + (", ...)" if len(row) > 5 else ")")
+def _logits(probabilities: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(probabilities, SMALLEST))

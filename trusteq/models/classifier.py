@@ -14,13 +14,14 @@ import transformers
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from scipy.special import softmax
 from transformers.initialization import no_init_weights
 
 from trusteq.errors import ModelError, nearest
 from trusteq.examples.load import quiet_hub
 from trusteq.examples.synthetic import vocabulary
 from trusteq.models.compress import WAYS, check_claim, check_options, put_together, settled, steps
-from trusteq.models.forward import Rows, logits, softmax
+from trusteq.models.forward import Rows, logits
 from trusteq.models.layers import HEADS, saved_kind
 from trusteq.models.recipe import Recipe
 from trusteq.registry import Compression, ModelSpec
@@ -68,7 +69,8 @@ class Classifier:
 
     def predict_rows(self, rows: Sequence[Rows]) -> list[np.ndarray]:
         """Return the class probabilities of each block of token ids, float64 of shape (n, C)."""
-        return [softmax(block) for block in logits(self.model, rows, padding=self.tokenizer.pad_token_id or 0)]
+        found = logits(self.model, rows, padding=self.tokenizer.pad_token_id or 0)
+        return [softmax(block, axis=1) for block in found]
 
 
 def load_classifier(path_or_hub_id: str | Path, *, hub: str | Path | None = None, device: str = "auto") -> Classifier:
@@ -223,7 +225,11 @@ def _pretrained(spec: ModelSpec, head: str, names: dict):
 
 
 def _from_scratch(spec: ModelSpec, head: str, names: dict):
-    tokenizer = _word_tokenizer() if spec.tokenizer is None else _hub_tokenizer(spec.tokenizer)
+    if spec.tokenizer is None:
+        tokenizer = _word_tokenizer()
+    else:
+        with loading(spec.tokenizer):
+            tokenizer = load_tokenizer(spec.tokenizer, locate(spec.tokenizer))
     config = transformers.BertConfig(vocab_size=len(tokenizer), **spec.scratch.model_dump(), **names)
     return HEADS.get(head, transformers.BertForSequenceClassification)(config), tokenizer
 
@@ -232,11 +238,6 @@ def _word_tokenizer() -> transformers.BertTokenizer:
     """Return a tokenizer with one token for every word of the generated corpora."""
     # A vocabulary file is silently ignored by transformers 5: the mapping itself has to be passed.
     return transformers.BertTokenizer(vocab={token: index for index, token in enumerate(SPECIAL_TOKENS + vocabulary())})
-
-
-def _hub_tokenizer(hub_id: str):
-    with loading(hub_id):
-        return load_tokenizer(hub_id, locate(hub_id))
 
 
 def compress(classifier: Classifier, compression: Compression) -> Classifier:

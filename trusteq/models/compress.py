@@ -1,7 +1,7 @@
 """Ways to make a fine-tuned classifier smaller, each a plain function that changes a model in place.
 
 All of them leave embeddings and head as they are and work on the layers of the encoder. What was done is written into
-the model's configuration, by which a saved model is put together again; `build.compress` works on a copy.
+the model's configuration, by which a saved model is put together again; `classifier.compress` works on a copy.
 """
 
 import inspect
@@ -240,6 +240,7 @@ def _attention_blocks(model: "transformers.PreTrainedModel") -> Iterable["torch.
 
 def _keep_heads(block: "torch.nn.Module", n: int) -> None:
     import torch
+    from transformers.pytorch_utils import prune_linear_layer
 
     attention, writing = block.self, getattr(block.output, WRITING)
     size, heads = attention.attention_head_size, attention.num_attention_heads
@@ -249,17 +250,6 @@ def _keep_heads(block: "torch.nn.Module", n: int) -> None:
     kept = importance.argsort(descending=True, stable=True)[:n].sort().values
     rows = (kept[:, None] * size + torch.arange(size, device=kept.device)).flatten()
     for name in READING:
-        setattr(attention, name, _cut(getattr(attention, name), rows, dim=0))
-    setattr(block.output, WRITING, _cut(writing, rows, dim=1))
+        setattr(attention, name, prune_linear_layer(getattr(attention, name), rows))
+    setattr(block.output, WRITING, prune_linear_layer(writing, rows, dim=1))
     attention.num_attention_heads, attention.all_head_size = n, n * size
-
-
-def _cut(layer: "torch.nn.Linear", rows: "torch.Tensor", *, dim: int) -> "torch.nn.Linear":
-    """Return a linear layer with these outputs (dim=0) or inputs (dim=1) of another."""
-    import torch
-
-    weight = layer.weight.detach().index_select(dim, rows)
-    bias = layer.bias.detach().index_select(0, rows) if dim == 0 else layer.bias.detach()
-    cut = torch.nn.Linear(weight.shape[1], weight.shape[0], device=weight.device)
-    cut.weight, cut.bias = torch.nn.Parameter(weight.clone()), torch.nn.Parameter(bias.clone())
-    return cut

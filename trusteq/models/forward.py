@@ -45,7 +45,8 @@ def logits(model, rows: Sequence[Rows], *, padding: int = 0, budget: int | None 
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     device = model.device.type
     budget = budget or BUDGET.get(device, BUDGET["cpu"])
-    spare = int(CALL.get(device, CALL["cpu"]) / _multiplications(model.config))
+    of_a_token = 12 * model.config.num_hidden_layers * model.config.hidden_size**2  # multiplications, in all layers
+    spare = int(CALL.get(device, CALL["cpu"]) / of_a_token)
     whole = _stack(rows)
     order = np.argsort(whole.lengths, kind="stable")
     parts, done = [], 0
@@ -64,11 +65,6 @@ def logits(model, rows: Sequence[Rows], *, padding: int = 0, budget: int | None 
     found = np.empty((len(order), parts[0].shape[1]))
     found[order] = torch.cat(parts).double().cpu().numpy()
     return np.split(found, np.cumsum([len(block.lengths) for block in rows])[:-1])
-
-
-def _multiplications(config) -> int:
-    """Return the multiplications that the layers of a transformer spend on a token."""
-    return 12 * config.num_hidden_layers * config.hidden_size**2
 
 
 def batches(lengths: np.ndarray, *, budget: int, spare: int) -> Iterator[slice]:
@@ -127,12 +123,6 @@ def _forward(model, inputs: dict[str, np.ndarray]) -> torch.Tensor:
     tensors = {name: torch.from_numpy(values).to(model.device, non_blocking=True) for name, values in inputs.items()}
     with torch.inference_mode():
         return bert_logits(model, **tensors) if is_bert(model) else model(**tensors).logits
-
-
-def softmax(values: np.ndarray) -> np.ndarray:
-    """Return the softmax of each row, float64."""
-    exponentials = np.exp(values - values.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
 def is_bert(model) -> bool:

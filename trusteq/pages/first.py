@@ -11,33 +11,19 @@ import pandas as pd
 
 from trusteq.alignment.overlap import normalised
 from trusteq.pages.figures import alignment_intervals, confidence_histogram, jaccard_distribution, per_model
-from trusteq.pages.show import interval_text, of_seed, put, show, titles
+from trusteq.pages.show import of_seed, put, show, titles, view
 from trusteq.pages.status import run_line
 from trusteq.study.experiment import Experiment
 from trusteq.study.results import Results
 
 # The paper, among its open questions: LIME's top five words of 50 random test pairs, by BERT-base and by Distil-BERT.
 ASKED = {"method": "lime", "k": 5, "examples": 50}
-
-
 EXPECTED = (0.5, 0.7)  # the mean Jaccard it expects
-
-
 HALF_WIDTH = 0.02  # of an interval that would tell such a mean from its neighbours
-
-
 SHIFTED = "ece"  # the score whose shift it asks for
-
-
-_ALIGNMENT = ["method", "model", "jaccard", "low", "high", "chance", "ceiling"]
-
-
-_ALIGNMENT += ["normalised", "normalised_low", "normalised_high"]
-
-
-_FOUND = ["task", *_ALIGNMENT, "examples", "as_asked", "place", "settled"]
-
-
+_SIDES = {"task": "task", "method": "method", "model": "model"}
+_NUMBERS = ["jaccard", "low", "high", "chance", "ceiling", "normalised", "normalised_low", "normalised_high"]
+_FOUND = [*_SIDES, *_NUMBERS, "examples", "as_asked", "place", "settled"]
 _FOUND += ["expected_low", "expected_high", "needed", "tested"]
 
 
@@ -47,8 +33,8 @@ def applies(experiment: Experiment) -> bool:
     return len(experiment.models) == 2 and explained == {ASKED["examples"]}
 
 
-def question(run: Results) -> None:
-    """Show what was run, which models play the parts of the paper's two, and whether it explains as the paper asks."""
+def answers(run: Results) -> None:
+    """Show what was run, who plays the parts of the paper's two, whether as it asks, and the answers in short."""
     large, *small = titles(run).values()
     rows = [
         {"task": task, "large": large, "may replace it": ", ".join(small), "method": method}
@@ -56,22 +42,15 @@ def question(run: Results) -> None:
         for task in run.experiment.tasks
         for method in run.experiment.task_methods(task)
     ]
-    put(run_line(run), pd.DataFrame(rows))
-
-
-def answers(run: Results) -> None:
-    """Show the answers in short."""
-    put(first_answers(first_alignment(run), first_calibration(run), run))
+    put(run_line(run), pd.DataFrame(rows), first_answers(first_alignment(run), first_calibration(run), run))
 
 
 def words(run: Results) -> None:
     """Show the mean Jaccard with the large model and draw it over the expected range, task by task."""
-    found = first_alignment(run)
-    for task, rows in found.groupby("task", sort=False):
+    for task, rows in first_alignment(run).groupby("task", sort=False):
         ax = alignment_intervals(_pairs(run, task), titles(run))
         ax.axvspan(*EXPECTED, color="0.5", alpha=0.15, linewidth=0)
-        ax.set_title(task)
-        put(show(word_view(rows, run), digits=2, caption=task), ax)
+        put(show(word_view(rows, run), digits=2, caption=task), ax.set_title(task).axes)
 
 
 def scale(run: Results) -> None:
@@ -93,9 +72,8 @@ def needed(run: Results) -> None:
 def calibration(run: Results) -> None:
     """Draw how sure the models are, task by task, and show how the ECE and what it is made of shift."""
     for task in run.experiment.tasks:
-        figure = per_model(
-            run.calibration(task, run.experiment.seeds[0], "reliability"), confidence_histogram, titles(run)
-        )
+        bins = run.calibration(task, run.experiment.seeds[0], "reliability")
+        figure = per_model(bins, confidence_histogram, titles(run))
         figure.supxlabel(f"on {task}")
         put(figure)
     put(first_calibration_view(first_calibration(run), run))
@@ -120,14 +98,12 @@ def first_alignment(run: Results) -> pd.DataFrame:
     for task in run.experiment.tasks:
         tested = run.facts(task, large, seed, "metrics")["test_examples"]
         for pair in _pairs(run, task).rename(columns={"model_b": "model"}).to_dict("records"):
-            examples = pair["examples"] - pair["undefined"]
-            row = {"task": task} | {name: pair[name] for name in _ALIGNMENT} | {"examples": examples}
+            row = pair | {"task": task, "examples": pair["examples"] - pair["undefined"], "tested": tested}
             row["as_asked"] = as_asked(run, task, pair["method"])
             row["place"], row["settled"] = range_place(pair["jaccard"], pair["low"], pair["high"])
             anchors = pair["chance"], pair["ceiling"]
             row["expected_low"], row["expected_high"] = (float(normalised(end, *anchors)) for end in EXPECTED)
-            row["needed"] = examples_needed(pair["low"], pair["high"], examples)
-            rows.append(row | {"tested": tested})
+            rows.append(row | {"needed": examples_needed(pair["low"], pair["high"], row["examples"])})
     return pd.DataFrame(rows, columns=_FOUND)
 
 
@@ -142,15 +118,9 @@ def range_place(mean: float, low: float, high: float) -> tuple[str, bool]:
 
     nan is "nowhere".
     """
-    if math.isnan(mean):
-        return "nowhere", False
-    places = [_place(value) for value in (mean, low, high)]
-    return places[0], len(set(places)) == 1
-
-
-def _place(value: float) -> str:
-    start, end = EXPECTED
-    return "nowhere" if math.isnan(value) else "below" if value < start else "above" if value > end else "within"
+    (start, end), values = EXPECTED, np.array([mean, low, high])
+    places = np.select([values < start, values > end, ~np.isnan(values)], ["below", "above", "within"], "nowhere")
+    return str(places[0]), not math.isnan(mean) and bool((places == places[0]).all())
 
 
 def examples_needed(low: float, high: float, n: int, *, half_width: float = HALF_WIDTH) -> float:
@@ -173,13 +143,12 @@ def first_calibration(run: Results) -> pd.DataFrame:
     seed, rows = run.experiment.seeds[0], []
     for task in run.experiment.tasks:
         ece = run.calibration(task, seed, "scores").set_index("model")[SHIFTED]
-        differences = run.calibration(task, seed, "differences").set_index(["score", "model"]).loc[SHIFTED]
+        differences = run.calibration(task, seed, "differences").query("score == @SHIFTED").set_index("model")
+        differences = differences[["difference", "low", "high"]].reindex(run.experiment.models)
         bins = run.calibration(task, seed, "reliability")
-        for model in run.experiment.models:
-            row = {"task": task, "model": model} | _means(bins[bins["model"] == model]) | {"ece": ece[model]}
-            is_large = model == run.experiment.large
-            ends = dict.fromkeys(["difference", "low", "high"], np.nan) if is_large else differences.loc[model]
-            rows.append(row | {name: float(ends[name]) for name in ("difference", "low", "high")})
+        for model, ends in differences.iterrows():
+            row = {"task": task, "model": model} | _means(bins[bins["model"] == model])
+            rows.append(row | {"ece": ece[model]} | ends.to_dict())
     return pd.DataFrame(rows)
 
 
@@ -192,35 +161,32 @@ def _means(bins: pd.DataFrame) -> dict:
 
 def word_view(found: pd.DataFrame, run: Results) -> pd.DataFrame:
     """Return the means of `first_alignment` as a table for a page; expected: where the mean, and its interval, lie."""
-    columns = {"method": found["method"], "model": found["model"].map(titles(run)), "examples": found["examples"]}
-    columns |= {"mean Jaccard": found["jaccard"], "95%": interval_text(found["low"], found["high"])}
-    columns |= {"chance": found["chance"], "ceiling": found["ceiling"], "mean is": found["place"] + " the range"}
-    return pd.DataFrame(columns | {"its interval": found["settled"].map({True: "too", False: "reaches over an end"})})
+    settled = found["settled"].map({True: "too", False: "reaches over an end"})
+    columns = {"method": "method", "model": "model", "examples": "examples", "mean Jaccard": "jaccard"}
+    columns |= {"95%": ("low", "high"), "chance": "chance", "ceiling": "ceiling", "mean is": "mean"}
+    named = found.assign(mean=found["place"] + " the range", interval=settled)
+    return view(named, run, columns | {"its interval": "interval"})
 
 
 def scale_view(found: pd.DataFrame, run: Results) -> pd.DataFrame:
     """Return mean and expected range of `first_alignment` from chance, 0, to ceiling, 1, as a table for a page."""
-    columns = {"task": found["task"], "method": found["method"], "model": found["model"].map(titles(run))}
-    columns |= {"chance": found["chance"], "ceiling": found["ceiling"], "0 to 1": found["normalised"]}
-    columns |= {"95%": interval_text(found["normalised_low"], found["normalised_high"])}
-    return pd.DataFrame(columns | {"expected range": interval_text(found["expected_low"], found["expected_high"])})
+    columns = _SIDES | {"chance": "chance", "ceiling": "ceiling", "0 to 1": "normalised"}
+    columns |= {"95%": ("normalised_low", "normalised_high"), "expected range": ("expected_low", "expected_high")}
+    return view(found, run, columns)
 
 
 def needed_view(found: pd.DataFrame, run: Results) -> pd.DataFrame:
     """Return how many examples an interval of ±0.02 would take, from `first_alignment`, as a table for a page."""
-    columns = {"task": found["task"], "method": found["method"], "model": found["model"].map(titles(run))}
-    columns |= {"examples": found["examples"], "half width": (found["high"] - found["low"]) / 2}
-    return pd.DataFrame(
-        columns | {f"for ±{HALF_WIDTH}": found["needed"].astype("Int64"), "test split": found["tested"]}
-    )
+    named = found.assign(half=(found["high"] - found["low"]) / 2, needed=found["needed"].astype("Int64"))
+    columns = _SIDES | {"examples": "examples", "half width": "half"}
+    return view(named, run, columns | {f"for ±{HALF_WIDTH}": "needed", "test split": "tested"})
 
 
 def first_calibration_view(found: pd.DataFrame, run: Results) -> pd.DataFrame:
     """Return `first_calibration` as a table for a page."""
-    columns = {"task": found["task"], "model": found["model"].map(titles(run)), "accuracy": found["accuracy"]}
-    columns |= {"mean confidence": found["confidence"], "above 0.9": found["sure"], "ECE": found["ece"]}
-    columns |= {"difference": found["difference"], "95% of it": interval_text(found["low"], found["high"], digits=3)}
-    return pd.DataFrame(columns)
+    columns = {"task": "task", "model": "model", "accuracy": "accuracy", "mean confidence": "confidence"}
+    columns |= {"above 0.9": "sure", "ECE": "ece", "difference": "difference", "95% of it": ("low", "high")}
+    return view(found, run, columns, digits=3)
 
 
 def first_answers(alignment: pd.DataFrame, calibration: pd.DataFrame, run: Results) -> pd.DataFrame:
@@ -229,15 +195,12 @@ def first_answers(alignment: pd.DataFrame, calibration: pd.DataFrame, run: Resul
     alignment: of `first_alignment`. calibration: of `first_calibration`. An answer is "open" where the interval reaches
     over an end of the expected range; that no shift is shown does not say that there is none.
     """
-    parts = []
-    for row in alignment.itertuples():
-        answer = "open" if not row.settled else "yes" if row.place == "within" else "no"
-        question = f"mean Jaccard of the top {run.experiment.k}, {row.method}: {EXPECTED[0]} to {EXPECTED[1]}?"
-        parts.append((row.task, row.model, question, row.jaccard, row.low, row.high, answer))
-    for row in calibration.dropna(subset="difference").itertuples():
-        answer = "yes" if row.low > 0 or row.high < 0 else "not shown"
-        parts.append((row.task, row.model, "does the ECE shift?", row.difference, row.low, row.high, answer))
-    table = pd.DataFrame(parts, columns=["task", "model", "question", "found", "low", "high", "answer"])
-    table = table.sort_values(["task", "model"], kind="stable", ignore_index=True)
-    table.insert(4, "95%", interval_text(table.pop("low"), table.pop("high"), digits=3))
-    return table.assign(model=table["model"].map(titles(run)))
+    asked = f"mean Jaccard of the top {run.experiment.k}, " + alignment["method"] + ": {} to {}?".format(*EXPECTED)
+    answer = np.select([~alignment["settled"], alignment["place"] == "within"], ["open", "yes"], "no")
+    words = alignment.assign(question=asked, found=alignment["jaccard"], answer=answer)
+    shifts = calibration.dropna(subset="difference")
+    answer = np.where((shifts["low"] > 0) | (shifts["high"] < 0), "yes", "not shown")
+    shifts = shifts.assign(question="does the ECE shift?", found=shifts["difference"], answer=answer)
+    every = pd.concat([words, shifts]).sort_values(["task", "model"], kind="stable", ignore_index=True)
+    columns = {"task": "task", "model": "model", "question": "question", "found": "found", "95%": ("low", "high")}
+    return view(every, run, columns | {"answer": "answer"}, digits=3)

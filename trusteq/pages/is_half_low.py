@@ -1,6 +1,6 @@
 """Is 0.5 low? Chance over the number of words, steadiness of explainers, and numbers on the scale between the two."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,45 +8,35 @@ import pandas as pd
 
 from trusteq.alignment.overlap import PAPER_THRESHOLD, is_aligned
 from trusteq.alignment.ranking import chance_jaccard
+from trusteq.pages.claims import AGAIN, ITSELF
 from trusteq.pages.figures import GREY, alignment_intervals, scale_intervals
 from trusteq.pages.show import of_seed, paper_table, put, show, side_titles
-from trusteq.pages.status import benchmark_rows
-from trusteq.project import root
+from trusteq.pages.status import benchmark_rows, word_counts
 from trusteq.study.results import Results
 
 HALF = 0.5
-
-
 LAST = 60  # words of a pair, where the pictures end
-
-
-RETRAINED = "retrained"
-
-
-ANCHORS = ("reseeded", RETRAINED)  # the controls that say how far the large model agrees with itself
-
-
-def chance_of(words: Iterable[int]) -> None:
-    """Show the chance level of texts of so many words."""
-    put(chance_by_words(words))
 
 
 def chance_in_snli() -> None:
     """Draw chance over the number of words above how many words SNLI's pairs have; show the means, and the paper's."""
-    counts, paper = word_counts(), paper_table("jaccard_range").iloc[0]
+    counts, paper = word_counts(), paper_table("jaccard_range")
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(7, 5.6), sharex=True, height_ratios=[3, 2])
-    chance_curve(chance_by_words(range(1, LAST + 1)), top, band=(paper["low"], paper["high"]))
+    words = range(1, LAST + 1)
+    chance = pd.DataFrame({"words": words, "chance": [chance_jaccard(n, 10) for n in words]})
+    chance_curve(chance, top, band=(paper["low"].iloc[0], paper["high"].iloc[0]))
     word_histogram(counts, bottom, last=LAST)
     means = mean_chance(counts)
     put(figure, means.assign(**{f"{HALF} less chance": HALF - means["chance"]}))
-    put(show(paper_table("jaccard_range"), caption="The paper's means"))
+    put(show(paper, caption="The paper's means"))
 
 
 def ceilings(run: Results) -> None:
     """Draw each pair with the large model under the same of it and itself, and show how far models agree so."""
     for task in run.experiment.tasks:
-        ax = alignment_intervals(_with_large(run, task, controls=ANCHORS), side_titles(run))
-        ax.set_title(task)
+        found = _with_large(run, task)
+        found = found[found["model_b"].isin([*ITSELF, *run.experiment.models])]
+        ax = alignment_intervals(found, side_titles(run)).set_title(task).axes
         put(ax, show(ceiling_table(run.comparison(task, "ceilings")), digits=2, caption=f"Each with itself, {task}"))
 
 
@@ -59,28 +49,13 @@ def scale(run: Results) -> None:
     """Draw all pairs with the large model on the scale, and count those that come as far as it does, trained again."""
     for task in run.experiment.tasks:
         found = _with_large(run, task)
-        ax = scale_intervals(found, side_titles(run))
-        ax.set_title(task)
+        ax = scale_intervals(found, side_titles(run)).set_title(task).axes
         put(ax, show(yardstick_table(found, run), digits=2, caption=f"Beside the large model trained again, {task}"))
 
 
 def half(run: Results) -> None:
     """Show where a mean Jaccard of 0.5, and the paper's cut, would be on this run's scale."""
     put(show(on_the_scale(run, seed=run.experiment.seeds[0]), digits=2))
-
-
-def word_counts() -> pd.DataFrame:
-    """Return how many pairs of SNLI's test split have so many words: counted, words, pairs.
-
-    counted: "positions", as this project does, or "distinct words", as the authors' scripts do, SEP included.
-    """
-    return pd.read_csv(root() / "data" / "snli_word_counts.csv")
-
-
-def chance_by_words(words: Iterable[int], *, k: int = 10) -> pd.DataFrame:
-    """Return the chance level of texts of so many words: words, chance."""
-    words = list(words)
-    return pd.DataFrame({"words": words, "chance": [chance_jaccard(n, k) for n in words]})
 
 
 def mean_chance(counts: pd.DataFrame, *, k: int = 10) -> pd.DataFrame:
@@ -126,7 +101,7 @@ def yardstick_table(found: pd.DataFrame, run: Results) -> pd.DataFrame:
     less: how many have an interval that lies below. No rows where the large model has one training seed.
     """
     rows = []
-    for again in found[found["model_b"] == RETRAINED].itertuples():
+    for again in found[found["model_b"].isin(AGAIN)].itertuples():
         small = found[(found["method"] == again.method) & found["model_b"].isin(run.experiment.models)]
         row = {"method": again.method, "trained again": again.jaccard, "smaller models": len(small)}
         row |= {"as far": (small["jaccard"] >= again.jaccard).sum(), "clearly less": (small["high"] < again.low).sum()}
@@ -134,12 +109,10 @@ def yardstick_table(found: pd.DataFrame, run: Results) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["method", "trained again", "smaller models", "as far", "clearly less"])
 
 
-def _with_large(run: Results, task: str, *, controls: Collection[str] | None = None) -> pd.DataFrame:
-    """Return the alignment of the large model with its controls, or some of them, and with each other model."""
-    seed, large = run.experiment.seeds[0], run.experiment.large
-    own, pairs = (of_seed(run.comparison(task, table), seed) for table in ("controls", "alignment"))
-    own = own if controls is None else own[own["model_b"].isin(controls)]
-    return pd.concat([own, pairs[pairs["model_a"] == large]])
+def _with_large(run: Results, task: str) -> pd.DataFrame:
+    """Return the alignment of the large model with its controls, and with each other model."""
+    own, pairs = (of_seed(run.comparison(task, name), run.experiment.seeds[0]) for name in ("controls", "alignment"))
+    return pd.concat([own, pairs[pairs["model_a"] == run.experiment.large]])
 
 
 def on_the_scale(run: Results, *, seed: int, values: tuple[float, ...] = (HALF, PAPER_THRESHOLD)) -> pd.DataFrame:
@@ -161,7 +134,7 @@ def on_the_scale(run: Results, *, seed: int, values: tuple[float, ...] = (HALF, 
 def chance_curve(chance: pd.DataFrame, ax=None, *, band: tuple[float, float], half: float = HALF):
     """Draw the mean Jaccard of two random top-10 sets over the number of words, with the paper's range as a band.
 
-    chance: of `chance_by_words`: words, chance. band: lowest and highest mean that the paper reports.
+    chance: words, chance. band: lowest and highest mean that the paper reports.
     """
     ax = ax or plt.gca()
     ax.axhspan(*band, color="#e9c46a", alpha=0.35, linewidth=0, label="the paper's range")

@@ -49,12 +49,12 @@ def pages(run: Results, names: Collection[str] | None = None, *, folder: Path | 
     names: of notebooks, those alone. folder: of executed notebooks, by default the run's own. A page's module may say
     in `applies(experiment)` that a run has not what it shows.
     """
-    found = []
+    found, made_of = [], _made_of(run)
     for source in _sources():
         known, module = notebooks.defaults(source), _module_of(source)
         applies = getattr(module, "applies", lambda experiment: True)
         if "experiment" in known and (names is None or source.stem in names) and applies(run.experiment):
-            found += _pages_of(run, source, known, folder or run.folder / "notebooks")
+            found += _pages_of(run, source, known, folder or run.folder / "notebooks", made_of)
     return found
 
 
@@ -83,27 +83,27 @@ def _module_of(source: Path) -> ModuleType | None:
     return importlib.import_module(f"trusteq.pages.{name}") if known else None
 
 
-def _pages_of(run: Results, source: Path, known: Mapping[str, object], folder: Path) -> Iterator[Page]:
+def _pages_of(run: Results, source: Path, known: Mapping, folder: Path, made_of: Mapping) -> Iterator[Page]:
     experiment = run.experiment
     for task in experiment.tasks if "task" in known else (None,):
         for seed in experiment.seeds if known.get("seed") is not None else (None,):
             which = {name: of for name, of in (("task", task), ("seed", seed)) if of is not None}
             name = "/".join(map(str, (source.stem, *which.values())))
             parameters = {"experiment": str(run.folder)} | which
-            yield Page(source, name, folder / f"{name}.ipynb", parameters, _key(source, name, _made_of(run, task)))
+            yield Page(source, name, folder / f"{name}.ipynb", parameters, _key(source, name, made_of[task]))
 
 
 def _key(source: Path, name: str, made_of: list[str]) -> str:
     return graph.digest("page", getattr(_module_of(source), "VERSION", 1), sha256(source), name, made_of)
 
 
-def _made_of(run: Results, task: str | None) -> list[str]:
+def _made_of(run: Results) -> dict[str | None, list[str]]:
+    """Return what the pages about each task, and those about none (None), may read: the experiment and its results."""
+    tasks = (*run.experiment.tasks, None)
     if run.is_published:
-        return [sha256(run.folder / "manifest.json")]
-    experiment = run.experiment
-    titles = [experiment.title, *[experiment.task(name).title for name in experiment.tasks]]
-    titles += [experiment.model(name).title for name in experiment.models]
-    return [*titles, *[job.key for job in graph.all_jobs(experiment) if task in (None, job.task)]]
+        return {task: [sha256(run.folder / "manifest.json")] for task in tasks}
+    text, jobs = run.experiment.dump(whole=True), graph.all_jobs(run.experiment)
+    return {task: [text, *[job.key for job in jobs if task in (None, job.task)]] for task in tasks}
 
 
 def make(wanted: Collection[Page], *, log: TextIO | None = None) -> list[Page]:

@@ -6,17 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from trusteq.pages.figures import GREY, colours, margin_intervals
-from trusteq.pages.show import (
-    PAPER_MARK,
-    counterparts,
-    interval_text,
-    of_seed,
-    paper_table,
-    put,
-    show,
-    side_titles,
-    titles,
-)
+from trusteq.pages.show import PAPER_MARK, counterparts, of_seed, paper_table, put, show, side_titles, titles, view
 from trusteq.pages.status import run_line
 from trusteq.study.results import Results
 from trusteq.verdict.margins import OUTCOMES, load_margins, measures_of, overall
@@ -39,9 +29,8 @@ def verdicts(run: Results) -> None:
     methods = ", ".join(f"{rows['method'].iloc[0]} on {task}" for task, rows in chosen.groupby("task", sort=False))
     put(show(verdict_table(chosen, run), caption=f"Alignment by {methods}"))
     put(show(count_table(chosen, run), caption="How many verdicts of each kind"))
-    names, measures = side_titles(run), {name: margin.title for name, margin in load_margins().items()}
     for task, rows in chosen.groupby("task", sort=False):
-        figure = verdict_panels(rows, names, measures)
+        figure = verdict_panels(rows, side_titles(run), _measure_titles())
         figure.suptitle(task)
         put(figure)
 
@@ -116,14 +105,12 @@ def verdict_table(found: pd.DataFrame, run: Results) -> pd.DataFrame:
     found: of `all_verdicts`, one method a task (see `deciding`). Where a dimension has several measures, the outcome is
     over all of them.
     """
-    names = side_titles(run)
-    rows = []
-    for (task, model), measures in found.groupby(["task", "model"], sort=False):
-        row = {"task": task, "model": names[model]}
-        row |= {name: overall(rows_["outcome"]) for name, rows_ in measures.groupby("dimension", sort=False)}
-        drop_in = "drop-in" if measures["drop_in"].iloc[0] else "no drop-in"
-        rows.append(row | {"verdict": measures["verdict"].iloc[0], "paper's rule": drop_in})
-    return pd.DataFrame(rows)
+    dimensions, keys = found["dimension"].unique(), ["task", "model"]
+    outcomes = found.pivot_table(index=keys, columns="dimension", values="outcome", aggfunc=overall, sort=False)
+    each = view(found.drop_duplicates(keys), run, {"task": "task", "model": "model", "verdict": "verdict"})
+    rule = found.drop_duplicates(keys)["drop_in"].map({True: "drop-in", False: "no drop-in"})
+    parts = [each[keys], outcomes[dimensions].set_index(each.index), each["verdict"], rule.rename("paper's rule")]
+    return pd.concat(parts, axis=1).reset_index(drop=True)
 
 
 def count_table(found: pd.DataFrame, run: Results) -> pd.DataFrame:
@@ -141,18 +128,22 @@ def count_table(found: pd.DataFrame, run: Results) -> pd.DataFrame:
 def method_table(found: pd.DataFrame, run: Results) -> pd.DataFrame:
     """Return the outcome of the alignment and the verdict by task, model and method."""
     rows = found[found["dimension"] == "alignment"]
-    columns = {"task": rows["task"], "model": rows["model"].map(side_titles(run)), "method": rows["method"]}
-    columns |= {"0 to 1": rows["compressed"], "95%": interval_text(rows["low"] + 1, rows["high"] + 1)}
-    return pd.DataFrame(columns | {"alignment": rows["outcome"], "verdict": rows["verdict"]})
+    placed = rows.assign(low=rows["low"] + 1, high=rows["high"] + 1)  # of the place itself, not of its distance from 1
+    columns = {"task": "task", "model": "model", "method": "method", "0 to 1": "compressed", "95%": ("low", "high")}
+    return view(placed, run, columns | {"alignment": "outcome", "verdict": "verdict"})
 
 
 def difference_table(found: pd.DataFrame, run: Results) -> pd.DataFrame:
     """Return every measure of one method a task with its difference, interval, margin and outcome."""
-    names, titles = side_titles(run), {name: margin.title for name, margin in load_margins().items()}
-    columns = {"task": found["task"], "model": found["model"].map(names), "measure": found["measure"].map(titles)}
-    columns |= {"difference": found["difference"], "95%": interval_text(found["low"], found["high"], digits=3)}
     needed = [f"{n:,} of {m:,}" if pd.notna(m) else "" for n, m in zip(found["n"], found["n_needed"], strict=True)]
-    return pd.DataFrame(columns | {"margin": found["margin"], "outcome": found["outcome"], "examples needed": needed})
+    named = found.assign(title=found["measure"].map(_measure_titles()), needed=needed)
+    columns = {"task": "task", "model": "model", "measure": "title", "difference": "difference", "95%": ("low", "high")}
+    columns |= {"margin": "margin", "outcome": "outcome", "examples needed": "needed"}
+    return view(named, run, columns, digits=3)
+
+
+def _measure_titles() -> dict[str, str]:
+    return {name: margin.title for name, margin in load_margins().items()}
 
 
 def plane_table(found: pd.DataFrame) -> pd.DataFrame:

@@ -1,23 +1,38 @@
-"""The status page: what made the results of a run, how long it took, and what the benchmarks measured."""
+"""What made results, how long it took, and what the benchmarks measured: the pages on a run's status, and on costs."""
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
 from trusteq.pages.show import facts_table, put, show
 from trusteq.project import root
 from trusteq.store import find
+from trusteq.study.experiment import Experiment
+from trusteq.study.publish import reference_runs
 from trusteq.study.results import Results
 
+HOUR = 3600
 BUDGETS = {"lime": 1000, "shap": 500}  # n_samples under which the speed rows are measured
-
-
-TRAINING_COLUMNS = ["row", "value", "at least", "what", "ours s/epoch", "authors s/epoch"]
-
-
-TRAINING_COLUMNS += ["ours accuracy", "authors accuracy", "difference low", "difference high"]
+# Of each benchmark: what its table shows of a row, by title, and how.
+_BENCHMARKS = {
+    "attribution": (
+        {"row": "row", "measured": "value", "wanted": "wanted", "unit": "what", "seconds": "engine s/example"}
+        | {"library's": "library s/example", "bare_share": "bare share", "passes/s": "passes/s"},
+        {"passes/s": "{:,.0f}"},
+    ),
+    "finetune": (
+        {"row": "row", "measured": "value", "at least": "at least", "unit": "what", "ours s/epoch": "ours s/epoch"}
+        | {
+            "authors s/epoch": "authors s/epoch",
+            "ours accuracy": "ours accuracy",
+            "authors accuracy": "authors accuracy",
+        }
+        | {"difference low": "difference low", "difference high": "difference high"},
+        {"measured": "{:.1f}", "at least": "{:g}"},
+    ),
+}
 
 
 def times(run: Results) -> None:
@@ -27,14 +42,34 @@ def times(run: Results) -> None:
 
 def benchmark(name: str) -> None:
     """Show what a benchmark last measured, "attribution" or "finetune"."""
-    rows = benchmark_rows(name)
-    make, formats = _VIEWS[name]
-    put(show(make(rows), digits=2, formats=formats, caption=measured_on(rows)))
+    rows, formats = benchmark_rows(name), _BENCHMARKS[name][1]
+    put(show(benchmark_table(rows, name), digits=2, formats=formats, caption=measured_on(rows)))
 
 
 def origin(run: Results) -> None:
     """Show what the results were made with, and the experiment file."""
     put(origin_table(run), f"```yaml\n{run.experiment.dump()}```")
+
+
+def costs(experiments: Collection[str] | None = None) -> None:
+    """Show the hours of each stage of the published runs on real data, or the named ones, and what each was made with.
+
+    Hours are all of a stage's; longest is that of a job.
+    """
+    runs = [run for run in reference_runs() if experiments is None or run.experiment.name in experiments]
+    found = job_table(runs, unit=HOUR).rename(columns={"seconds": "hours"})
+    put(show(found, digits=2, caption=f"{found['hours'].sum():.1f} hours in all"))
+    made = {run.experiment.name: origin_table(run).set_index("what")["value"] for run in runs}
+    put(pd.DataFrame(made).fillna("").reset_index(names="what"))
+
+
+def papers_scale(device: str) -> None:
+    """Show the hours that explaining the paper's examples would take on a device, "cpu" or "gpu bf16"."""
+    scale = paper_scale(benchmark_rows(), Experiment.load("paper"), device=device)
+    known = scale.dropna(subset=["ours", "authors"])
+    caption = f"Of {len(known)} rows with both: ours {known['ours'].sum():,.0f}, authors {known['authors'].sum():,.0f}"
+    shown = show(scale, digits=1, formats={"passes": "{:,}"}, caption=f"{caption} hours")
+    put("Not measured: no such device was at hand. The rows of the benchmark are open." if known.empty else shown)
 
 
 def run_line(run: Results) -> str:
@@ -49,8 +84,8 @@ def run_line(run: Results) -> str:
     return f"This run is **{experiment.name}** ({experiment.title}): {'; '.join(parts)}."
 
 
-def job_table(runs: Sequence[Results]) -> pd.DataFrame:
-    """Return the seconds of each stage of each run: data, stage, jobs, seconds (in all), longest.
+def job_table(runs: Sequence[Results], *, unit: float = 1) -> pd.DataFrame:
+    """Return the seconds, or others of the `unit`, of each stage of each run: data, stage, jobs, seconds, longest.
 
     Of training and predicting the models' own times, of other stages those in the manifests of their tables, of
     explaining by method: wall time of single jobs, on one thread each where the experiment says nothing else. What
@@ -59,6 +94,7 @@ def job_table(runs: Sequence[Results]) -> pd.DataFrame:
     jobs = [(run.experiment.name, *job) for run in runs for job in _jobs(run)]
     table = pd.DataFrame(jobs, columns=["data", "stage", "seconds", "made"]).drop_duplicates("made")
     by = table.groupby(["data", "stage"], sort=False)["seconds"].agg(["count", "sum", "max"])
+    by[["sum", "max"]] /= unit
     return by.set_axis(["jobs", "seconds", "longest"], axis=1).reset_index()
 
 
@@ -90,24 +126,15 @@ def notebook_table(run: Results) -> pd.DataFrame:
 
 def origin_table(run: Results) -> pd.DataFrame:
     """Return what the results were made with: versions, git state, machine and devices, from the manifests."""
-    manifests = _manifests(run)
+    manifests = [json.loads(file.read_text(encoding="utf-8")) for file in find(run.folder, "*manifest.json")]
     who = itertools.product(run.experiment.tasks, run.experiment.models, run.experiment.seeds)
     devices = {run.facts(*of, "timing")["device"] for of in who}
-    facts = {"device": ", ".join(sorted(devices))} | {key: _each(manifests, key) for key in ("machine", "git")}
+    facts = {"device": ", ".join(sorted(devices))} | {key: _distinct(manifests, key) for key in ("machine", "git")}
     versions = [manifest["versions"] for manifest in manifests]
-    return facts_table(facts | {name: _each(versions, name) for name in versions[0]})
+    return facts_table(facts | {name: _distinct(versions, name) for name in versions[0]})
 
 
-def machines(run: Results) -> str:
-    """Return the machines that the artefacts of a run were made on."""
-    return _each(_manifests(run), "machine")
-
-
-def _manifests(run: Results) -> list[dict]:
-    return [json.loads(file.read_text(encoding="utf-8")) for file in find(run.folder, "*manifest.json")]
-
-
-def _each(manifests: list[dict], key: str) -> str:
+def _distinct(manifests: list[dict], key: str) -> str:
     """Return the distinct values of one key over all manifests, so that a mixed run shows as one."""
     values = [manifest.get(key) for manifest in manifests]
     texts = [_git_text(value) if isinstance(value, dict) else str(value) for value in values]
@@ -125,35 +152,13 @@ def benchmark_rows(name: str = "attribution") -> list[dict]:
     return json.loads((root() / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))["rows"]
 
 
-def training_benchmark_table(rows: Iterable[Mapping]) -> pd.DataFrame:
-    """Return the rows of the benchmark of fine-tuning that were measured: ours beside the authors' loop."""
-    table = pd.DataFrame([row for row in rows if row["value"] is not None], columns=TRAINING_COLUMNS)
-    return table.rename(columns={"value": "measured", "what": "unit"}).astype({"at least": float})
-
-
-def benchmark_table(rows: Iterable[Mapping]) -> pd.DataFrame:
-    """Return the rows of the benchmark that were measured: what, how much, what was wanted, and the times behind it."""
-    return pd.DataFrame([_benchmark_row(row) for row in rows if row["value"] is not None])
-
-
-def _benchmark_row(row: Mapping) -> dict:
-    wanted = [f"{sign} {row[key]:g}" for key, sign in (("at least", "≥"), ("at most", "≤")) if row.get(key)]
-    return {
-        "row": row["row"],
-        "measured": row["value"],
-        "wanted": "".join(wanted),
-        "unit": row["what"],
-        "seconds": row.get("engine s/example", float("nan")),
-        "library's": row.get("library s/example", float("nan")),
-        "bare_share": row.get("bare share", float("nan")),
-        "passes/s": row.get("passes/s", float("nan")),
-    }
-
-
-_VIEWS = {
-    "attribution": (benchmark_table, {"passes/s": "{:,.0f}"}),
-    "finetune": (training_benchmark_table, {"measured": "{:.1f}", "at least": "{:g}"}),
-}
+def benchmark_table(rows: Iterable[Mapping], name: str = "attribution") -> pd.DataFrame:
+    """Return the rows of a benchmark that were measured: what, how much, what was wanted, and the times behind it."""
+    limits, columns = {"at least": "≥", "at most": "≤"}, _BENCHMARKS[name][0]
+    measured = [row for row in rows if row["value"] is not None]
+    wanted = ["".join(f"{sign} {row[key]:g}" for key, sign in limits.items() if row.get(key)) for row in measured]
+    table = pd.DataFrame(measured).assign(wanted=wanted)
+    return table.reindex(columns=list(columns.values())).set_axis(list(columns), axis=1)
 
 
 def measured_on(rows: Iterable[Mapping]) -> str:
@@ -162,3 +167,36 @@ def measured_on(rows: Iterable[Mapping]) -> str:
     open_rows = {row["row"]: row["open"] for row in rows if row["value"] is None}
     text = f"Measured on: {'; '.join(where) or 'no machine yet'}."
     return text + (f" Open: {', '.join(open_rows)} ({'; '.join({*open_rows.values()})})." if open_rows else "")
+
+
+def word_counts() -> pd.DataFrame:
+    """Return how many pairs of SNLI's test split have so many words: counted, words, pairs.
+
+    counted: "positions", as this project does, or "distinct words", as the authors' scripts do, SEP included.
+    """
+    return pd.read_csv(root() / "data" / "snli_word_counts.csv")
+
+
+def paper_scale(benchmark: Iterable[Mapping], experiment: Experiment, *, device: str) -> pd.DataFrame:
+    """Return the hours that explaining the paper's test examples once would take, by task, method and model.
+
+    benchmark: rows of benchmarks/attribution.json, seconds for one SNLI pair under that benchmark's budgets, with
+    random weights of each model's shape. device: "cpu" or "gpu bf16". The time of a budget is taken as proportional to
+    it. Columns: task, method, model, examples, passes, ours, authors: hours, missing where the row is open.
+    """
+    known = {row["row"].replace("-", ""): row for row in benchmark}
+    labelled = word_counts().query("counted == 'positions'")["pairs"].sum()  # of SNLI test
+    (kind, *precision), rows = device.split(), []
+    for task in experiment.tasks:
+        examples = experiment.explained(task) or labelled
+        for method, settings in experiment.task_methods(task).items():
+            passes = examples * settings.n_samples
+            scale = passes / BUDGETS[method] / HOUR
+            for model in experiment.models:
+                title = experiment.model(model).title
+                measured = known.get(" ".join([kind, title, "shape", *precision, method]).replace("-", ""), {})
+                row = {"task": task, "method": method, "model": title, "examples": examples, "passes": passes}
+                for side, key in {"ours": "engine s/example", "authors": "library s/example"}.items():
+                    row[side] = measured.get(key, float("nan")) * scale
+                rows.append(row)
+    return pd.DataFrame(rows)

@@ -4,20 +4,19 @@ Each function takes the predictions of `predicted_sides`, the large model's firs
 model or of a control.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pandas as pd
 
 from trusteq.calibration.intervals import scores_beside
-from trusteq.calibration.proper_scores import brier_decomposition, scores
-from trusteq.calibration.temperature import fit_temperature, rescale
+from trusteq.calibration.proper_scores import brier_decomposition, fit_temperature, rescale, scores
 from trusteq.study.results import Results
 from trusteq.study.sides import Sides, predicted_sides
 from trusteq.verdict.comparison import CONTROLS, Comparison, Side
 from trusteq.verdict.predictions import Predictions, loyalty_table, matched, reliability_with_bars, stacked
 
 VERSION = 1  # raise it when a number of these tables changes
+NAMES = ("scores", "reliability", "differences", "temperature", "loyalty", "intervals", "decomposition")
 
 
 def score_table(models: Sides) -> pd.DataFrame:
@@ -26,10 +25,7 @@ def score_table(models: Sides) -> pd.DataFrame:
 
 
 def reliability_tables(models: Sides) -> pd.DataFrame:
-    """Return the reliability table of every model: model, then its columns, 10 equal-width bins each.
-
-    low, high: where 95% of the bin's accuracies would be, were the model calibrated (`consistency_bars`).
-    """
+    """Return the reliability table of every model, in 10 bins: model, then the columns of `reliability_with_bars`."""
     return stacked({name: reliability_with_bars(found) for name, found in models.items()})
 
 
@@ -83,12 +79,11 @@ def temperature_table(sides: Sides, dev: Sides) -> pd.DataFrame:
         name: replace(sides[name], probabilities=rescale(sides[name].probabilities, temperature))
         for name, temperature in temperatures.items()
     }
-    before, after = ({name: scores(of[name].probabilities, of[name].gold) for name in dev} for of in (sides, rescaled))
-    table = pd.DataFrame(
-        {"model": name, "temperature": temperatures[name], "score": score, "before": value, "after": after[name][score]}
-        for name, values in before.items()
-        for score, value in values.items()
-    )
+    rows = []
+    for name, temperature in temperatures.items():
+        before, after = (scores(of[name].probabilities, of[name].gold) for of in (sides, rescaled))
+        rows += [(name, temperature, score, value, after[score]) for score, value in before.items()]
+    table = pd.DataFrame(rows, columns=["model", "temperature", "score", "before", "after"])
     differences = calibration_differences(rescaled)[["model", "score", "difference", "low", "high", "outcome"]]
     return table.merge(differences, on=["model", "score"], how="left")
 
@@ -103,21 +98,10 @@ def loyalty_tables(sides: Sides) -> pd.DataFrame:
     return stacked(tables)
 
 
-# Each takes the predictions of the models, of all sides, and of these on the dev split.
-_TABLES: dict[str, Callable[[Sides, Sides, Sides], pd.DataFrame]] = {
-    "scores": lambda models, sides, dev: score_table(models),
-    "reliability": lambda models, sides, dev: reliability_tables(models),
-    "differences": lambda models, sides, dev: calibration_differences(sides),
-    "temperature": lambda models, sides, dev: temperature_table(sides, dev),
-    "loyalty": lambda models, sides, dev: loyalty_tables(sides),
-    "intervals": lambda models, sides, dev: interval_scores(sides),
-    "decomposition": lambda models, sides, dev: decomposition_table(sides),
-}
-NAMES = tuple(_TABLES)
-
-
 def tables(run: Results, task: str, seed: int) -> dict[str, pd.DataFrame]:
     """Return every table on the calibration of a task, by the name under which it is stored."""
     sides, dev = (predicted_sides(run, task, seed, part) for part in ("test", "dev"))
     models = {name: sides[name] for name in run.experiment.models}
-    return {name: make(models, sides, dev) for name, make in _TABLES.items()}
+    found = [score_table(models), reliability_tables(models), calibration_differences(sides)]
+    found += [temperature_table(sides, dev), loyalty_tables(sides), interval_scores(sides), decomposition_table(sides)]
+    return dict(zip(NAMES, found, strict=True))

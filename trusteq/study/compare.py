@@ -9,7 +9,7 @@ import pandas as pd
 
 from trusteq.alignment.decompose import by_segment, companions, decompose
 from trusteq.alignment.evidence import evidence_scores
-from trusteq.alignment.overlap import Alignment, mean_table, random_features
+from trusteq.alignment.overlap import mean_table, random_features
 from trusteq.alignment.ranking import Ranking
 from trusteq.statistics import stream_seed
 from trusteq.study.jobs import RANDOM_HEAD
@@ -61,12 +61,6 @@ class Compared:
     def by_place(self) -> list[Comparison]:
         """Those of `against_large` whose features are words by their place, not words as the authors' scripts do."""
         return [found for found in self.against_large if not found.rankings[0].is_as_released]
-
-    @property
-    def retrained(self) -> dict[tuple[str, int], Alignment]:
-        """The large model with itself under another training seed, by method and seed."""
-        others = [found for found in self.controls if found.b.training_seed != found.a.training_seed]
-        return {_of(found): found.alignment for found in others}
 
 
 def compare(run: Results, task: str) -> Compared:
@@ -139,9 +133,7 @@ def alignment_table(compared: Compared) -> pd.DataFrame:
 
 def example_table(compared: Compared) -> pd.DataFrame:
     """Return the same example by example: method, seed, model_a, model_b, id, jaccard, chance, n_features."""
-    examples = [found.alignment.table.assign(**_key(found)) for found in compared.pairs]
-    columns = ["method", "seed", "model_a", "model_b", "id", "jaccard", "chance", "n_features"]
-    return pd.concat(examples, ignore_index=True)[columns]
+    return _each(compared.pairs, lambda found: found.alignment.table)
 
 
 def control_table(compared: Compared) -> pd.DataFrame:
@@ -151,18 +143,14 @@ def control_table(compared: Compared) -> pd.DataFrame:
 
 def ceiling_table(compared: Compared) -> pd.DataFrame:
     """Return each model's agreement with itself: method, seed, model, other ("explainer seed", "training seed"), ..."""
-    models, rows = {}, []
+    agreements = {}
     for found in compared.comparisons:
-        known = models.setdefault(_of(found), {})
-        known |= {side.name: side.explained.itself for side in (found.a, found.b) if side.control is None}
-    for (method, seed), itself in models.items():
-        agreements = [(name, "explainer seed", found) for name, found in itself.items()]
-        if (method, seed) in compared.retrained:
-            agreements.append((compared.run.experiment.large, "training seed", compared.retrained[method, seed]))
-        for name, other, found in agreements:
-            keys = {"method": method, "seed": seed, "model": name, "other": other}
-            rows.append(keys | {"jaccard": found.mean, "low": found.low, "high": found.high, "chance": found.chance})
-    return pd.DataFrame(rows)
+        own = [side for side in (found.a, found.b) if side.control is None]
+        agreements |= {(*_of(found), side.name, "explainer seed"): side.explained.itself for side in own}
+        if found.is_retrained:
+            agreements[*_of(found), found.a.name, "training seed"] = found.alignment
+    rows = [(*key, found.mean, found.low, found.high, found.chance) for key, found in agreements.items()]
+    return pd.DataFrame(rows, columns=["method", "seed", "model", "other", "jaccard", "low", "high", "chance"])
 
 
 def curve_table(compared: Compared) -> pd.DataFrame:
@@ -188,7 +176,8 @@ def source_table(compared: Compared) -> pd.DataFrame:
     training seed is that of the large model; it is missing where that has one seed only, and of a smaller model that
     is made without training.
     """
-    retrained, experiment = compared.retrained, compared.run.experiment
+    experiment = compared.run.experiment
+    retrained = {_of(found): found.alignment for found in compared.controls if found.is_retrained}
 
     def sources(found: Comparison) -> pd.DataFrame:
         is_trained = found.b.control is not None or experiment.model(found.b.name).is_trained
@@ -213,9 +202,7 @@ def evidence_table(compared: Compared, truths: Mapping[str, pd.Series]) -> pd.Da
             of_method[found.b.name] = found.b.explained
     rows = []
     for (truth, places), ((method, seed), explained) in itertools.product(truths.items(), sides.items()):
-        scored = {
-            name: evidence_scores(side.first, places, k=side.k).set_index("id") for name, side in explained.items()
-        }
+        scored = {name: evidence_scores(of.first, places, k=of.k).set_index("id") for name, of in explained.items()}
         for name, measure in itertools.product(scored, _TRUTH):
             if values := _against(scored[name], next(iter(scored.values())), measure, compared.clusters):
                 key = {"truth": truth, "method": method, "seed": seed, "model": name, "measure": measure}

@@ -8,6 +8,7 @@ and names of files are in no key: whoever changes a number raises the version of
 
 import functools
 import hashlib
+import itertools
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -178,10 +179,11 @@ def _key(stage: str, *made_of: object) -> str:
     return digest(stage, VERSIONS[stage], *made_of)
 
 
-def _data(experiment: Experiment, task: str) -> list:
-    """Return what decides the examples of a task: its definition, and the hash of each file of the user's own."""
-    settings = experiment.task(task)
-    splits = settings.splits
-    sources = [*splits.train, *(splits.dev or ()), *splits.test] if splits else []
-    files = {str(source.file): sha256(source.file) for source in sources if source.file and source.file.is_file()}
-    return [settings.model_dump(mode="json", exclude={"title", "paper"}), sorted(files.values())]
+def _data(experiment: Experiment, task: str) -> dict:
+    """Return what decides the examples of a task: its definition, with the bytes of files in place of their names."""
+    definition = experiment.task(task).model_dump(mode="json", exclude={"title", "paper"})
+    for source in itertools.chain.from_iterable(sources or () for sources in (definition["splits"] or {}).values()):
+        file = Path(source["file"] or "")
+        if file.is_file():
+            source["file"] = sha256(file) + file.suffix  # the suffix says how the bytes are read
+    return definition

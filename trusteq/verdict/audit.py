@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from trusteq.alignment.ranking import Ranking
-from trusteq.calibration.proper_scores import check_predictions
+from trusteq.calibration.bins import check_predictions
 from trusteq.errors import DataError, ModelError
 from trusteq.statistics import stream_seed
 from trusteq.verdict.comparison import SIDES, Comparison, Explained, Side
 from trusteq.verdict.margins import load_margins
-from trusteq.verdict.predictions import Predictions, matched
+from trusteq.verdict.predictions import Predictions, check_same_labels, matched
 
 if TYPE_CHECKING:
     from trusteq.verdict.report import Audit
@@ -57,11 +57,7 @@ def audit(
     labels = _labels_of(large, labels) if labels is None else tuple(labels)
     # Checked before any model is run: explaining takes minutes.
     for model in (large, compressed):
-        if set(_labels_of(model, labels)) != set(labels):
-            raise DataError(
-                f"the models have different labels: {', '.join(labels)} against {', '.join(model.labels)}; give both "
-                "models and the examples the same class names"
-            )
+        check_same_labels(labels, _labels_of(model, labels))
     if examples.empty or examples["id"].duplicated().any():
         raise DataError("audit: no examples, or an id occurs twice; give each example a unique id")
     check(examples, method=method, n_samples=n_samples)

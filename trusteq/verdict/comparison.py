@@ -112,6 +112,11 @@ class Comparison:
         """The names of both sides."""
         return self.a.name, self.b.name
 
+    @property
+    def is_retrained(self) -> bool:
+        """Whether the second side is the first one under another training seed."""
+        return self.b.control is not None and self.b.training_seed != self.a.training_seed
+
     @functools.cached_property
     def rankings(self) -> tuple[Ranking, Ranking]:
         """The ranked words that are compared."""
@@ -163,7 +168,7 @@ class Comparison:
         Columns: dimension, measure, large, compressed, difference (compressed - large), low, high (95% interval),
         margin, outcome, n (examples, or clusters), n_needed (that would decide; missing where decided).
         """
-        n_explained = None if self.alignment is None else self.a.explained.n
+        n_explained = 0 if self.alignment is None else self.a.explained.n
         return measured(self.margins, self.scores, self.n, self.alignment, n_explained)
 
     @property

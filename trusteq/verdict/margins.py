@@ -75,11 +75,7 @@ def parse_margins(pairs: list[str]) -> dict[str, float]:
 
 
 def measured(
-    margins: Mapping[str, Margin],
-    scores: pd.DataFrame,
-    n: int,
-    alignment: Alignment | None = None,
-    n_explained: int | None = None,
+    margins: Mapping[str, Margin], scores: pd.DataFrame, n: int, alignment: Alignment | None, n_explained: int
 ) -> pd.DataFrame:
     """Return the outcome of every measure that was taken, one row each: see `Comparison.dimensions`.
 

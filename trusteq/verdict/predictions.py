@@ -4,7 +4,7 @@ Loyalty needs no labels: does the compressed model say what the large one says, 
 are those of Xu et al. (2021), Beyond Preserved Accuracy: Evaluating Loyalty and Robustness of BERT Compression.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,13 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from trusteq.calibration.bins import check_predictions, check_probabilities, check_same_shape
 from trusteq.calibration.intervals import bootstrap_groups, consistency_bars
-from trusteq.calibration.proper_scores import (
-    check_predictions,
-    check_probabilities,
-    check_same_shape,
-    reliability_table,
-)
+from trusteq.calibration.proper_scores import reliability_table
 from trusteq.errors import DataError, nearest
 from trusteq.statistics import interval, resampled_sums
 
@@ -45,9 +41,8 @@ class Predictions:
         """Return the predictions in a table: `label` (index or name), one column per class, perhaps `id`."""
         labels = tuple(map(str, labels))
         try:
-            probabilities, gold = check_predictions(
-                table[list(labels)].to_numpy(), _gold(table["label"], labels, where=where)
-            )
+            gold = _gold(table["label"], labels, where=where)
+            probabilities, gold = check_predictions(table[list(labels)].to_numpy(), gold)
         except DataError as error:
             raise DataError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None
         ids = table["id"].astype(str).to_numpy(dtype=object) if "id" in table else None
@@ -58,9 +53,8 @@ class Predictions:
     def columns(self, labels: tuple[str, ...]) -> "Predictions":
         """Return the same with the classes in the order of `labels`, which are the same names."""
         order = [self.labels.index(label) for label in labels]
-        return replace(
-            self, labels=labels, probabilities=self.probabilities[:, order], gold=np.argsort(order)[self.gold]
-        )
+        gold = np.argsort(order)[self.gold]
+        return replace(self, labels=labels, probabilities=self.probabilities[:, order], gold=gold)
 
     def rows(self, rows: np.ndarray) -> "Predictions":
         """Return the examples at `rows`."""
@@ -111,23 +105,25 @@ def _gold(values: pd.Series, labels: tuple[str, ...], *, where: str) -> np.ndarr
     return values.to_numpy(dtype=np.int64)
 
 
+def check_same_labels(large: Sequence[str], compressed: Sequence[str]) -> None:
+    """Raise DataError unless both models have the same class names, in whatever order."""
+    if set(large) != set(compressed):
+        both = f"{', '.join(large)} against {', '.join(compressed)}"
+        raise DataError(f"the models have different labels: {both}; give both, and the examples, the same class names")
+
+
 def matched(large: Predictions, compressed: Predictions) -> tuple[Predictions, Predictions]:
     """Return both models' predictions with the same classes in the same order, about the same examples by id.
 
     Raises DataError where the class names, the ids, the numbers of rows or the gold labels differ.
     """
-    if set(large.labels) != set(compressed.labels):
-        raise DataError(
-            f"the models have different labels: {', '.join(large.labels)} against {', '.join(compressed.labels)}; "
-            "give both the same class names"
-        )
+    check_same_labels(large.labels, compressed.labels)
     compressed = compressed.columns(large.labels)
     if (large.ids is None) != (compressed.ids is None):
         raise DataError("only one of the two has ids; give both a column id, or neither")
-    if large.ids is None and len(large.gold) != len(compressed.gold):
-        raise DataError(
-            f"{len(large.gold)} rows against {len(compressed.gold)}; give predictions for the same examples"
-        )
+    n, other = len(large.gold), len(compressed.gold)
+    if large.ids is None and n != other:
+        raise DataError(f"{n} rows against {other}; give predictions for the same examples")
     if large.ids is not None:
         large, compressed = (predictions.rows(np.argsort(predictions.ids)) for predictions in (large, compressed))
         if not np.array_equal(large.ids, compressed.ids):
@@ -209,10 +205,7 @@ def confidence_distance(large: np.ndarray, compressed: np.ndarray) -> float:
 
 # Each takes probabilities (n, C) of both models, and returns one number per example, or one in all.
 LOYALTY: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray | float]] = {
-    "label_loyalty": label_loyalty,
-    "probability_loyalty": probability_loyalty,
-    "total_variation": total_variation,
-    "confidence_distance": confidence_distance,
+    of.__name__: of for of in (label_loyalty, probability_loyalty, total_variation, confidence_distance)
 }
 
 

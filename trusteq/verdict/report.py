@@ -97,7 +97,9 @@ class Audit:
             audit=self,
             outcome=VERDICTS[self.verdict],
             colour=OUTCOME_COLOURS[self.verdict],
-            summary=[MEANINGS[self.verdict], *_wanted(self), _scope(self)],
+            meaning=MEANINGS[self.verdict],
+            undecided=_records(self.dimensions[self.dimensions["outcome"] == UNDECIDED]),
+            scope=_scope(self),
             dimensions=dimension_table(found),
             margins=_svg(lambda: margin_intervals(found.dimensions, titles)),
             paper=paper_sentence(found.paper),
@@ -208,20 +210,6 @@ def _diagram_and_histogram(reliability: pd.DataFrame) -> None:
     reliability_diagram(reliability, axes[0])
     confidence_histogram(reliability, axes[1])
     axes[1].legend()
-
-
-def _wanted(audit: Audit) -> list[str]:
-    margins = audit.comparison.margins
-    return [
-        f"To decide on {margins[row.measure].title}: {_times(row.n, row.n_needed)} as many examples, if the difference "
-        "is what it seems."
-        for row in audit.dimensions[audit.dimensions["outcome"] == UNDECIDED].itertuples()
-    ]
-
-
-def _times(n: int, needed: int | None) -> str:
-    far = pd.isna(needed) or needed > 1000 * n
-    return "more than a thousand times" if far else f"about {needed / n:.1f} times"
 
 
 def _scope(audit: Audit) -> str:
