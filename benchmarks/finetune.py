@@ -29,12 +29,12 @@ from attribution import LABELS, SHAPES, TOKENIZER, Open, _add, _made, _pairs
 from torch.utils.data import DataLoader, TensorDataset
 
 import trusteq
+from trusteq.estimates import paired_difference
 from trusteq.models import finetune as module
 from trusteq.models.classifier import as_classifier, build
 from trusteq.models.finetune import FineTuned, finetune
 from trusteq.models.recipe import Recipe
 from trusteq.registry import ModelSpec, Scratch
-from trusteq.statistics import bootstrap_mean
 
 FILE = Path(__file__).with_suffix(".json")
 # The paper's; the learning rate is for random weights, which at its 1e-5 would need hours to learn anything.
@@ -118,7 +118,7 @@ def whole_runs() -> dict:
         seconds["ours"] += (CLOCK["cpu"]() - between) / RECIPE.epochs**2
     classifiers = {"authors": as_classifier(authors.best(), authors.tokenizer, LABELS), "ours": ours.classifier}
     right = {side: _right(classifier, test) for side, classifier in classifiers.items()}
-    low, high = bootstrap_mean(right["ours"] - right["authors"], seed=SEED)
+    low, high = paired_difference(right["authors"], right["ours"]).interval
     return {
         "value": seconds["authors"] / seconds["ours"],
         "what": "times the authors' speed",

@@ -153,9 +153,10 @@ comparison.numbers(run, task, "companions")
 # %% [markdown]
 # ## Where the disagreement comes from
 #
-# Step by step more is varied: the explainer's seed alone, the training seed of the large model as well, the model.
-# What each step adds to 1 − Jaccard is its part; a part can come out negative, and is then drawn to the left of 0.
-# A model that is made without training has no step of the training seed.
+# The explainer's seed takes what a pair's own explanations differ by from one draw to the next; the training seed, how
+# far the large model and itself retrained stay below their ceiling, the same for every model; the model, how much
+# further the pair stays below its own. Together they are 1 − Jaccard; a part can come out negative, and is then drawn
+# to the left of 0. A model that is made without training has no step of the training seed.
 
 # %%
 comparison.figure(run, task, "sources")

@@ -1,8 +1,11 @@
 """The simulations behind the book's page on intervals: their truths, what they would catch, and the committed table."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
+import seeds
 from simulation import (
     _coverage_row,
     _explained,
@@ -164,3 +167,28 @@ def test_the_committed_table_is_what_the_simulation_gives():
     ]
     for key in measured:
         assert [row[key] for row in rows] == pytest.approx([row[key] for row in committed], rel=1e-9, abs=1e-12)
+
+
+# --- seeds as random factors ---
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_a_drop_over_seeds_and_examples_is_the_margin_and_seeds_differ_as_they_should(clustered):
+    values = seeds.drops(np.random.default_rng(0), (400, 2, 2000), seed_sd=0.02, clustered=clustered)
+    means = values.mean(axis=2)
+    error = means.mean(axis=1).std() / np.sqrt(len(means))
+    assert means.mean() == pytest.approx(seeds.MARGIN, abs=4 * error)
+    # The halves of two seeds on other examples share their seeds alone.
+    halves = [values[:, :, half].mean(axis=2) for half in (slice(None, 1000), slice(1000, None))]
+    first, second = (half[:, 0] - half[:, 1] for half in halves)
+    assert np.sqrt(np.mean(first * second) / 2) == pytest.approx(0.02, rel=0.1)
+
+
+def test_claims_about_a_way_hold_their_level_in_every_world_and_those_from_one_seed_do_not():
+    rows = pd.DataFrame(json.loads(seeds.FILE.read_text(encoding="utf-8"))["worlds"])
+    assert len(rows) == 3 * len(seeds.WORLDS)
+    assert rows.groupby("estimate")["holds"].all().to_dict() == {
+        "between_seeds": True,
+        "crossed": True,
+        "one seed": False,
+    }

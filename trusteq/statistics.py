@@ -7,7 +7,6 @@ from `resampled_sums` and `interval`: every column sees the same draws, so diffe
 import hashlib
 import json
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -108,72 +107,3 @@ def interval(draws: np.ndarray, *, n: int, level: float = LEVEL) -> tuple[np.nda
 def n_clusters(clusters: ArrayLike | None, n: int) -> int:
     """Return how many units the bootstrap resamples: the distinct clusters, or all `n` examples."""
     return n if clusters is None else len(np.unique(np.asarray(clusters)))
-
-
-def bootstrap_mean(
-    values: ArrayLike, *, clusters: ArrayLike | None = None, draws: int = DRAWS, level: float = LEVEL, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bootstrap interval (low, high) of the mean of `values`, shape (n,); or of each column of (n, m).
-
-    All columns see the same draws. For the rest, and the errors, see `resampled_sums` and `interval`.
-    """
-    values = np.asarray(values, dtype=np.float64)
-    counted = np.column_stack([values, np.ones(len(values))])
-    sums = resampled_sums(counted, clusters=clusters, draws=draws, seed=seed)
-    # A mean of equal values can leave their range by rounding; the interval of a constant is that constant.
-    means = (sums[:, :-1] / sums[:, -1:]).clip(values.min(axis=0), values.max(axis=0))
-    bounds = interval(means, n=n_clusters(clusters, len(values)), level=level)
-    return bounds if values.ndim > 1 else (bounds[0].item(), bounds[1].item())
-
-
-@dataclass(frozen=True)
-class Decision:
-    """outcome: "equivalent", "not-equivalent" or "undecided".
-
-    n_needed: if undecided, the number of examples that would decide with 80% power, were the difference truly the one
-    seen; None where none within a billion would, since the difference sits on the margin.
-    """
-
-    outcome: str
-    n_needed: int | None = None
-
-
-def decide(value: float, low: float, high: float, *, margin: float, n: int, one_sided: bool = False) -> Decision:
-    """Decide whether a difference is within a margin, by two one-sided tests.
-
-    value: the difference seen; low, high: its 95% interval, from n examples or clusters. Equivalent: the interval lies
-    within [-margin, margin], which is two one-sided tests at 2.5% each. Not equivalent: it lies wholly outside.
-    one_sided: only differences above the margin count against equivalence. A margin so small that something not seen
-    in n examples could still be as frequent as it (rule of three) cannot be decided in favour: undecided.
-    Raises DataError for a negative or non-finite margin.
-    Source: Schuirmann (1987) for the tests; Hanley and Lippman-Hand (1983) for what n examples can rule out.
-    """
-    if not (math.isfinite(margin) and margin >= 0):
-        raise DataError(f"margin={margin}; give a finite number >= 0")
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return Decision("undecided")
-    if low > margin or (high < -margin and not one_sided):
-        return Decision("not-equivalent")
-    unseen = smallest_n(margin)
-    if high <= margin and (low >= -margin or one_sided) and n >= unseen:
-        return Decision("equivalent")
-    needed = _n_needed(value if one_sided else abs(value), high - low, margin, n)
-    return Decision("undecided", None if needed is None or math.isinf(unseen) else max(needed, math.ceil(unseen)))
-
-
-def smallest_n(margin: float) -> float:
-    """Return the number of examples from which on 97.5% of samples show what happens at a rate of `margin`."""
-    if margin >= 1:
-        return 1
-    return math.log(0.025) / math.log1p(-margin) if margin > 0 else math.inf
-
-
-def _n_needed(size: float, width: float, margin: float, n: int) -> int | None:
-    """Return n for the two tests with 80% power (Julious 2004, section 5), the difference being `size`."""
-    from scipy.special import ndtri
-
-    quantile, room = ndtri((1 + LEVEL) / 2), abs(margin - size)
-    wanted = (quantile + ndtri(_POWER)) * width / (2 * quantile)
-    if wanted * math.sqrt(n) >= room * math.sqrt(_OUT_OF_REACH):
-        return None
-    return max(n, math.ceil(n * (wanted / room) ** 2))

@@ -1,5 +1,6 @@
 """Alignment by the number of top words, by segment and by source of disagreement."""
 
+import itertools
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ from trusteq.alignment.decompose import decompose
 from trusteq.alignment.overlap import align
 from trusteq.alignment.ranking import chance_jaccard, jaccard, top_features
 from trusteq.errors import DataError
-from trusteq.statistics import bootstrap_mean
+from trusteq.estimates import TAIL, mean, unseen
 
 curve, by_segment = of_tables(module.curve), of_tables(module.by_segment)
 
@@ -39,7 +40,8 @@ def test_a_curve_holds_the_alignment_of_every_k(pair):
         single = align(a, b, k=row.k, label=label)
         assert (row.jaccard, row.chance) == (single.mean, single.chance)
         assert (row.low, row.high) == pytest.approx((single.low, single.high), abs=0.02)
-    assert (found.loc[found["k"] >= 14, ["jaccard", "low", "high", "chance"]] == 1).all(axis=None)
+    assert (found.loc[found["k"] >= 14, ["jaccard", "high", "chance"]] == 1).all(axis=None)
+    assert (found.loc[found["k"] >= 14, "low"] == 1 - unseen(60, TAIL)).all()
 
 
 def test_a_curve_forgets_the_order_of_rows_and_draws_clusters(pair):
@@ -88,7 +90,7 @@ def test_segments_are_cuts_of_the_whole_top_k(pair):
         assert found["examples"][segment] == 60 - found["undefined"][segment]
         chances = [chance_jaccard(7, *map(len, both)) for both in cuts]
         assert found["chance"][segment] == pytest.approx(np.nanmean(chances))
-        low, high = bootstrap_mean([value for value in values if not math.isnan(value)])
+        low, high = mean([value for value in values if not math.isnan(value)], within=(0, 1)).interval
         assert (found["low"][segment], found["high"][segment]) == (low, high)
 
 
@@ -121,7 +123,9 @@ def scored(values):
 
 
 EXPLAINER = scored({"p": 1, "q": 1, "r": 1 / 3, "s": 1, "alone": 0})
-TRAINING = scored({"s": 1 / 3, "r": 1 / 3, "q": 1, "p": 1})
+ITSELF = scored({"p": 1, "q": 1, "r": 1, "s": 1 / 3})
+RETRAINED = scored({"s": 1 / 3, "r": 1 / 3, "q": 1, "p": 1})
+TRAINING = ITSELF, RETRAINED
 MODEL = scored({"p": 1 / 3, "q": 0, "r": 0, "s": 1 / 3})
 
 
@@ -129,8 +133,33 @@ def test_disagreement_by_hand():
     found = decompose(EXPLAINER, TRAINING, MODEL)
     assert found.columns.tolist() == ["source", "disagreement", "low", "high", "share"]
     assert found["source"].tolist() == ["explainer seed", "training seed", "model", "total"]
+    # 1 - 5/6; 5/6 - 2/3, the twins below their ceiling; 5/6 - 1/6, the pair below its own, less that.
     assert found["disagreement"].tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 2, 5 / 6])
     assert found["share"].tolist() == pytest.approx([0.2, 0.2, 0.6, 1])
+
+
+def test_the_step_of_training_is_the_same_for_every_pair_and_all_steps_add_up():
+    """Interval and all: nothing of the pair is in it, neither its agreement nor how steadily it is explained."""
+    steady, unlike = scored(dict.fromkeys("pqrs", 1)), scored({"p": 0, "q": 1 / 3, "r": 1, "s": 0})
+    found = [decompose(own, TRAINING, model) for own in (EXPLAINER, steady) for model in (MODEL, unlike)]
+    columns = ["disagreement", "low", "high"]
+    assert len({tuple(parts.set_index("source").loc["training seed", columns]) for parts in found}) == 1
+    for parts, model in zip(found, (MODEL, unlike) * 2, strict=True):
+        assert parts["disagreement"].iloc[:-1].sum() == pytest.approx(1 - model.mean)
+
+
+def test_the_retrained_model_itself_leaves_nothing_to_the_model():
+    assert decompose(ITSELF, TRAINING, RETRAINED).set_index("source").loc["model", "disagreement"] == 0
+
+
+def test_what_is_below_a_ceiling_is_half_a_squared_distance_of_two_distributions():
+    """By enumeration: two models draw top sets of two of four words; C - J is a quadratic form in their difference."""
+    sets = [frozenset(places) for places in itertools.combinations(range(4), 2)]
+    kernel = np.array([[jaccard(a, b) for b in sets] for a in sets])
+    a, b = np.random.default_rng(0).dirichlet(np.ones(6), size=2)
+    below = (a @ kernel @ a + b @ kernel @ b) / 2 - a @ kernel @ b
+    assert below == pytest.approx((a - b) @ kernel @ (a - b) / 2)
+    assert np.linalg.eigvalsh(kernel).min() > 0
 
 
 def test_the_model_takes_the_rest_without_a_training_seed():
@@ -140,20 +169,20 @@ def test_the_model_takes_the_rest_without_a_training_seed():
 
 def test_the_intervals_of_the_sources_are_paired():
     found = decompose(EXPLAINER, TRAINING, MODEL).set_index("source")
-    low, high = bootstrap_mean([2 / 3, 1, 1 / 3, 0])
-    assert (found["low"]["model"], found["high"]["model"]) == pytest.approx((low, high), abs=0.1)
-    same = decompose(MODEL, MODEL, MODEL).set_index("source")
-    assert same.loc[["training seed", "model"], ["disagreement", "low", "high", "share"]].eq(0).all(axis=None)
+    low, high = mean([2 / 3, 1, -1 / 3, 2 / 3]).interval
+    assert (found["low"]["model"], found["high"]["model"]) == pytest.approx((low, high))
+    same = decompose(MODEL, (MODEL, MODEL), MODEL).set_index("source")
+    assert same.loc[["training seed", "model"], ["disagreement", "share"]].eq(0).all(axis=None)
     clustered = decompose(EXPLAINER, TRAINING, MODEL, clusters=pd.Series({"p": 0, "q": 0, "r": 0, "s": 0}))
-    assert clustered["low"].tolist() == clustered["high"].tolist() == pytest.approx(clustered["disagreement"].tolist())
+    assert set(clustered["low"]) == {-1} and set(clustered["high"]) == {1}  # one cluster says nothing
 
 
 def test_order_does_not_change_the_sources(pair):
     a, b, label = pair
     numbers = []
     for order in (1, -1):
-        above = align(a, a, label=label[::order]), align(a, b, k=12, label=label[::order])
-        numbers.append(decompose(above[0], above[1], align(a, b, label=label[::order])))
+        own, twin = align(a, a, label=label[::order]), align(a, b, k=12, label=label[::order])
+        numbers.append(decompose(own, (own, twin), align(a, b, label=label[::order])))
     pd.testing.assert_frame_equal(*numbers, check_exact=True)
     assert numbers[0].attrs == numbers[1].attrs
 

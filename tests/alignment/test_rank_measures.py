@@ -12,7 +12,7 @@ from weights import labels, of_tables, random_table, table
 from trusteq.alignment import decompose
 from trusteq.alignment.ranking import COMPANIONS, cosine, rbo, spearman, weighted_jaccard
 from trusteq.errors import DataError
-from trusteq.statistics import bootstrap_mean
+from trusteq.estimates import mean
 
 companions = of_tables(decompose.companions)
 
@@ -93,7 +93,7 @@ def test_means_and_intervals_over_examples():
     for name, score in COMPANIONS.items():
         values = [score(*pair) for pair in zip(*sides, strict=True)]
         assert found["value"][name] == pytest.approx(np.mean(values))
-        assert (found["low"][name], found["high"][name]) == pytest.approx(bootstrap_mean(values))
+        assert (found["low"][name], found["high"][name]) == pytest.approx(mean(values).interval)
     assert (found["undefined"] == 0).all()
 
 

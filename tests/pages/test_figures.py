@@ -17,6 +17,7 @@ from trusteq.pages.figures import (
     colours,
     confidence_histogram,
     from_zero,
+    handover_curve,
     highlights,
     per_method,
     per_model,
@@ -213,3 +214,22 @@ def _text_of(markup):
     """Yield the text between the tags, unescaped."""
     for piece in f">{markup}".split("<"):
         yield html.unescape(piece.partition(">")[2])
+
+
+def test_handover_curve_holds_risks_and_what_was_chosen():
+    table = pd.DataFrame({"threshold": [1.0, 0.5, 0.0], "share": [0.1, 0.6, 1.0], "flips": [0, 0.01, 0.03],
+                          "accuracy": [0, -0.01, 0.02]})  # fmt: skip
+    _, ax = plt.subplots()
+    assert handover_curve(table, ax) is ax
+    assert line(ax, "flips kept") == [[0.1, 0.6, 1.0], [0, 0.01, 0.03]]
+    assert line(ax, "accuracy lost") == [[0.1, 0.6, 1.0], [0, -0.01, 0.02]]
+    chosen = pd.DataFrame({"risk": ["flips", "flips"], "level": [0.01, 0.02], "threshold": [np.nan, 0.5],
+                           "share": [0.0, 0.6], "realised": [0.0, 0.01], "realised_low": [0.0, 0.005],
+                           "realised_high": [0.0, 0.03]})  # fmt: skip
+    _, ax = plt.subplots()
+    handover_curve(table, ax, chosen=chosen)
+    points = [tuple(map(list, of.get_data())) for of in ax.get_lines() if of.get_marker() in ("o", "_")]
+    assert ([0.6], [0.01]) in points  # realised; nothing is drawn where nothing may be answered alone
+    assert ([0.6], [0.02]) in points  # its level
+    assert ([0.0], [0.0]) not in points
+    assert [path.vertices.tolist() for of in ax.collections for path in of.get_paths()] == [[[0.6, 0.005], [0.6, 0.03]]]

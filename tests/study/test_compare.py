@@ -227,11 +227,27 @@ def test_sources_by_hand(compared):
     assert set(table["model_b"]) == {DISTILLED, TINY, "random-head"}
     found = table[(table["method"] == "lime") & (table["model_b"] == DISTILLED)]
     assert found["source"].tolist() == ["explainer seed", "training seed", "model", "total"]
-    # 1 - 5/6; 5/6 - 2/3, the large model trained again; 2/3 - 2/3.
+    # 1 - 5/6; 5/6 - 2/3, the large model below its ceiling with itself trained again; 5/6 - 2/3 less that.
     assert found["disagreement"].tolist() == pytest.approx([1 / 6, 1 / 6, 0, 1 / 3])
     shap = table[(table["method"] == "shap") & (table["model_b"] == TINY)]
     assert shap["disagreement"].tolist() == pytest.approx([0, 1 / 3, 1 / 6, 1 / 2])
     assert VIEWS["sources"](shap, compared.run)["share"].tolist() == pytest.approx([0, 2 / 3, 1 / 3, 1])
+
+
+def test_one_retraining_is_one_number_whatever_it_stands_beside(run):
+    """Though the twin, explained once, has a ceiling of its own; and though one of the models has fewer examples."""
+    compared, columns = compare(run, TASK), ["disagreement", "low", "high"]
+    table = source_table(compared)
+    lime = table[(table["method"] == "lime") & (table["source"] == "training seed")]
+    own = table[(table["method"] == "lime") & (table["source"] == "explainer seed")]["disagreement"]
+    assert own.nunique() == 2
+    assert len(lime) == 3
+    assert len(lime[columns].drop_duplicates()) == 1
+    first = next(found for found in compared.pairs if found.b.name == TINY)
+    first.alignment.table.loc[0, "jaccard"] = np.nan
+    table = source_table(compared)
+    lime = table[(table["method"] == "lime") & (table["source"] == "training seed")]
+    assert lime["disagreement"].tolist() == pytest.approx([0] * 3)  # test-0 is nobody's now
 
 
 def test_a_model_made_without_training_has_no_step_of_the_training_seed(run, compared):

@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from trusteq import estimates
 from trusteq.alignment import ranking
 from trusteq.alignment.ranking import Ranking
 from trusteq.errors import DataError
-from trusteq.statistics import bootstrap_mean, interval, n_clusters, resampled_sums, stream
+from trusteq.estimates import Estimate
+from trusteq.statistics import stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +28,8 @@ class Alignment:
     mean, over examples. ceiling: the explainer's agreement with itself, or None. undefined: number of examples where
     both sets are empty; they enter no mean. All are nan when no example is left.
     normalised: (mean - chance) / (ceiling - chance); None without a ceiling, nan where that is not above chance.
-    normalised_low, normalised_high: its 95% interval; nan where a draw of the ceiling is not above chance, since the
-    ratio then has no bounds.
+    normalised_low, normalised_high: its 95% interval, missing or nan as it is, and nan where it has no bounds, since
+    the ceiling is not shown to be above chance. place: the same as an `Estimate`, with bounds at other levels.
     """
 
     table: pd.DataFrame
@@ -36,10 +38,27 @@ class Alignment:
     high: float
     chance: float
     ceiling: float | None
-    normalised: float | None
     undefined: int
-    normalised_low: float | None = None
-    normalised_high: float | None = None
+    place: Estimate | None = None
+
+    @property
+    def normalised(self) -> float | None:
+        """Where the mean lies between chance, 0, and the ceiling, 1."""
+        return None if self.place is None else self.place.value
+
+    @property
+    def normalised_low(self) -> float | None:
+        """The lower end of its 95% interval."""
+        return self._end(0)
+
+    @property
+    def normalised_high(self) -> float | None:
+        """The upper end of its 95% interval."""
+        return self._end(1)
+
+    def _end(self, which: int) -> float | None:
+        end = None if self.place is None else self.place.interval[which]
+        return math.nan if end is not None and math.isinf(end) else end
 
 
 Ceiling = Alignment | float | None
@@ -64,56 +83,55 @@ def score(ranked_a: Iterable, ranked_b: Iterable, n_features: pd.Series, *, k: i
     return found
 
 
-def summarise(table: pd.DataFrame, *, ceiling: Ceiling, clusters: Clusters, seed: int) -> Alignment:
+def summarise(table: pd.DataFrame, *, ceiling: Ceiling, clusters: Clusters) -> Alignment:
     """Return the means of a table of scores (see `score`) over its examples, with intervals; the rest as in `align`."""
     defined = table.dropna(subset="jaccard").set_index("id")
-    chance = exact_mean(defined["chance"])
-    ((mean, low, high),) = mean_table(defined[["jaccard"]], clusters=clusters, seed=seed).to_numpy().tolist()
-    found = Alignment(table, mean, low, high, chance, None, None, len(table) - len(defined))
+    ((mean, low, high),) = mean_table(defined[["jaccard"]], clusters=clusters, within=(0, 1)).to_numpy().tolist()
+    found = Alignment(table, mean, low, high, exact_mean(defined["chance"]), None, len(table) - len(defined))
     if ceiling is None:
         return found
     top = ceiling.mean if isinstance(ceiling, Alignment) else ceiling
     if top < 0 or top > 1:
         raise DataError(f"align: ceiling={top}; give a mean Jaccard, in [0, 1]")
-    bounds = _normalised_interval(defined, ceiling, clusters=clusters, seed=seed)
-    scale = {"ceiling": top, "normalised": float(normalised(mean, chance, top))}
-    return replace(found, **scale, normalised_low=bounds[0], normalised_high=bounds[1])
+    return replace(found, ceiling=top, place=_place(defined, ceiling, clusters))
 
 
-def normalised(mean, chance, ceiling) -> np.ndarray:
-    """Return where means lie between chance, 0, and the ceiling, 1; nan where the ceiling is not above chance."""
-    room = np.subtract(ceiling, chance)
-    return np.divide(np.subtract(mean, chance), room, out=np.full(np.shape(room), np.nan), where=room > 0)
+def _place(defined: pd.DataFrame, ceiling: Ceiling, clusters: Clusters) -> Estimate:
+    """Return where the mean lies between chance and ceiling; examples that only one side has count for that side."""
+    columns = defined[["jaccard", "chance"]]
+    itself = (
+        ceiling.table.dropna(subset="jaccard").set_index("id")["jaccard"] if isinstance(ceiling, Alignment) else None
+    )
+    columns = (
+        columns.assign(ceiling=float(ceiling))
+        if itself is None
+        else columns.join(itself.rename("ceiling"), how="outer")
+    )
+    if columns.empty or columns.isna().all().any():
+        return Estimate(math.nan, lambda alpha: (-math.inf, math.inf), 0, 0, 0.0)
+    # An example that one side lacks adds nothing to that side's sum, and the sum is over fewer.
+    shares = (columns * (len(columns) / columns.notna().sum())).fillna(0.0)
+    room = shares["ceiling"] - shares["chance"]
+    codes, mean = cluster_codes(clusters, columns.index), float(columns["jaccard"].mean())
+    above = shares["jaccard"] - shares["chance"]
+    return estimates.ratio(above, room, clusters=codes, reach=(mean, 1 - mean))
 
 
-def _normalised_interval(defined: pd.DataFrame, ceiling: Ceiling, *, clusters: Clusters, seed: int) -> list[float]:
-    """Return the interval of the normalised mean; examples that only one side has are drawn with the others."""
-    if defined.empty:
-        return [math.nan, math.nan]
-    columns = defined[["jaccard", "chance"]].assign(n=1.0)
-    if isinstance(ceiling, Alignment):
-        itself = ceiling.table.dropna(subset="jaccard").set_index("id")["jaccard"]
-        columns = columns.join(pd.DataFrame({"ceiling": itself, "n_ceiling": 1.0}), how="outer").fillna(0)
-    codes = cluster_codes(clusters, columns.index)
-    sums = resampled_sums(columns, clusters=codes, seed=seed).T
-    with np.errstate(invalid="ignore"):  # a draw without any example of one side
-        top = sums[3] / sums[4] if isinstance(ceiling, Alignment) else float(ceiling)
-        draws = normalised(sums[0] / sums[2], sums[1] / sums[2], top)
-    return list(map(float, interval(draws, n=n_clusters(codes, len(columns)))))
+def mean_estimate(values: pd.Series, *, clusters: Clusters, within: tuple[float, float] = (-1, 1)) -> Estimate:
+    """Return the mean of values by id, each `within` two numbers; clusters: as in `align`."""
+    return estimates.mean(values, clusters=cluster_codes(clusters, values.index), within=within)
 
 
-def mean_intervals(columns: pd.DataFrame, *, clusters: Clusters, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the 95% interval of the mean of each column, all from the same draws; nan without rows."""
-    if columns.empty:
-        return np.full((2, columns.shape[1]), np.nan)
-    return bootstrap_mean(columns, clusters=cluster_codes(clusters, columns.index), seed=seed)
+def mean_table(columns: pd.DataFrame, *, clusters: Clusters, within: tuple[float, float] = (-1, 1)) -> pd.DataFrame:
+    """Return value, low, high by column: its mean over the examples and the 95% interval of it; nan without rows."""
+    rows = [(exact_mean(of), *_interval(of, clusters, within)) for _, of in columns.items()]
+    return pd.DataFrame(rows, columns=["value", "low", "high"], index=columns.columns, dtype=float)
 
 
-def mean_table(columns: pd.DataFrame, *, clusters: Clusters, seed: int) -> pd.DataFrame:
-    """Return value, low, high by column: its mean over the examples, and the interval of `mean_intervals`."""
-    low, high = mean_intervals(columns, clusters=clusters, seed=seed)
-    means = [exact_mean(columns[name]) for name in columns]
-    return pd.DataFrame({"value": means, "low": low, "high": high}, index=columns.columns)
+def _interval(values: pd.Series, clusters: Clusters, within: tuple[float, float]) -> tuple[float, float]:
+    if values.empty:
+        return math.nan, math.nan
+    return mean_estimate(values, clusters=clusters, within=within).interval
 
 
 def exact_mean(values: pd.Series) -> float:
@@ -156,28 +174,26 @@ def align(
 
     a, b: attributions of the two models (see `top_features`) for the same examples; label: id -> class name.
     ceiling: the mean Jaccard, or the Alignment, of the explainer with itself under two seeds (see `ceiling`). An
-    Alignment is resampled together with a and b, whatever examples it covers; a number is taken as known.
-    clusters: id -> cluster, such as the premise, that the bootstrap draws as a whole; seed: of the bootstrap.
+    Alignment varies with a and b over the same examples, whichever it covers; a number is taken as known.
+    clusters: id -> cluster, such as the premise: what belongs together. seed: changes nothing, no interval is drawn.
     Raises DataError where `top_features` does, when a and b cover different examples or only one of them was made
     "as-released", for a ceiling outside [0, 1] and for an example without a cluster.
     """
-    return aligned(Ranking(a, label), Ranking(b, label), k=k, ceiling=ceiling, clusters=clusters, seed=seed)
+    return aligned(Ranking(a, label), Ranking(b, label), k=k, ceiling=ceiling, clusters=clusters)
 
 
-def aligned(
-    a: Ranking, b: Ranking, *, k: int = 10, ceiling: Ceiling = None, clusters: Clusters = None, seed: int = 0
-) -> Alignment:
+def aligned(a: Ranking, b: Ranking, *, k: int = 10, ceiling: Ceiling = None, clusters: Clusters = None) -> Alignment:
     """Compare two models as `align` does; a, b: their attributions, ranked for the same labels."""
     ranking.check_k(k)
     ranking.check_same_examples(a, b)
     table = score(a.ranked, b.ranked, n_features(a, b), k=k)
-    return summarise(table, ceiling=ceiling, clusters=clusters, seed=seed)
+    return summarise(table, ceiling=ceiling, clusters=clusters)
 
 
-def ceiling(of_a: Alignment, of_b: Alignment, *, clusters: Clusters = None, seed: int = 0) -> Alignment:
+def ceiling(of_a: Alignment, of_b: Alignment, *, clusters: Clusters = None) -> Alignment:
     """Return how far two models can agree at most: the mean of their agreements with themselves, example by example.
 
-    of_a, of_b: each model with itself under another explainer seed, for the same examples. clusters, seed: see `align`.
+    of_a, of_b: each model with itself under another explainer seed, for the same examples. clusters: see `align`.
 
     With independent explainer seeds throughout, no two models agree more in expectation, and two equal ones as much
     (proof: book/method.md). A noisy model can agree with a steady one better than with itself, and would pass a ceiling
@@ -192,7 +208,7 @@ def ceiling(of_a: Alignment, of_b: Alignment, *, clusters: Clusters = None, seed
         raise DataError("ceiling: the two models were explained on different examples; explain both on the same")
     second = second.reindex(first.index)
     table = ((first + second) / 2).assign(n_features=np.maximum(first["n_features"], second["n_features"]))
-    return summarise(table.reset_index(), ceiling=None, clusters=clusters, seed=seed)
+    return summarise(table.reset_index(), ceiling=None, clusters=clusters)
 
 
 def random_features(attributions: pd.DataFrame, *, seed: int) -> pd.DataFrame:

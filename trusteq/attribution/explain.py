@@ -1,5 +1,7 @@
 """Attribution: how much each word of an example weighs in a classifier's probability of each class."""
 
+import functools
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -208,3 +210,21 @@ def _table(finished: list[tuple[Features, object]], labels: Sequence[str], *, wi
     for name, parts in zip(list(types)[len(columns) :], zip(*values, strict=True), strict=True):
         columns[name] = np.concatenate([part.T.ravel() for part in parts])
     return pd.DataFrame(columns).astype(types)
+
+
+def together(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return the tables of all parts, in order, as the table that one run would have made, `.attrs` included."""
+    # Built anew from plain arrays: a concatenation is kept in chunks, which the bytes of its Parquet file would show.
+    columns = {name: np.concatenate([table[name].to_numpy() for table in tables]) for name in tables[0]}
+    whole = pd.DataFrame(columns).astype(tables[0].dtypes)
+    whole.attrs = {name: _merged([table.attrs[name] for table in tables]) for name in tables[0].attrs}
+    return whole
+
+
+def _merged(values: list):
+    """Return one attribute of the whole from those of the parts: counts are summed, entries by example id united."""
+    if isinstance(values[0], int):
+        return sum(values)
+    if isinstance(values[0], dict):
+        return functools.reduce(operator.or_, values)
+    return next((value for value in values if value != "safe"), "safe")  # the boundary; a part may hold no pair

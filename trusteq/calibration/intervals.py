@@ -5,6 +5,7 @@ of few examples leave their diagonal by luck. Where a score lies in its null ban
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike
 from trusteq.calibration.bins import Design, Sums, check_predictions, check_probabilities, check_same_shape
 from trusteq.calibration.proper_scores import SCORES, Score, debiased, scores
 from trusteq.errors import DataError
+from trusteq.estimates import Bounds, Estimate, beyond_normal, mean, paired_difference, proportion
 from trusteq.statistics import DRAWS, LEVEL, interval, resampled_sums, stream, value_order
 
 _GROUPS = 20_000  # more units than this are resampled in random groups
@@ -32,26 +34,32 @@ def score_intervals(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return each score with its 95% bootstrap interval: score, value, low, high, one row for each of `scores`.
+    """Return each score with its 95% interval: score, value, low, high, one row for each of `scores`.
 
-    clusters: shape (n,), what is drawn as a whole, such as all pairs with one premise; by default each example. Of more
-    than 20,000 of them, 20,000 random groups are drawn: as independent as they are, and alike.
-    ECEs are biased upwards, and their draws once more. The value is that of `scores`; the interval of an ECE is for the
-    true error of the binned model. Its middle is the ECE less its bias (`debiased`), its width the spread of that in
-    the draws. It is widened to 0 where a calibrated model could have as large an ECE; it ends at 0 but for
-    debiased_ece; and a value that is nearly all bias may lie above it. nan for scores that have no interval.
-    The order of the rows does not matter. For the rest, and the errors, see `scores`.
+    clusters: shape (n,), what belongs together, such as all pairs with one premise; by default each example is its own.
+    Accuracy has the bounds of `estimates.proportion`, other means have those of `estimates.mean`. ECEs are biased
+    upwards, and their bootstrap draws once more. The value is that of `scores`; the interval of an ECE is for the true
+    error of the binned model. Its middle is the ECE less its bias (`debiased`), its width the spread of that in the
+    draws, and what normal theory lacks on right answers (`estimates.beyond_normal`). It is widened to 0 where a
+    calibrated model could have as large an ECE; it ends at 0 but for debiased_ece; and a value that is nearly all bias
+    may lie above it. Of more than 20,000 clusters, 20,000 random groups are drawn: as independent as they are, and
+    alike. nan for scores that have no interval. The order of the rows does not matter. For the rest, and the errors,
+    see `scores`.
     """
     probabilities, labels = check_predictions(probabilities, labels)
+    design = Design.of(probabilities, n_bins=n_bins, binning=binning)
+    columns, found = _of_examples(design, labels), {}
+    right = found["accuracy"] = proportion(columns["accuracy"], clusters=clusters)
+    for name in columns.keys() - found:
+        found[name] = _mean(SCORES[name], columns[name], clusters)
+    how = {"clusters": clusters, "n_bins": n_bins, "binning": binning, "draws": draws, "seed": seed}
+    slack = beyond_normal(right, columns["accuracy"], clusters=clusters)
+    (sums,), (resampled,), size = _resampled([probabilities], labels, **how)
+    for score in _drawn_scores():
+        ends = _bootstrapped(_corrected(score, sums), _corrected(score, resampled), size, right)
+        found[score.name] = _down_to_zero(score, sums, ends.widened(slack))
     values = scores(probabilities, labels, n_bins=n_bins, binning=binning)
-    options = {"clusters": clusters, "n_bins": n_bins, "binning": binning, "draws": draws, "seed": seed}
-    (sums,), (resampled,), size = _resampled([probabilities], labels, **options)
-    whole, drawn = _interval_scores(sums), _interval_scores(resampled)
-    rows = []
-    for name, score in SCORES.items():
-        low, high = score_bounds(score, whole, drawn, size)
-        ends = np.array([low - slack_to_zero(score, sums, low), high])
-        rows.append((name, values[name], *(ends.clip(min=0) if score.never_negative else ends)))
+    rows = [(name, value, *_interval(found.get(name))) for name, value in values.items()]
     return pd.DataFrame(rows, columns=["score", "value", "low", "high"])
 
 
@@ -66,26 +74,115 @@ def score_differences(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return each score of two models and the 95% interval of its difference, paired: both see the same draws.
+    """Return each score of two models and the 95% interval of its difference, paired: both see the same examples.
 
-    large, compressed: probabilities (n, C) of the same examples and classes. Columns: score, large, compressed,
-    difference (compressed - large), low, high. Each model has its own bins. The interval of an ECE's difference is that
-    of the two debiased ones, widened by the bias that is left where a model may be calibrated. How often it holds the
-    truth, simulated: benchmarks/intervals.json.
+    Columns: score, large, compressed, difference (compressed - large), low, high. For the rest, and the errors, see
+    `difference_estimates`.
+    """
+    bins = {"n_bins": n_bins, "binning": binning}
+    found = difference_estimates(large, compressed, labels, clusters=clusters, draws=draws, seed=seed, **bins)
+    return difference_table(found, large, compressed, labels, **bins)
+
+
+def difference_table(
+    found: Mapping[str, Estimate], large: ArrayLike, compressed: ArrayLike, labels: ArrayLike, **bins
+) -> pd.DataFrame:
+    """Return the table of `score_differences` from the estimates of the differences."""
+    table = pd.DataFrame([scores(model, labels, **bins) for model in (large, compressed)]).T
+    table = table.set_axis(["large", "compressed"], axis=1).rename_axis("score").reset_index()
+    low, high = zip(*(_interval(found.get(name)) for name in table["score"]), strict=True)
+    return table.assign(difference=table["compressed"] - table["large"], low=low, high=high)
+
+
+def difference_estimates(
+    large: ArrayLike,
+    compressed: ArrayLike,
+    labels: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    n_bins: int = 10,
+    binning: str = "equal-width",
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Return what each score of the compressed model is less the large one's, by name, where it has an interval.
+
+    large, compressed: probabilities (n, C) of the same examples and classes. Accuracy has the bounds of
+    `estimates.paired_difference`, other means have those of `estimates.mean`. Each model has its own bins. The interval
+    of an ECE's difference is that of the two debiased ones, by the bootstrap, widened by the bias that is left where a
+    model may be calibrated. Whatever is made of right answers is widened at least by what normal theory lacks on these
+    (`estimates.beyond_normal`). How often all this holds the truth, simulated: benchmarks/decisions.json.
     For the rest, and the errors, see `score_intervals`.
     """
     large, labels = check_predictions(large, labels)
-    compressed = check_same_shape(large, compressed)
-    models = [large, compressed]
-    table = pd.DataFrame([scores(model, labels, n_bins=n_bins, binning=binning) for model in models]).T
-    table = table.set_axis(["large", "compressed"], axis=1).rename_axis("score").reset_index()
-    options = {"clusters": clusters, "n_bins": n_bins, "binning": binning, "draws": draws, "seed": seed}
-    both, resampled, size = _resampled(models, labels, **options)
-    wholes, drawn = ([_interval_scores(sums) for sums in of] for of in (both, resampled))
-    slack = [[residual_bias(score, sums) for score in SCORES.values()] for sums in both]
-    whole, draws_of = ({name: of[1][name] - of[0][name] for name in of[0]} for of in (wholes, drawn))
-    low, high = np.array([score_bounds(score, whole, draws_of, size) for score in SCORES.values()]).T
-    return table.assign(difference=table["compressed"] - table["large"], low=low - slack[1], high=high + slack[0])
+    models = [large, check_same_shape(large, compressed)]
+    first, second = (_of_examples(Design.of(model, n_bins=n_bins, binning=binning), labels) for model in models)
+    change = {name: second[name] - first[name] for name in first if name != "accuracy"}
+    right = paired_difference(first["accuracy"], second["accuracy"], clusters=clusters)
+    slack = beyond_normal(right, second["accuracy"] * 1.0 - first["accuracy"], clusters=clusters)
+    found = {"accuracy": right}
+    for name, values in change.items():
+        found[name] = _mean(SCORES[name], values, clusters)
+    found["overconfidence"] = found["overconfidence"].widened(slack)
+    how = {"clusters": clusters, "n_bins": n_bins, "binning": binning, "draws": draws, "seed": seed}
+    both, resampled, size = _resampled(models, labels, **how)
+    for score in _drawn_scores():
+        whole, drawn = (np.subtract(*(_corrected(score, sums) for sums in of[::-1])) for of in (both, resampled))
+        left = max(residual_bias(score, sums) for sums in both)
+        ends = _bootstrapped(whole, drawn, size, right)
+        found[score.name] = ends.widened(lambda alpha, left=left: max(left, slack(alpha)))
+    return found
+
+
+def _mean(score: Score, values: np.ndarray, clusters: ArrayLike | None) -> Estimate:
+    # What has no limit can be as large as the largest seen; 1 nat, where nothing is.
+    reach = max(1.0, float(np.abs(values).max())) if score.reach is None else score.reach
+    return mean(values, clusters=clusters, within=(-reach, reach))
+
+
+def _of_examples(design: Design, labels: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: score.of_examples(design, labels) for name, score in SCORES.items() if score.of_examples}
+
+
+def _drawn_scores() -> Iterator[Score]:
+    """Yield the scores whose intervals are the bootstrap's: those that are no mean over examples."""
+    return (score for score in SCORES.values() if score.has_interval and score.of_examples is None)
+
+
+def _corrected(score: Score, sums: Sums) -> np.ndarray:
+    return debiased(sums, score.bins) if score.bins else score.of_sums(sums)
+
+
+def _interval(found: Estimate | None) -> Bounds:
+    return (np.nan, np.nan) if found is None else found.interval
+
+
+def _bootstrapped(whole: np.ndarray, drawn: np.ndarray, size: int, of: Estimate) -> Estimate:
+    """Return an error less its bias with the bounds of its draws, (draws,), of `size` units.
+
+    of: an estimate from the same examples.
+    """
+    value, shift = float(whole), float(whole - drawn.mean())
+
+    def bounds(alpha: float) -> Bounds:
+        if size < 2:
+            return -1.0, 1.0
+        low, high = interval(drawn, n=size, level=1 - 2 * alpha)
+        return float(low) + shift, float(high) + shift
+
+    return replace(of, value=value, bounds=bounds, error=float(drawn.std()))
+
+
+def _down_to_zero(score: Score, sums: Sums, of: Estimate) -> Estimate:
+    """Return the estimate of one model's error, whose bounds hold 0 where a calibrated model could have it."""
+    could_be_calibrated = residual_bias(score, sums) > 0
+
+    def bounds(alpha: float) -> Bounds:
+        low, high = of.bounds(alpha)
+        low = min(low, 0.0) if could_be_calibrated else low
+        return (max(low, 0.0), max(high, 0.0)) if score.never_negative else (low, high)
+
+    return replace(of, bounds=bounds)
 
 
 def bootstrap_groups(
@@ -123,30 +220,6 @@ def _resampled(
     parts = iter(np.split(drawn, np.cumsum([values.shape[1] for values in columns])[:-1], axis=1))
     tallies = [{name: values.sum(axis=0) for name, values in tally.items()} for tally in tallies]
     return tallies, [{name: next(parts) for name in tally} for tally in tallies], size
-
-
-def _interval_scores(sums: Sums) -> dict[str, np.ndarray]:
-    """Return the scores whose draws make the intervals."""
-    return {
-        name: debiased(sums, score.bins) if score.bins else score.of_sums(sums)
-        for name, score in SCORES.items()
-        if score.has_interval
-    }
-
-
-def score_bounds(score: Score, whole: Mapping, drawn: Mapping, size: int) -> tuple[float, float]:
-    """Return the interval of a score (or of its difference) from its value and its draws, of `size` units; or nan."""
-    if not score.has_interval:
-        return np.nan, np.nan
-    draws = drawn[score.name]
-    low, high = interval(draws, n=size)
-    shift = whole[score.name] - draws.mean() if score.bins else 0.0
-    return float(low + shift), float(high + shift)
-
-
-def slack_to_zero(score: Score, sums: Sums, low: float) -> float:
-    """Return what the bound of an ECE must go down by to reach 0, if a calibrated model could have as large an ECE."""
-    return low if low > 0 and residual_bias(score, sums) > 0 else 0.0
 
 
 def residual_bias(score: Score, sums: Sums) -> float:

@@ -102,19 +102,47 @@ def smooth_ece(confidence: np.ndarray, correct: np.ndarray) -> float:
     return float(smECE(confidence, correct.astype(np.float64)))
 
 
+def is_right(design: Design, labels: np.ndarray) -> np.ndarray:
+    """Return whether each prediction is right, (n,)."""
+    return design.predicted == labels
+
+
+def confidence(design: Design, labels: np.ndarray) -> np.ndarray:
+    """Return the largest probability of each example, (n,)."""
+    return design.confidence
+
+
+def excess(design: Design, labels: np.ndarray) -> np.ndarray:
+    """Return how much surer than right each prediction is, (n,)."""
+    return design.confidence - is_right(design, labels)
+
+
+def loss(name: str, *, reach: float | None) -> dict:
+    """Return what a `Score` that is the mean of one of `Design.losses` has."""
+
+    def of_examples(design: Design, labels: np.ndarray) -> np.ndarray:
+        return design.losses[name][np.arange(len(labels)), labels]
+
+    return {"of_sums": partial(mean, of=name), "of_examples": of_examples, "reach": reach}
+
+
 @dataclass(frozen=True)
 class Score:
     """A calibration score, with all that others ask of it.
 
     of_sums: from the sums of `Design`, name -> (..., width), to one number for each of "..."; by default the `error`
     over its bins. of_predictions: in its place, from the confidence, (n,), and whether the prediction is right, (n,),
-    to a number; such a score has neither interval nor null band. title: in a sentence; by default its name with spaces.
-    head: of a column; by default its name. bins: see `error`; the interval is that of the error less its bias.
+    to a number; such a score has neither interval nor null band. of_examples: of a score that is a mean, from the
+    design and the labels, (n,), to what each example adds, (n,), at most `reach` in size; None where that has no
+    limit. title: in a sentence; by default its name with spaces. head: of a column; by default its name. bins: see
+    `error`; the interval is that of the error less its bias.
     """
 
     name: str
     of_sums: Callable[[Sums], np.ndarray] | None = None
     of_predictions: Callable[[np.ndarray, np.ndarray], float] | None = None
+    of_examples: Callable[[Design, np.ndarray], np.ndarray] | None = None
+    reach: float | None = 1.0
     title: str = ""
     head: str = ""
     bins: str | None = None
@@ -132,17 +160,17 @@ class Score:
 SCORES: dict[str, Score] = {
     score.name: score
     for score in (
-        Score("accuracy", partial(mean, of="bin_correct")),
+        Score("accuracy", partial(mean, of="bin_correct"), of_examples=is_right),
         Score("ece", title="ECE", head="ECE", bins="bin", never_negative=True),
         # The bootstrap is not valid for a maximum (Bickel and Freedman 1981): the MCE has a null band instead.
         Score("mce", mce, title="MCE", head="MCE", has_interval=False),
-        Score("brier", partial(mean, of="brier"), title="Brier score (0 to 2)", head="Brier"),
-        Score("nll", partial(mean, of="nll"), title="NLL (nats)", head="NLL"),
+        Score("brier", title="Brier score (0 to 2)", head="Brier", **loss("brier", reach=2.0)),
+        Score("nll", title="NLL (nats)", head="NLL", **loss("nll", reach=None)),
         Score("adaptive_ece", title="adaptive ECE", head="adaptive", bins="mass", never_negative=True),
         Score("classwise_ece", title="classwise ECE", head="classwise", bins="class", never_negative=True),
         Score("debiased_ece", debiased, title="debiased ECE", head="debiased", bins="bin"),
-        Score("mean_confidence", partial(mean, of="bin_confidence")),
-        Score("overconfidence", overconfidence, title="mean confidence − accuracy"),
+        Score("mean_confidence", partial(mean, of="bin_confidence"), of_examples=confidence),
+        Score("overconfidence", overconfidence, of_examples=excess, title="mean confidence − accuracy"),
         Score("smooth_ece", of_predictions=smooth_ece, title="smooth ECE", head="smooth"),
     )
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from trusteq.alignment.overlap import PAPER_THRESHOLD, exact_mean, mean_intervals
+from trusteq.alignment.overlap import PAPER_THRESHOLD, exact_mean, mean_estimate
 from trusteq.calibration.proper_scores import SCORES
 from trusteq.pages.show import of_seed, paper_table, side_titles, titles
 from trusteq.study.results import Results
@@ -199,10 +199,10 @@ def boundary(runs: Runs) -> Claim:
             for model in models:
                 pair = examples[examples["model_b"] == model].pivot(index="id", columns="method", values="jaccard")
                 if not pair.empty and like in pair:
-                    change = (pair[method] - pair[like]).dropna().to_frame("change")
-                    (low,), (high,) = mean_intervals(change, clusters=groups, seed=0)
+                    change = (pair[method] - pair[like]).dropna()
+                    low, high = mean_estimate(change, clusters=groups).interval
                     row = {"data": data_name(run, task), "what": f"{titles(run)[model]}, {like}"}
-                    row |= {"estimate": exact_mean(change["change"]), "low": low, "high": high, "n": len(change)}
+                    row |= {"estimate": exact_mean(change), "low": low, "high": high, "n": len(change)}
                     rows.append(row | {"verdict": SUPPORTS if low > 0 or high < 0 else OPEN})
     return Claim("not asked", pd.DataFrame(rows, columns=COLUMNS), _spans(*parts))
 

@@ -15,6 +15,7 @@ from IPython.display import HTML
 from trusteq import words
 from trusteq.alignment.overlap import PAPER_THRESHOLD
 from trusteq.alignment.ranking import top_features
+from trusteq.verdict.handover import RISKS
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 GREY = "0.55"
@@ -257,6 +258,29 @@ def alignment_curve(curve: pd.DataFrame, ax=None, *, color="C0", label: str = "t
         ax.axvline(k, color=GREY, linestyle="--", linewidth=1)
     ax.set(xlabel="k, words in each top set", ylabel="mean Jaccard", ylim=(0, 1), xlim=(1, curve["k"].max()))
     ax.legend(loc="lower right")
+    return ax
+
+
+def handover_curve(table: pd.DataFrame, ax=None, *, chosen: pd.DataFrame | None = None):
+    """Draw what is lost over the share of inputs that the small model answers alone, a line for each risk.
+
+    table: of `handover.handover_curve`. chosen: of `handover.handover`, its thresholds marked where they came out, each
+    with its interval, and its level as a tick at the share.
+    """
+    ax = ax or plt.gca()
+    for (name, risk), color in zip(RISKS.items(), sns.color_palette("dark", len(RISKS)), strict=True):
+        ax.plot(table["share"], table[name], color=color, linewidth=1.6, label=risk.title)
+        if chosen is not None:
+            at = chosen[(chosen["risk"] == name) & chosen["threshold"].notna()]
+            ax.vlines(at["share"], at["realised_low"], at["realised_high"], color=color, linewidth=1.2)
+            ax.plot(at["share"], at["realised"], "o", color=color, markersize=5, clip_on=False)
+            ax.plot(at["share"], at["level"], "_", color=color, markersize=10, markeredgewidth=2)
+    if chosen is not None:
+        ax.plot([], [], "o", color="0.25", markersize=5, label="chosen on dev")
+        ax.plot([], [], "_", color="0.25", markersize=10, markeredgewidth=2, label="promised at most")
+    ax.axhline(0, color=GREY, linewidth=1)
+    ax.set(xlim=(0, 1), xlabel="share of inputs answered by the small model", ylabel="risk over all inputs")
+    ax.legend(loc="upper left")
     return ax
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from trusteq.alignment.decompose import by_segment, companions, decompose
 from trusteq.alignment.evidence import evidence_scores
-from trusteq.alignment.overlap import mean_table, random_features
+from trusteq.alignment.overlap import Alignment, mean_table, random_features
 from trusteq.alignment.ranking import Ranking
 from trusteq.statistics import stream_seed
 from trusteq.study.jobs import RANDOM_HEAD
@@ -26,7 +26,7 @@ from trusteq.study.sides import (
 )
 from trusteq.verdict.comparison import CONTROLS, Comparison, Explained, Side
 
-VERSION = 1  # raise it when a number of these tables changes
+VERSION = 2  # raise it when a number of these tables changes
 _TRUTH = {"precision": "chance_precision", "recall": "chance_recall", "share": "chance_share"}
 _EVIDENCE = ["truth", "method", "seed", "model", "measure", "value", "low", "high", "chance"]
 _EVIDENCE += ["difference", "difference_low", "difference_high", "examples"]
@@ -173,19 +173,40 @@ def source_table(compared: Compared) -> pd.DataFrame:
     """Return what the disagreement with the large model is made of: keys, source, disagreement, low, high, share.
 
     One block for each smaller model, and for a control that stands for another; see `decompose`. The step of the
-    training seed is that of the large model; it is missing where that has one seed only, and of a smaller model that
-    is made without training.
+    training seed is that of the large model, one number for all blocks of a method and seed; it is missing where that
+    has one seed only, and of a smaller model that is made without training. Over the examples that all blocks have.
     """
     experiment = compared.run.experiment
-    retrained = {_of(found): found.alignment for found in compared.controls if found.is_retrained}
+    retrained = {_of(found): found for found in compared.controls if found.is_retrained}
+    others = [found for found in compared.against_large if found.b.control is None or found.b.control.is_other]
+    shared = _shared([*others, *retrained.values()])
 
     def sources(found: Comparison) -> pd.DataFrame:
-        is_trained = found.b.control is not None or experiment.model(found.b.name).is_trained
-        training = retrained.get(_of(found)) if is_trained else None
-        return decompose(found.ceiling, training, found.alignment, clusters=compared.clusters)
+        ids, is_trained = shared[_of(found)], found.b.control is not None or experiment.model(found.b.name).is_trained
+        twin = retrained.get(_of(found)) if is_trained else None
+        training = None if twin is None else _among(ids, twin)
+        ceiling, alignment = _among(ids, found)
+        return decompose(ceiling, training, alignment, clusters=compared.clusters)
 
-    others = [found for found in compared.against_large if found.b.control is None or found.b.control.is_other]
     return _each(others, sources)
+
+
+def _shared(comparisons: Iterable[Comparison]) -> dict[tuple[str, int], set[str]]:
+    """Return the examples that all comparisons of a method and seed define, by both."""
+    shared: dict[tuple[str, int], set[str]] = {}
+    for found in comparisons:
+        for of in (found.ceiling, found.alignment):
+            ids = set(of.table.dropna(subset="jaccard")["id"])
+            shared[_of(found)] = shared.get(_of(found), ids) & ids
+    return shared
+
+
+def _among(ids: set[str], found: Comparison) -> tuple[Alignment, Alignment]:
+    """Return the ceiling and the alignment of a comparison, with the examples named alone in their tables."""
+    ceiling, alignment = (
+        replace(of, table=of.table[of.table["id"].isin(ids)]) for of in (found.ceiling, found.alignment)
+    )
+    return ceiling, alignment
 
 
 def evidence_table(compared: Compared, truths: Mapping[str, pd.Series]) -> pd.DataFrame:
@@ -217,7 +238,7 @@ def _against(scores: pd.DataFrame, large: pd.DataFrame, measure: str, clusters: 
     if columns.empty:
         return {}
     columns["difference"] = columns["value"] - columns.pop("large")
-    found = mean_table(columns, clusters=clusters, seed=0)
+    found = mean_table(columns, clusters=clusters)
     own, difference = found.loc["value"].to_dict(), found.loc["difference"]
     own |= {"chance": found.at["chance", "value"], "difference": difference["value"]}
     own |= {"difference_low": difference["low"], "difference_high": difference["high"]}
@@ -274,7 +295,7 @@ def faithfulness_table(run: Results, task: str, clusters: pd.Series | None) -> p
         table = run.attribution(task, model, seed, "faithfulness").set_index("id")
         for method, scores in table.groupby("method", sort=False):
             scores = scores[["comprehensiveness", "sufficiency"]].dropna()
-            found = mean_table(scores, clusters=clusters, seed=0).to_dict("index")
+            found = mean_table(scores, clusters=clusters).to_dict("index")
             key = {"model": model, "seed": seed, "method": method}
             rows += [key | {"measure": measure} | values for measure, values in found.items()]
     return pd.DataFrame(rows)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from trusteq.alignment.overlap import mean_intervals
+from trusteq.alignment.overlap import mean_estimate
 from trusteq.study.experiment import Experiment
 from trusteq.study.results import Results
 from trusteq.study.sides import clusters, explained_runs, gold_labels, predicted_runs
@@ -103,7 +103,7 @@ def gain_table(run: Results, task: str, comparisons: Sequence[Comparison], *, ba
     """Return how much closer to the large model each other model's words are than a baseline's, by method.
 
     The mean over examples of the difference in Jaccard with the large model, each model averaged over its training
-    seeds first, with its 95% bootstrap interval over examples; and what the seeds vary by. Columns: method, model,
+    seeds first, with its 95% interval over examples; and what the seeds vary by. Columns: method, model,
     gain, low, high (of the examples), seed_spread (largest minus smallest mean of the model's own seeds), seeds,
     training_seconds (mean over seeds).
     """
@@ -124,5 +124,5 @@ def gain_table(run: Results, task: str, comparisons: Sequence[Comparison], *, ba
 
 def _gain(of_seeds: list[pd.Series], of_baseline: list[pd.Series], groups: pd.Series | None) -> dict[str, float]:
     gain = (sum(of_seeds) / len(of_seeds) - sum(of_baseline) / len(of_baseline)).dropna()
-    (low,), (high,) = mean_intervals(gain.to_frame(), clusters=groups, seed=0)
+    low, high = mean_estimate(gain, clusters=groups).interval
     return {"gain": gain.mean(), "low": low, "high": high}

@@ -1,20 +1,17 @@
 """A run in parts: tables of attributions kept where they are there, joined from parts that fit each other, or made."""
 
-import functools
 import hashlib
 import json
-import operator
 import re
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from trusteq.attribution.engine import WINDOW
-from trusteq.attribution.explain import explain
+from trusteq.attribution.explain import explain, together
 from trusteq.errors import ArtefactError, ExperimentError
 from trusteq.store import manifest_path, read_table, write_table
 from trusteq.study.jobs import Job
@@ -157,24 +154,6 @@ def _check_rows(parts: list[Path], facts: list[dict], n: int) -> None:
         stop = fact["rows"][1]
     if stop != n:
         raise ArtefactError(f"they hold {stop} examples and not {n}")
-
-
-def together(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """Return the tables of all parts, in order, as the table that one run would have made, `.attrs` included."""
-    # Built anew from plain arrays: a concatenation is kept in chunks, which the bytes of its Parquet file would show.
-    columns = {name: np.concatenate([table[name].to_numpy() for table in tables]) for name in tables[0]}
-    whole = pd.DataFrame(columns).astype(tables[0].dtypes)
-    whole.attrs = {name: _merged([table.attrs[name] for table in tables]) for name in tables[0].attrs}
-    return whole
-
-
-def _merged(values: list):
-    """Return one attribute of the whole from those of the parts: counts are summed, entries by example id united."""
-    if isinstance(values[0], int):
-        return sum(values)
-    if isinstance(values[0], dict):
-        return functools.reduce(operator.or_, values)
-    return next((value for value in values if value != "safe"), "safe")  # the boundary; a part may hold no pair
 
 
 def attributions(

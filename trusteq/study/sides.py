@@ -1,7 +1,7 @@
 """What a run holds: what models and controls of the large one predicted and why, and what is known to matter."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,14 +11,17 @@ from trusteq.errors import DataError
 from trusteq.examples.load import load_edits, load_examples
 from trusteq.registry import load_task
 from trusteq.store import read_table
+from trusteq.study.experiment import Experiment
 from trusteq.study.jobs import AGAIN
 from trusteq.study.results import Results
 from trusteq.verdict.audit import first_texts
 from trusteq.verdict.comparison import Explained
 from trusteq.verdict.predictions import Predictions
+from trusteq.verdict.seeds import FEWEST_SEEDS
 
 Sides = Mapping[str, Predictions]
 Run = tuple[str, int]  # a model and its training seed
+Pair = tuple[int, int]  # training seeds of the large model and of another
 
 
 def probabilities(run: Results, task: str, model: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -94,6 +97,61 @@ def explained_runs(
 def other_seed(run: Results, seed: int) -> int | None:
     """Return another training seed of the large model, None where it has no other."""
     return next((other for other in run.experiment.model_seeds(run.experiment.large) if other != seed), None)
+
+
+@dataclass(frozen=True)
+class SeedPairs:
+    """Training seeds over which a claim about a way of compressing runs: (large seed, the other model's seed).
+
+    fixed: the one training seed of the large model with which all are compared, a condition that the claim must name;
+    None where each pair has another.
+    """
+
+    pairs: tuple[Pair, ...]
+    fixed: int | None = None
+
+
+def paired_seeds(experiment: Experiment, model: str) -> SeedPairs:
+    """Return the pairs of trainings of the large model and of another one that are independent of each other.
+
+    A model made from the large one, or from what is made from it, belongs to the seed that it was made from; without
+    training of its own it counts once for that. One trained by itself goes with the large one of the same number: as
+    good a pairing as any. Each seed of the large model enters once; where fewer than `FEWEST_SEEDS` pairs are left so,
+    and one seed of it has more partners, that one is `fixed` and they are the pairs.
+    """
+    distinct = {_training(experiment, model, seed): seed for seed in reversed(experiment.model_seeds(model))}
+    seeds = [seed for seed in experiment.model_seeds(model) if seed in distinct.values()]
+    made = [(_large_seed(experiment, model, seed), seed) for seed in seeds]
+    varied, held = _apart(made, seeds, experiment.model_seeds(experiment.large))
+    if len(varied) >= min(len(held), FEWEST_SEEDS):
+        return SeedPairs(tuple(varied))
+    return SeedPairs(tuple(held), held[0][0])
+
+
+def _apart(
+    made: list[tuple[int | None, int]], seeds: list[int], of_large: tuple[int, ...]
+) -> tuple[list[Pair], list[Pair]]:
+    """Return the pairs if each seed of the large model is to enter once, and the most that one of them has."""
+    if made[0][0] is None:
+        return [(seed, seed) for seed in seeds if seed in of_large], [(of_large[0], seed) for seed in seeds]
+    by_large = [[pair for pair in made if pair[0] == large] for large in of_large]
+    return [pairs[0] for pairs in by_large if pairs], max(by_large, key=len)
+
+
+def _training(experiment: Experiment, model: str, seed: int) -> Run:
+    """Return the last training behind a model: its own, or that of what it is made from without one."""
+    spec = experiment.model(model)
+    if spec.is_trained:
+        return model, seed
+    return _training(experiment, spec.compress.of, experiment.origin_seed(spec.compress.of, seed))
+
+
+def _large_seed(experiment: Experiment, model: str, seed: int) -> int | None:
+    """Return the training seed of the large model that a model is made from, None where it is not."""
+    if model == experiment.large:
+        return seed
+    origins = (_large_seed(experiment, of, experiment.origin_seed(of, seed)) for of in experiment.model(model).needs)
+    return next((found for found in origins if found is not None), None)
 
 
 def gold_labels(run: Results, task: str) -> pd.Series:

@@ -135,4 +135,4 @@ def explained(
     label, texts = seen.set_index("id")["label"].map(dict(enumerate(labels))), first_texts(seen)
     clusters = None if texts is None else pd.Series(texts, index=label.index)
     first, *again = (Ranking(table, label) for table in tables)
-    return Explained(first, *again or [None], k, clusters, seed, method, n_samples)
+    return Explained(first, *again or [None], k, clusters, method, n_samples)

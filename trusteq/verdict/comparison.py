@@ -12,9 +12,10 @@ import pandas as pd
 from trusteq.alignment import decompose, overlap
 from trusteq.alignment.overlap import Alignment
 from trusteq.alignment.ranking import Ranking
-from trusteq.calibration.intervals import score_differences
+from trusteq.calibration.intervals import difference_estimates, difference_table
+from trusteq.estimates import Estimate
 from trusteq.statistics import n_clusters
-from trusteq.verdict.margins import Margin, load_margins, measured, overall, paper_rule
+from trusteq.verdict.margins import Margin, Measured, dimension_rows, load_margins, overall, paper_rule
 from trusteq.verdict.predictions import Predictions
 
 SIDES = ("large", "compressed")
@@ -51,15 +52,13 @@ class Explained:
     """What one method says of a model.
 
     first, again: its attributions, and those under another seed of the explainer; None where there are none. k: how
-    many words are the top ones. clusters: id -> cluster, resampled as a whole; seed: of the bootstrap. method,
-    n_samples: how they were made.
+    many words are the top ones. clusters: id -> cluster, what belongs together. method, n_samples: how they were made.
     """
 
     first: Ranking
     again: Ranking | None
     k: int = 10
     clusters: pd.Series | None = None
-    seed: int = 0
     method: str = ""
     n_samples: int = 0
 
@@ -76,7 +75,7 @@ class Explained:
 
     def align(self, a: Ranking, b: Ranking, ceiling: Alignment | float | None = None) -> Alignment:
         """Return how far two tables agree."""
-        return overlap.aligned(a, b, k=self.k, ceiling=ceiling, clusters=self.clusters, seed=self.seed)
+        return overlap.aligned(a, b, k=self.k, ceiling=ceiling, clusters=self.clusters)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +133,7 @@ class Comparison:
         own, of_b = self.a.explained.itself, self.b.explained.itself
         if own is None:
             return 1.0
-        how = {"clusters": self.a.explained.clusters, "seed": self.a.explained.seed}
-        return own if of_b is None else overlap.ceiling(own, of_b, **how)
+        return own if of_b is None else overlap.ceiling(own, of_b, clusters=self.a.explained.clusters)
 
     @functools.cached_property
     def alignment(self) -> Alignment | None:
@@ -148,28 +146,40 @@ class Comparison:
     def curve(self) -> pd.DataFrame:
         """The alignment for each number of top words: see `decompose.curve`."""
         explained = self.a.explained
-        return decompose.curve(*self.rankings, clusters=explained.clusters, seed=explained.seed)
+        return decompose.curve(*self.rankings, clusters=explained.clusters)
 
     @property
-    def scores(self) -> pd.DataFrame:
-        """Every calibration score of both, and its difference: see `score_differences`."""
+    def differences(self) -> dict[str, Estimate]:
+        """What each calibration score of the second side is less the first's: see `difference_estimates`."""
         return _differences(self.a.predictions, self.b.predictions, self.seed)
 
-    @property
-    def n(self) -> int:
-        """The number of examples, or of clusters, behind the differences of scores."""
-        predictions = self.a.predictions
-        return n_clusters(predictions.clusters, len(predictions.gold))
+    @functools.cached_property
+    def scores(self) -> pd.DataFrame:
+        """Every calibration score of both, and its difference: see `score_differences`."""
+        large, other = self.a.predictions, self.b.predictions
+        return difference_table(self.differences, large.probabilities, other.probabilities, large.gold)
+
+    @functools.cached_property
+    def measured(self) -> list[Measured]:
+        """Every measure that was taken, with its margin."""
+        found, scores = [], self.scores.set_index("score")[["large", "compressed"]]
+        for name, margin in self.margins.items():
+            if margin.score:
+                seen = tuple(scores.loc[margin.score])
+                found.append(Measured(name, margin, seen, self.differences[margin.score]))
+            elif self.alignment is not None:
+                place = self.alignment.place  # against 1, which the large model reaches with itself
+                found.append(Measured(name, margin, (1.0, place.value), place.shifted(-1.0)))
+        return found
 
     @functools.cached_property
     def dimensions(self) -> pd.DataFrame:
         """One row per measure that was taken, each against its margin.
 
         Columns: dimension, measure, large, compressed, difference (compressed - large), low, high (95% interval),
-        margin, outcome, n (examples, or clusters), n_needed (that would decide; missing where decided).
+        margin, outcome, n (examples, or clusters), n_needed (that would decide; missing where decided), reason.
         """
-        n_explained = 0 if self.alignment is None else self.a.explained.n
-        return measured(self.margins, self.scores, self.n, self.alignment, n_explained)
+        return dimension_rows(self.measured)
 
     @property
     def verdict(self) -> str:
@@ -183,7 +193,7 @@ class Comparison:
 
 
 @functools.lru_cache(maxsize=64)
-def _differences(large: Predictions, other: Predictions, seed: int) -> pd.DataFrame:
+def _differences(large: Predictions, other: Predictions, seed: int) -> dict[str, Estimate]:
     # Two models are compared once for all methods that explain them: the predictions are the same values.
     pair = large.probabilities, other.probabilities
-    return score_differences(*pair, large.gold, clusters=large.clusters, seed=seed)
+    return difference_estimates(*pair, large.gold, clusters=large.clusters, seed=seed)

@@ -1,10 +1,11 @@
 """What counts as the same, measure by measure (`margins.yaml`), and the decision: three outcomes, one verdict.
 
-A pair is equivalent if every measure is (an intersection-union test, which needs no correction for their number), not
-equivalent as soon as one is not, and undecided otherwise.
+A pair is equivalent if every measure is, not equivalent as soon as one is not, and undecided otherwise.
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -12,15 +13,18 @@ import pandas as pd
 import yaml
 from pydantic import Field, model_validator
 
-from trusteq import statistics
 from trusteq.alignment.overlap import Alignment, is_aligned
 from trusteq.calibration.proper_scores import SCORES
 from trusteq.errors import ExperimentError, nearest
+from trusteq.estimates import TAIL, Estimate, holm
 from trusteq.registry import Entry, validated
 
 MARGINS = Path(__file__).with_name("margins.yaml")
 OUTCOMES = EQUIVALENT, DIFFERENT, UNDECIDED = "equivalent", "not-equivalent", "undecided"
-_SEEN = ["large", "compressed", "difference", "low", "high"]
+FEWEST_EXAMPLES, FEWEST_CLUSTERS = 15, 8  # fewer decide nothing
+ROUNDING = 1e-9  # an end as near to a margin as this lies on it
+_POWER = 0.8  # with which the wanted number of examples would decide
+_OUT_OF_REACH = 1e9  # more examples than this are as good as none that would do
 
 
 class Margin(Entry):
@@ -74,21 +78,121 @@ def parse_margins(pairs: list[str]) -> dict[str, float]:
     return margins
 
 
-def measured(
-    margins: Mapping[str, Margin], scores: pd.DataFrame, n: int, alignment: Alignment | None, n_explained: int
-) -> pd.DataFrame:
-    """Return the outcome of every measure that was taken, one row each: see `Comparison.dimensions`.
+@dataclass(frozen=True)
+class Measured:
+    """One measure of a pair against its margin.
 
-    scores: of `score_differences`, from n examples or clusters. alignment: with its ceiling, from n_explained of them;
-    without it, its measures are left out.
+    seen: what of it the large and the compressed model have. estimate: of the difference, compressed - large.
     """
-    by_name = scores.set_index("score")
+
+    name: str
+    margin: Margin
+    seen: tuple[float, float]
+    estimate: Estimate
+
+    @property
+    def loss(self) -> Estimate:
+        """The estimate, turned so that a one-sided measure counts against the model where it is above the margin."""
+        return self.estimate.negated() if self.margin.one_sided else self.estimate
+
+    def is_beyond(self, alpha: float) -> bool:
+        """Return whether the difference is shown to be beyond the margin; an end on the margin is within it."""
+        low, high = self.loss.bounds(alpha)
+        return bool(low > self._edge or (high < -self._edge and not self.margin.one_sided))
+
+    def is_within(self, alpha: float) -> bool:
+        """Return whether the difference is shown to be within the margin."""
+        low, high = self.loss.bounds(alpha)
+        return bool(high <= self._edge and (low >= -self._edge or self.margin.one_sided))
+
+    @property
+    def _edge(self) -> float:
+        return self.margin.margin + ROUNDING
+
+    @property
+    def lacks(self) -> str | None:
+        """Why so few examples can decide nothing, None where they can."""
+        if not math.isfinite(self.estimate.value):
+            return "it cannot be measured on these examples"
+        if self.estimate.is_clustered and self.estimate.units < FEWEST_CLUSTERS:
+            return (
+                f"{self.estimate.units} groups of examples that belong together, of which fewer than "
+                f"{FEWEST_CLUSTERS} decide nothing; if the rows are independent, say so with --group none"
+            )
+        if self.estimate.n < FEWEST_EXAMPLES:
+            return f"{self.estimate.n} examples: fewer than {FEWEST_EXAMPLES} decide nothing"
+        return None
+
+    @property
+    def smallest(self) -> float:
+        """How many independent examples can show that nothing happens at the rate of the margin."""
+        return smallest_n(self.margin.margin)
+
+
+def decide(measured: Sequence[Measured], *, alpha: float = TAIL) -> list[tuple[str, str]]:
+    """Return the outcome of each measure and its reason, in words.
+
+    Equivalent: the interval lies within the margin, ends included, which is two one-sided tests at `alpha` each; a pair
+    is if all measures are (an intersection-union test: no correction). Not equivalent: the interval lies wholly beyond,
+    by Holm's correction over the measures, so that all together err in a share `alpha` of pairs at most. Undecided
+    otherwise, and where there are too few examples or clusters, or too few for what happens at the rate of the margin
+    to show. Source: Schuirmann (1987) for the two tests; Berger (1982) for all of them; Holm (1979).
+    """
+    able = [one for one in measured if one.lacks is None]
+    beyond = dict(zip((one.name for one in able), holm([one.is_beyond for one in able], alpha=alpha), strict=True))
+    return [_outcome(one, is_beyond=beyond.get(one.name, False), alpha=alpha) for one in measured]
+
+
+def _outcome(one: Measured, *, is_beyond: bool, alpha: float) -> tuple[str, str]:
+    if one.lacks is not None:
+        return UNDECIDED, one.lacks
+    if is_beyond:
+        return DIFFERENT, "the whole interval lies beyond the margin"
+    if not one.is_within(alpha):
+        if one.is_beyond(alpha):
+            return UNDECIDED, "beyond the margin by itself, but not where all measures are asked at once"
+        return UNDECIDED, "the interval reaches across the margin"
+    if one.estimate.effective < one.smallest:
+        have = f"{one.estimate.effective:,.0f} independent examples do not show"
+        return UNDECIDED, f"what happens at the rate of the margin {have}; {math.ceil(one.smallest):,} would"
+    return EQUIVALENT, "the whole interval lies within the margin"
+
+
+def smallest_n(margin: float) -> float:
+    """Return the number of examples from which on 97.5% of samples show what happens at a rate of `margin`."""
+    if margin >= 1:
+        return 1
+    return math.log(TAIL) / math.log1p(-margin) if margin > 0 else math.inf
+
+
+def n_needed(one: Measured) -> int | None:
+    """Return how many examples, or clusters, would decide with 80% power, if the difference is what it seems.
+
+    None where none within a billion would, since it sits on the margin. Source: Julious (2004), Sample Sizes for
+    Clinical Trials with Normal Data, section 5, for the two tests.
+    """
+    from scipy.special import ndtri
+
+    estimate, margin = one.loss, one.margin.margin
+    if not (math.isfinite(estimate.error) and math.isfinite(one.smallest)):
+        return None
+    size = estimate.value if one.margin.one_sided else abs(estimate.value)
+    wanted = estimate.error * math.sqrt(estimate.units) * float(ndtri(1 - TAIL) + ndtri(_POWER))
+    room = abs(margin - size)
+    if wanted >= room * math.sqrt(_OUT_OF_REACH):
+        return None
+    return max(estimate.units, math.ceil(one.smallest), math.ceil((wanted / room) ** 2))
+
+
+def dimension_rows(measured: Sequence[Measured]) -> pd.DataFrame:
+    """Return the outcome of every measure that was taken, one row each: see `Comparison.dimensions`."""
     rows = []
-    for name, margin in margins.items():
-        if margin.score:
-            rows.append(_row(name, margin, by_name.loc[margin.score, _SEEN].to_dict(), n))
-        elif alignment is not None:
-            rows.append(_row(name, margin, _against_ceiling(alignment, margin.alignment), n_explained))
+    for one, (outcome, reason) in zip(measured, decide(measured), strict=True):
+        row = {"dimension": one.margin.dimension, "measure": one.name, "large": one.seen[0], "compressed": one.seen[1]}
+        low, high = (end if math.isfinite(end) else math.nan for end in one.estimate.interval)
+        row |= {"difference": one.estimate.value, "low": low, "high": high, "margin": one.margin.margin}
+        needed = n_needed(one) if outcome == UNDECIDED else None
+        rows.append(row | {"outcome": outcome, "n": one.estimate.units, "n_needed": needed, "reason": reason})
     return pd.DataFrame(rows).astype({"n_needed": "Int64"})
 
 
@@ -110,19 +214,3 @@ def paper_rule(scores: pd.DataFrame, alignment: Alignment | None) -> dict:
         return {"jaccard": None, "aligned": None, **rule, "drop_in": None}
     aligned = is_aligned(alignment.mean)
     return {"jaccard": alignment.mean, "aligned": aligned, **rule, "drop_in": aligned or not differs}
-
-
-def _against_ceiling(alignment: Alignment, what: str) -> dict[str, float]:
-    """Return a value of an alignment against 1, which the large model reaches with itself."""
-    value, low, high = (getattr(alignment, f"{what}{end}") for end in ("", "_low", "_high"))
-    return dict(zip(_SEEN, (1.0, value, value - 1, low - 1, high - 1), strict=True))
-
-
-def _row(name: str, margin: Margin, seen: Mapping[str, float], n: int) -> dict:
-    # Only a loss counts in a one-sided measure: turned round, a loss is above zero.
-    value, low, high = (seen[end] for end in ("difference", "low", "high"))
-    if margin.one_sided:
-        value, low, high = -value, -high, -low
-    decision = statistics.decide(value, low, high, margin=margin.margin, n=n, one_sided=margin.one_sided)
-    found = {"margin": margin.margin, "outcome": decision.outcome, "n": n, "n_needed": decision.n_needed}
-    return {"dimension": margin.dimension, "measure": name, **seen, **found}

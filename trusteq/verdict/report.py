@@ -134,8 +134,8 @@ def audited(found: Comparison) -> Audit:
     sides = {name: side.predictions for name, side in zip(SIDES, (found.a, found.b), strict=True)}
     tables = {name: reliability_with_bars(model) for name, model in sides.items()}
     bands = {name: null_bands(model.probabilities, seed=found.seed) for name, model in sides.items()}
-    facts = {"examples": len(found.a.predictions.gold), "resampled": found.n, "seed": found.seed}
-    facts["draws"] = statistics.DRAWS
+    accuracy = found.differences["accuracy"]
+    facts = {"examples": accuracy.n, "resampled": accuracy.units, "seed": found.seed, "draws": statistics.DRAWS}
     return Audit(found, stacked(bands), stacked(tables), tuple(_notes(found)), facts)
 
 
