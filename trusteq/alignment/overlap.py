@@ -24,12 +24,13 @@ class Alignment:
     """How far two models agree on the top words of the same examples.
 
     table: one row per example, in the order of `label`: id, jaccard and chance in [0, 1] (nan where neither side
-    has a word), n_features (words of the example). mean, chance: of these columns; low, high: 95% bootstrap interval of
-    mean, over examples. ceiling: the explainer's agreement with itself, or None. undefined: number of examples where
+    has a word), n_features (words of the example). mean, chance: of these columns; low, high: 95% interval of the mean
+    over examples. ceiling: the explainer's agreement with itself, or None. undefined: number of examples where
     both sets are empty; they enter no mean. All are nan when no example is left.
     normalised: (mean - chance) / (ceiling - chance); None without a ceiling, nan where that is not above chance.
     normalised_low, normalised_high: its 95% interval, missing or nan as it is, and nan where it has no bounds, since
-    the ceiling is not shown to be above chance. place: the same as an `Estimate`, with bounds at other levels.
+    the ceiling is not shown to be above chance. place: the same as an `Estimate`, with bounds at other levels. scale:
+    what it is made of, by id: jaccard, chance and ceiling, nan where an example has none; or None.
     """
 
     table: pd.DataFrame
@@ -40,6 +41,7 @@ class Alignment:
     ceiling: float | None
     undefined: int
     place: Estimate | None = None
+    scale: pd.DataFrame | None = None
 
     @property
     def normalised(self) -> float | None:
@@ -93,28 +95,38 @@ def summarise(table: pd.DataFrame, *, ceiling: Ceiling, clusters: Clusters) -> A
     top = ceiling.mean if isinstance(ceiling, Alignment) else ceiling
     if top < 0 or top > 1:
         raise DataError(f"align: ceiling={top}; give a mean Jaccard, in [0, 1]")
-    return replace(found, ceiling=top, place=_place(defined, ceiling, clusters))
+    scale = _scale(defined[["jaccard", "chance"]], ceiling)
+    return replace(
+        found, ceiling=top, place=_on_scale(scale["jaccard"] - scale["chance"], scale, clusters), scale=scale
+    )
 
 
-def _place(defined: pd.DataFrame, ceiling: Ceiling, clusters: Clusters) -> Estimate:
-    """Return where the mean lies between chance and ceiling; examples that only one side has count for that side."""
-    columns = defined[["jaccard", "chance"]]
-    itself = (
-        ceiling.table.dropna(subset="jaccard").set_index("id")["jaccard"] if isinstance(ceiling, Alignment) else None
-    )
-    columns = (
-        columns.assign(ceiling=float(ceiling))
-        if itself is None
-        else columns.join(itself.rename("ceiling"), how="outer")
-    )
+def _scale(columns: pd.DataFrame, ceiling: Alignment | float) -> pd.DataFrame:
+    if not isinstance(ceiling, Alignment):
+        return columns.assign(ceiling=float(ceiling))
+    itself = ceiling.table.dropna(subset="jaccard").set_index("id")["jaccard"]
+    return columns.join(itself.rename("ceiling"), how="outer")
+
+
+def further(near: Alignment, far: Alignment, *, clusters: Clusters = None) -> Estimate:
+    """Return by how much further one alignment comes than another, from the other's chance, 0, to its ceiling, 1.
+
+    near, far: of the same examples, the second with its ceiling. Its bounds are those of `estimates.ratio`.
+    """
+    lead = near.table.set_index("id")["jaccard"] - far.scale["jaccard"]
+    return _on_scale(lead, far.scale, clusters)
+
+
+def _on_scale(above: pd.Series, scale: pd.DataFrame, clusters: Clusters) -> Estimate:
+    """Return the mean of what lies above something, in units of what lies between chance and ceiling."""
+    columns = scale.assign(above=above)
     if columns.empty or columns.isna().all().any():
         return Estimate(math.nan, lambda alpha: (-math.inf, math.inf), 0, 0, 0.0)
     # An example that one side lacks adds nothing to that side's sum, and the sum is over fewer.
     shares = (columns * (len(columns) / columns.notna().sum())).fillna(0.0)
-    room = shares["ceiling"] - shares["chance"]
-    codes, mean = cluster_codes(clusters, columns.index), float(columns["jaccard"].mean())
-    above = shares["jaccard"] - shares["chance"]
-    return estimates.ratio(above, room, clusters=codes, reach=(mean, 1 - mean))
+    room, mean = shares["ceiling"] - shares["chance"], float(columns["jaccard"].mean())
+    codes = cluster_codes(clusters, columns.index)
+    return estimates.ratio(shares["above"], room, clusters=codes, reach=(mean, 1 - mean))
 
 
 def mean_estimate(values: pd.Series, *, clusters: Clusters, within: tuple[float, float] = (-1, 1)) -> Estimate:

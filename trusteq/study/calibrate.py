@@ -12,11 +12,14 @@ from trusteq.calibration.intervals import scores_beside
 from trusteq.calibration.proper_scores import brier_decomposition, fit_temperature, rescale, scores
 from trusteq.study.results import Results
 from trusteq.study.sides import Sides, predicted_sides
+from trusteq.verdict.agreement import agreement_table
 from trusteq.verdict.comparison import CONTROLS, Comparison, Side
+from trusteq.verdict.handover import handover
 from trusteq.verdict.predictions import Predictions, loyalty_table, matched, reliability_with_bars, stacked
 
-VERSION = 1  # raise it when a number of these tables changes
+VERSION = 2  # raise it when a number of these tables changes
 NAMES = ("scores", "reliability", "differences", "temperature", "loyalty", "intervals", "decomposition")
+NAMES += ("agreement", "handover")
 
 
 def score_table(models: Sides) -> pd.DataFrame:
@@ -51,7 +54,7 @@ def calibration_differences(sides: Sides) -> pd.DataFrame:
     """Return the difference of every score from the large model's: of the other sides, and of the large one "itself".
 
     Columns: model, score, large, compressed, difference, low, high (paired, 95%); and where the score has a margin,
-    margin, outcome, n, n_needed (see `Comparison.dimensions`). Of the errors, the corrected one has a margin.
+    margin, outcome, n, n_needed, reason (see `Comparison.dimensions`). Of the errors, the corrected one has a margin.
     """
     large, *others = sides
     known = {**sides, "itself": sides[large]}
@@ -63,7 +66,7 @@ def _differences(large: Predictions, other: Predictions) -> pd.DataFrame:
     found = Comparison(*(Side("", predictions) for predictions in matched(large, other)))
     outcomes = found.dimensions
     outcomes = outcomes.assign(score=[found.margins[measure].score for measure in outcomes["measure"]])
-    outcomes = outcomes[["score", "margin", "outcome", "n", "n_needed"]].astype({"n": "Int64"})
+    outcomes = outcomes[["score", "margin", "outcome", "n", "n_needed", "reason"]].astype({"n": "Int64"})
     return found.scores.merge(outcomes, on="score", how="left")
 
 
@@ -98,10 +101,27 @@ def loyalty_tables(sides: Sides) -> pd.DataFrame:
     return stacked(tables)
 
 
+def agreement_tables(sides: Sides, dev: Sides) -> pd.DataFrame:
+    """Return how the predictions of every other side agree with the large model's: model, then `agreement_table`."""
+    large, *others = sides
+    known = {name: (dev[large], dev[name]) if name in dev else None for name in others}
+    return stacked({name: agreement_table(sides[large], sides[name], dev=known[name]) for name in others})
+
+
+def handover_tables(models: Sides, dev: Sides) -> pd.DataFrame:
+    """Return on which share of inputs each smaller model may answer alone: model, then the columns of `handover`."""
+    large, *others = models
+    if not others:
+        return pd.DataFrame(columns=["model"])
+    pairs = {name: [matched(of[large], of[name]) for of in (dev, models)] for name in others}
+    return stacked({name: handover(*pair) for name, pair in pairs.items()})
+
+
 def tables(run: Results, task: str, seed: int) -> dict[str, pd.DataFrame]:
     """Return every table on the calibration of a task, by the name under which it is stored."""
     sides, dev = (predicted_sides(run, task, seed, part) for part in ("test", "dev"))
     models = {name: sides[name] for name in run.experiment.models}
     found = [score_table(models), reliability_tables(models), calibration_differences(sides)]
     found += [temperature_table(sides, dev), loyalty_tables(sides), interval_scores(sides), decomposition_table(sides)]
+    found += [agreement_tables(sides, dev), handover_tables(models, dev)]
     return dict(zip(NAMES, found, strict=True))

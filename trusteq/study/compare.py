@@ -22,25 +22,32 @@ from trusteq.study.sides import (
     gold_labels,
     known_truths,
     other_seed,
+    predicted_runs,
     predicted_sides,
 )
 from trusteq.verdict.comparison import CONTROLS, Comparison, Explained, Side
+from trusteq.verdict.retraining import retraining
 
 VERSION = 2  # raise it when a number of these tables changes
 _TRUTH = {"precision": "chance_precision", "recall": "chance_recall", "share": "chance_share"}
 _EVIDENCE = ["truth", "method", "seed", "model", "measure", "value", "low", "high", "chance"]
 _EVIDENCE += ["difference", "difference_low", "difference_high", "examples"]
+_RETRAINING = ["method", "seed", "model", "answer", "twins"]
 _PAPER = ["jaccard", "aligned", "calibration_differs", "drop_in"]
 
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """All comparisons of one task, by method and seed: the pairs of models, then the large one with its controls."""
+    """All comparisons of one task, by method and seed: the pairs of models, then the large one with its controls.
+
+    twins: the large model beside each of its other training seeds, by method and seed.
+    """
 
     run: Results
     task: str
     clusters: pd.Series | None
     comparisons: tuple[Comparison, ...]
+    twins: Mapping[tuple[str, int], list[Comparison]]
 
     @property
     def pairs(self) -> list[Comparison]:
@@ -67,16 +74,18 @@ def compare(run: Results, task: str) -> Compared:
     """Read all predictions and attributions of a task and return what is compared with what."""
     experiment, groups, gold = run.experiment, clusters(run, task), gold_labels(run, task)
     predicted = {seed: predicted_sides(run, task, seed) for seed in experiment.seeds}
-    others = [(experiment.large, other_seed(run, seed)) for seed in experiment.seeds]
-    comparisons = []
+    trained = {seed: of for (name, seed), of in predicted_runs(run, task).items() if name == experiment.large}
+    comparisons, twins = [], {}
     for method in experiment.task_methods(task):
         runs = [(model, seed) for seed in experiment.seeds for model in experiment.models_of(task, method)]
-        runs += [who for who in others if who[1] is not None]
+        runs += [(experiment.large, seed) for seed in trained]
         explained = explained_runs(run, task, method, dict.fromkeys(runs), gold=gold, groups=groups)
+        own = {seed: Side(experiment.large, trained[seed], explained[experiment.large, seed], seed) for seed in trained}
         for seed in experiment.seeds:
             comparisons += _pairs(run, seed, explained, predicted[seed])
             comparisons += _controls(run, task, seed, explained, predicted[seed])
-    return Compared(run, task, groups, tuple(comparisons))
+            twins[method, seed] = [Comparison(own[seed], other) for at, other in own.items() if at != seed]
+    return Compared(run, task, groups, tuple(comparisons), twins)
 
 
 def _pairs(run: Results, seed: int, explained: Mapping[Run, Explained], predicted: Sides) -> Iterable[Comparison]:
@@ -249,7 +258,7 @@ def verdict_table(compared: Compared) -> pd.DataFrame:
     """Return the verdict on every smaller model and control, by method and seed: one row a measure.
 
     Columns: method, seed, model, verdict; dimension, measure, large, compressed, difference, low, high, margin,
-    outcome, n, n_needed (see `Comparison.dimensions`); and the paper's own rule, the same in all rows of a model:
+    outcome, n, n_needed, reason (see `Comparison.dimensions`); and the paper's own rule, the same in all rows of a model:
     jaccard, aligned, calibration_differs, drop_in. Only the alignment differs between methods.
     """
     parts = []
@@ -260,6 +269,22 @@ def verdict_table(compared: Compared) -> pd.DataFrame:
             parts.append(found.dimensions.assign(**keys, **{name: found.paper[name] for name in _PAPER}))
     table = pd.concat(parts, ignore_index=True)
     return table[[*keys, *(name for name in table if name not in keys)]]
+
+
+def retraining_table(compared: Compared) -> pd.DataFrame:
+    """Return whether each smaller model is no worse than the large one trained again, by method and seed.
+
+    Columns: method, seed, model, answer, twins (other seeds of the large model); then those of `Retraining.table`, one
+    row a measure. Empty where the large model was trained once.
+    """
+    parts, untrained = [], {_of(found): found for found in compared.controls if found.b.name == RANDOM_HEAD}
+    for found in compared.against_large:
+        if found.b.control is None and compared.twins[_of(found)]:
+            answered = retraining(found, compared.twins[_of(found)], untrained[_of(found)])
+            keys = dict(zip(("method", "seed"), _of(found), strict=True)) | {"model": found.b.name}
+            parts.append(answered.table.assign(**keys, answer=answered.answer, twins=answered.n_twins))
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_RETRAINING)
+    return table[[*_RETRAINING, *(name for name in table if name not in _RETRAINING)]]
 
 
 def _each(comparisons: Iterable[Comparison], measure: Callable[[Comparison], pd.DataFrame]) -> pd.DataFrame:
@@ -312,6 +337,7 @@ _TABLES: dict[str, Callable[[Compared], pd.DataFrame]] = {
     "sources": source_table,
     "truth": lambda compared: evidence_table(compared, known_truths(compared.run, compared.task)),
     "verdicts": verdict_table,
+    "retraining": retraining_table,
     "faithfulness_means": lambda compared: faithfulness_table(compared.run, compared.task, compared.clusters),
 }
 NAMES = tuple(_TABLES)

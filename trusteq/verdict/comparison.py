@@ -167,7 +167,7 @@ class Comparison:
             if margin.score:
                 seen = tuple(scores.loc[margin.score])
                 found.append(Measured(name, margin, seen, self.differences[margin.score]))
-            elif self.alignment is not None:
+            elif margin.alignment and self.alignment is not None:
                 place = self.alignment.place  # against 1, which the large model reaches with itself
                 found.append(Measured(name, margin, (1.0, place.value), place.shifted(-1.0)))
         return found

@@ -30,21 +30,28 @@ _OUT_OF_REACH = 1e9  # more examples than this are as good as none that would do
 class Margin(Entry):
     """What counts as the same in one measure, and why; one_sided: only less of it counts against equivalence.
 
-    What is measured is the difference in a calibration score, or what of an `Alignment` is held against its ceiling.
+    What is measured is the difference in a calibration score, or what of an `Alignment` is held against its ceiling;
+    and, for the comparison with a model trained again, one of `retraining.LOSSES`.
     """
 
     dimension: str
     title: str
     score: str | None = None
     alignment: Literal["normalised"] | None = None
+    retraining: str | None = None
     margin: float = Field(ge=0, allow_inf_nan=False)
     one_sided: bool
     reason: str
 
+    @property
+    def is_of_parity(self) -> bool:
+        """Whether it decides if a pair is interchangeable."""
+        return bool(self.score or self.alignment)
+
     @model_validator(mode="after")
     def _one_source(self):
-        if (self.score is None) == (self.alignment is None):
-            raise ValueError("a measure is of a 'score' or of the 'alignment', and of one of them")
+        if (self.score and self.alignment) or not (self.is_of_parity or self.retraining):
+            raise ValueError("a measure is of a 'score' or of the 'alignment', of 'retraining', or of both")
         known = [name for name, score in SCORES.items() if score.has_interval]
         if self.score is not None and self.score not in known:
             raise ValueError(f"no score {self.score!r} that has an interval; {nearest(self.score, known)}")
@@ -62,8 +69,8 @@ def load_margins(changed: Mapping[str, float] | None = None) -> dict[str, Margin
 
 
 def measures_of(dimension: str) -> list[str]:
-    """Return the measures of one dimension, the one that stands for it in a picture first."""
-    return [name for name, margin in load_margins().items() if margin.dimension == dimension]
+    """Return the measures of parity of one dimension, the one that stands for it in a picture first."""
+    return [name for name, of in load_margins().items() if of.dimension == dimension and of.is_of_parity]
 
 
 def parse_margins(pairs: list[str]) -> dict[str, float]:
