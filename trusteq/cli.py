@@ -3,13 +3,18 @@
 import os
 import sys
 import traceback
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
 from trusteq.errors import ERROR_MARK, ExperimentError, TrusteqError, error_line
+
+if TYPE_CHECKING:
+    from trusteq.verdict.report import Audit
 
 # Written out: to import them takes pandas, and --help is to answer at once; a test holds the two together.
 METHODS = "lime, shap, shapley, occlusion, integrated-gradients, gradient-x-input or random"
@@ -21,7 +26,17 @@ app = typer.Typer(
 )
 # What brings the modules that not everybody needs; all others come with "study".
 _EXTRAS = {"models": ("accelerate", "captum", "datasets", "safetensors", "tokenizers", "torch", "transformers")}
-EXIT_CODES = {"equivalent": 0, "not-equivalent": 1, "undecided": 3}
+EXIT_CODES = {"equivalent": 0, "no-worse": 0, "yes": 0, "not-equivalent": 1, "worse": 1, "no": 1, "undecided": 3}
+
+
+class Ask(StrEnum):
+    """The three questions of an audit."""
+
+    interchangeable = "interchangeable"
+    retraining = "retraining"
+    handover = "handover"
+
+
 HubOption = Annotated[Path | None, typer.Option(help="A mirror of the Hub: DIR/models/<id>, DIR/datasets/<id>.")]
 ProjectOption = Annotated[Path | None, typer.Option(help="A checkout of trusteq; default: the one you are in.")]
 
@@ -221,23 +236,44 @@ def audit(
     out: Annotated[Path, typer.Option(help="Folder to write audit.json, audit.html and model-card.md to.")],
     data: Annotated[Path | None, typer.Option(help="Examples: csv, tsv, jsonl, parquet, SNLI's files.")] = None,
     task: Annotated[str | None, typer.Option(help="The task of the examples, such as snli.")] = None,
+    retrained: Annotated[
+        list[str] | None, typer.Option(help="The large model trained again with another seed, repeatable.")
+    ] = None,
+    dev: Annotated[
+        list[Path] | None,
+        typer.Option(help="Examples to choose a hand-over's threshold on; or both models' predictions of them."),
+    ] = None,
+    ask: Annotated[Ask, typer.Option(help="Which answer the exit code gives.")] = Ask.interchangeable,
+    share: Annotated[float, typer.Option(min=0, max=1, help="Share to answer alone, for --ask handover.")] = 0.5,
     margin: Annotated[list[str] | None, typer.Option(help="MEASURE=VALUE in place of a default, repeatable.")] = None,
-    explain: Annotated[int, typer.Option(min=2, help="Explain so many of the examples.")] = 200,
+    group: Annotated[
+        str | None, typer.Option(help="Column of what belongs together; none: rows are independent.")
+    ] = None,
+    slices: Annotated[str | None, typer.Option("--slice", help="Column whose parts are compared one by one.")] = None,
+    until_decided: Annotated[
+        bool, typer.Option("--until-decided", help="Explain block by block, until the alignment is decided.")
+    ] = False,
+    explain: Annotated[int, typer.Option(min=2, help="Explain so many of the examples, at most.")] = 200,
     method: Annotated[str, typer.Option(help=f"Attribution method: {METHODS}.")] = "lime",
     n_samples: Annotated[int, typer.Option(min=2, help="Budget of forward passes for one example.")] = 1000,
     seed: int = 0,
     hub: HubOption = None,
 ):
-    """Decide whether one model may replace another. Exit code: 0 equivalent, 1 not equivalent, 3 undecided."""
+    """Decide whether one model may replace another. Exit code of the answer that is asked: 0 yes, 1 no, 3 undecided."""
     from trusteq.verdict import audit as verdict
     from trusteq.verdict import report
     from trusteq.verdict.margins import parse_margins
 
     options = {"margins": parse_margins(margin or []), "names": (large, compressed), "seed": seed}
-    if large.endswith(".csv") and compressed.endswith(".csv"):
+    models, column = [large, compressed, *(retrained or [])], None if group == "none" else group
+    if all(model.endswith(".csv") for model in models):
         from trusteq.verdict.predictions import read_predictions
 
-        found = verdict.audit_predictions(read_predictions(large), read_predictions(compressed), **options)
+        how = {"group": column, "slices": slices}
+        first, second, *twins = (read_predictions(model, **how) for model in models)
+        if dev:
+            options["dev"] = _both(dev, lambda file: read_predictions(file, **how))
+        found = verdict.audit_predictions(first, second, retrained=twins, **options)
     else:
         if data is None or task is None:
             raise ExperimentError("audit: give --data FILE and --task NAME, or two CSV files of predictions")
@@ -246,15 +282,41 @@ def audit(
         from trusteq.registry import load_task
 
         labels, examples = load_task(task).labels, read_examples(data, task=task)
-        models = (load_classifier(model, hub=hub) for model in (large, compressed))
+        if dev and len(dev) > 1:
+            raise ExperimentError(f"audit: --dev has {len(dev)} files; give one file of examples")
+        first, second, *twins = (load_classifier(model, hub=hub) for model in models)
         options |= {"explain": explain, "method": method, "n_samples": n_samples, "labels": labels, "progress": True}
-        found = verdict.audit(*models, examples, **options)
+        options |= {"clusters": None if group == "none" else column or "text_a", "slices": slices}
+        options |= {"until_decided": until_decided, "dev": read_examples(dev[0], task=task) if dev else None}
+        found = verdict.audit(first, second, examples, retrained=twins, **options)
     report.write_audit(found, out)
     for note in found.notes:
         typer.echo(f"note: {note}", err=True)
     typer.echo(report.dimension_table(found.comparison).to_string(index=False))
+    for row in report.answer_table(found).itertuples():
+        typer.echo(f"{row.question} {row.answer}")
     typer.echo(f"verdict: {found.verdict}; report: {out / 'audit.html'}")
-    raise typer.Exit(EXIT_CODES[found.verdict])
+    raise typer.Exit(EXIT_CODES[_answered(found, ask, share)])
+
+
+def _both(files: list[Path], read: Callable) -> tuple:
+    if len(files) != 2:
+        raise ExperimentError(f"audit: --dev has {len(files)} files; give the large and the compressed model's")
+    return tuple(map(read, files))
+
+
+def _answered(found: "Audit", ask: Ask, share: float) -> str:
+    """Return the answer that is asked: of the hand-over, whether so much may be answered at a risk of 1% of flips."""
+    if ask == Ask.retraining:
+        if found.retraining is None:
+            raise ExperimentError("audit: --ask retraining needs the large model trained again; give --retrained")
+        return found.retraining
+    if ask == Ask.handover:
+        if found.handover is None:
+            raise ExperimentError("audit: --ask handover needs examples to choose a threshold on; give --dev")
+        row = found.handover.set_index(["risk", "level"]).loc[("flips", 0.01)]
+        return "yes" if row["share_low"] >= share else "undecided" if row["share"] >= share else "no"
+    return found.verdict
 
 
 @app.command()
@@ -289,10 +351,22 @@ def verify(folder: Annotated[Path, typer.Argument(help="A folder of results.")])
     typer.echo(f"{count} manifests, all artefacts as written")
 
 
+def _spread(arguments: list[str]) -> list[str]:
+    """Return arguments in which `--dev A B` is `--dev A --dev B`: options take one value at a time."""
+    found, is_dev = [], False
+    for argument in arguments:
+        if is_dev and not argument.startswith("-") and found[-1] != "--dev":
+            found.append("--dev")
+        elif argument.startswith("-"):
+            is_dev = argument == "--dev"
+        found.append(argument)
+    return found
+
+
 def main() -> NoReturn:
     """Run the command line: exit 2 and one line for bad input, exit 4 when something else failed."""
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(_spread(sys.argv[1:]), standalone_mode=False))
     except TrusteqError as error:
         typer.echo(error_line(error), err=True)
         sys.exit(2)

@@ -55,6 +55,10 @@ class Estimate:
         """Return the estimate of the number and a constant."""
         return replace(self, value=self.value + by, bounds=lambda alpha: tuple(end + by for end in self.bounds(alpha)))
 
+    def levelled(self, factor: float) -> "Estimate":
+        """Return the same with bounds for `factor` times the error that is asked for, as at one look of several."""
+        return replace(self, bounds=lambda alpha: self.bounds(alpha * factor))
+
     def widened(self, slack: Callable[[float], float]) -> "Estimate":
         """Return the same with both bounds moved outwards by slack(alpha)."""
 

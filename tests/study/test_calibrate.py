@@ -80,7 +80,7 @@ class TestClusters:
 
         return texts
 
-    def test_are_the_first_texts_by_id(self, run, texts):
+    def test_are_the_grouped_by_id(self, run, texts):
         texts("p", "q", "p", "q")
         assert clusters(run, TASK).to_dict() == {"test-0": "p", "test-1": "q", "test-2": "p", "test-3": "q"}
         assert predicted_sides(run, TASK, 0)[TINY].clusters.tolist() == ["p", "q", "p", "q"]

@@ -93,13 +93,14 @@ def test_five_examples_decide_nothing(examples):
     assert found.verdict == "undecided"
     row = found.dimensions.set_index("measure").loc["accuracy"]
     assert (row["n"], row["n_needed"]) == (5, 183)
-    assert "To decide on accuracy: about 36.6 times as many examples" in found.to_html()
+    assert "5 examples: fewer than 15 decide nothing" in row["reason"]
+    assert "To decide on accuracy: 183 examples" in " ".join(found.to_html().split())
 
 
 def test_examples_of_one_premise_are_resampled_together(examples):
     pairs = examples.assign(text_a=np.repeat(examples["text_a"].head(200).to_numpy(), 3))
     found = quick(LARGE, LARGE, pairs)
-    assert found.facts["resampled"] == 200
+    assert found.facts["independent"] == 200
     assert set(found.dimensions["n"][:1]) == {200}
     assert not any("independent" in note for note in found.notes)
 
@@ -223,9 +224,11 @@ def test_the_report_holds_the_verdict_and_asks_for_nothing(examples):
     values = json.loads(found.to_json())
     assert values["verdict"] == "not-equivalent" and values["models"]["large"] == "a/<b>"
     assert values["alignment"]["ceiling"] > values["alignment"]["mean"]
-    assert [row["measure"] for row in values["dimensions"]] == list(load_margins())
+    decide = [name for name, margin in load_margins().items() if margin.is_of_parity]
+    assert [row["measure"] for row in values["dimensions"]] == decide
+    assert (values["retraining"], values["beside_retraining"], values["handover"]) == (None, None, None)
     card = found.to_model_card()
-    assert "**Not equivalent.**" in card and card.count("\n| ") == 2 + len(values["dimensions"])
+    assert "| Not equivalent |" in card and card.count("\n| ") == 2 + 1 + 2 + len(decide)
 
 
 @pytest.mark.parametrize(
@@ -240,6 +243,68 @@ def test_the_report_holds_the_verdict_and_asks_for_nothing(examples):
 )
 def test_models_are_called_by_what_tells_them_apart(names, short):
     assert report.short_names(*names) == short
+
+
+def noisy(seed, scale=0.15):
+    """The large model trained again: its weights move a little."""
+    return Linear(WEIGHTS + np.random.default_rng(seed).normal(0, scale, size=16))
+
+
+def test_a_twin_is_a_yardstick(examples):
+    small, twin = noisy(1), noisy(2)
+    found = quick(LARGE, small, examples, retrained=[twin], explain=40)
+    table = found.twins.table.set_index("measure")
+    assert list(table.index) == [name for name, margin in load_margins().items() if margin.retraining]
+    assert (table["margin"] == [load_margins()[name].margin / 2 for name in table.index]).all()
+    right = [
+        np.array([of(list(examples["text_a"]))[:, 1] > 0.5]) == examples["label"].to_numpy() for of in (twin, small)
+    ]
+    assert table.loc["accuracy", "difference"] == pytest.approx(right[0].mean() - right[1].mean())
+    assert found.retraining in ("no-worse", "undecided") and found.facts["examples"] == 600
+    anchors = found.anchors.set_index("anchor")
+    assert anchors.loc["knows no task", "note"] == "not measured"  # a callable has no encoder
+    assert anchors.loc["the large model trained again", "jaccard"] > anchors.loc["blind chance", "jaccard"]
+    assert "No worse than training the large model again?" in found.to_html()
+    other = quick(LARGE, Linear(WEIGHTS[::-1]), examples, retrained=[twin], explain=40)
+    assert other.retraining == "worse" and other.twins.n_twins == 1
+
+
+def test_without_a_twin_or_dev_it_says_what_they_cost(examples):
+    found = quick(LARGE, LARGE, examples)
+    assert found.retraining is None and found.handover is None
+    assert any("600 predictions and 12,000 passes of explaining" in note for note in found.notes)
+    assert any("--dev" in note for note in found.notes)
+
+
+def test_a_dev_split_chooses_a_threshold(examples):
+    found = quick(LARGE, noisy(1), examples.head(300), dev=examples.tail(300), explain=30)
+    assert found.handover["n_dev"].unique() == [300] and found.handover["n"].unique() == [300]
+    assert "With hand-over" in found.to_html() and json.loads(found.to_json())["handover"]
+
+
+def test_rows_belong_together_as_the_column_says(examples):
+    prompt = examples.assign(text_b=examples["text_a"], text_a="Is this good?", topic=np.arange(600) // 60)
+
+    class Second(Linear):
+        def __call__(self, text_a, text_b=None):
+            return super().__call__(text_b)
+
+    found = quick(Second(WEIGHTS), Second(WEIGHTS), prompt, explain=30, method="occlusion")
+    assert found.verdict == "undecided" and set(found.dimensions["outcome"]) == {"undecided"}
+    assert all("--group none" in reason for reason in found.dimensions["reason"])
+    apart = quick(Second(WEIGHTS), Second(WEIGHTS), prompt, explain=30, method="occlusion", clusters=None)
+    assert apart.dimensions.set_index("measure").loc["accuracy", "outcome"] == "equivalent"
+    by_topic = quick(Second(WEIGHTS), Second(WEIGHTS), prompt, explain=30, method="occlusion", clusters="topic")
+    assert by_topic.facts["independent"] == 10
+    sliced = quick(Second(WEIGHTS), noisy(1), prompt, explain=30, method="occlusion", slices="topic")
+    assert sliced.slices["n"].tolist() == [60] * 10 and "Accuracy by slice" in sliced.to_html()
+    one_line(DataError, lambda: quick(LARGE, LARGE, prompt, clusters="topics"), "no column 'topics'", "'topic'")
+
+
+def test_it_stops_as_soon_as_the_alignment_is_decided(examples):
+    found = quick(LARGE, Linear(WEIGHTS[::-1]), examples, explain=400, until_decided=True)
+    assert len(found.comparison.alignment.table) < 400 and found.verdict == "not-equivalent"
+    assert any("Stopped at look" in note for note in found.notes)
 
 
 def test_the_package_offers_it():

@@ -60,8 +60,8 @@ def test_a_measure_of_nothing_that_is_known_is_refused():
     for changed, problem in (
         ({"score": "debiased_ec"}, "did you mean 'debiased_ece'"),
         ({"score": "mce"}, "no score 'mce' that has an interval"),
-        ({"alignment": "normalised"}, "of one of them"),
-        ({"score": None}, "of one of them"),
+        ({"alignment": "normalised"}, "of 'retraining', or of both"),
+        ({"score": None, "retraining": None}, "of 'retraining', or of both"),
     ):
         one_line(ExperimentError, lambda of=changed: validated(Margin, values | of, where="ece"), problem)
 

@@ -258,7 +258,7 @@ def verdict_table(compared: Compared) -> pd.DataFrame:
     """Return the verdict on every smaller model and control, by method and seed: one row a measure.
 
     Columns: method, seed, model, verdict; dimension, measure, large, compressed, difference, low, high, margin,
-    outcome, n, n_needed, reason (see `Comparison.dimensions`); and the paper's own rule, the same in all rows of a model:
+    outcome, n, n_needed, reason (see `Comparison.dimensions`); and the paper's own rule, the same in all rows of one:
     jaccard, aligned, calibration_differs, drop_in. Only the alignment differs between methods.
     """
     parts = []

@@ -14,7 +14,7 @@ from trusteq.store import read_table
 from trusteq.study.experiment import Experiment
 from trusteq.study.jobs import AGAIN
 from trusteq.study.results import Results
-from trusteq.verdict.audit import first_texts
+from trusteq.verdict.audit import grouped
 from trusteq.verdict.comparison import Explained
 from trusteq.verdict.predictions import Predictions
 from trusteq.verdict.seeds import FEWEST_SEEDS
@@ -41,7 +41,7 @@ def clusters(run: Results, task: str) -> pd.Series | None:
         known = file.is_file()
         return read_table(file, made_by="trusteq publish").set_index("id")["group"].astype(object) if known else None
     examples = load_examples(run.experiment.task(task), "test")
-    texts = first_texts(examples)
+    texts = grouped(examples)
     return None if texts is None else pd.Series(texts, index=pd.Index(examples["id"], name="id"), dtype=object)
 
 

@@ -4,6 +4,7 @@ Accuracy, alignment and calibration, each against a margin with a reason (`margi
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,10 +12,12 @@ import pandas as pd
 
 from trusteq.alignment.ranking import Ranking
 from trusteq.calibration.bins import check_predictions
-from trusteq.errors import DataError, ModelError
+from trusteq.errors import DataError, ModelError, nearest
+from trusteq.estimates import TAIL
 from trusteq.statistics import stream_seed
+from trusteq.verdict import sequential
 from trusteq.verdict.comparison import SIDES, Comparison, Explained, Side
-from trusteq.verdict.margins import load_margins
+from trusteq.verdict.margins import UNDECIDED, load_margins
 from trusteq.verdict.predictions import Predictions, check_same_labels, matched
 
 if TYPE_CHECKING:
@@ -26,13 +29,18 @@ def audit(
     compressed: Callable,
     examples: pd.DataFrame,
     *,
+    retrained: Sequence[Callable] = (),
+    dev: pd.DataFrame | None = None,
     margins: Mapping[str, float] | None = None,
     seed: int = 0,
+    labels: Sequence[str] | None = None,
     method: str = "lime",
     n_samples: int = 1000,
     explain: int = 200,
     k: int = 10,
-    labels: Sequence[str] | None = None,
+    clusters: str | None = "text_a",
+    slices: str | None = None,
+    until_decided: bool = False,
     names: tuple[str, str] = ("large", "compressed"),
     progress: bool = False,
 ) -> "Audit":
@@ -41,11 +49,16 @@ def audit(
     large, compressed: Classifiers, or callables (text_a, text_b) -> probabilities; the same class names, in any order.
     examples: id, text_a, text_b, label (index into `labels`, by default the large model's; where a callable has no
     `.labels` of its own, they are its as well).
+    retrained: the large model trained again with other seeds, which the compressed one may be no worse than. dev: more
+    examples of the same columns, which choose from what confidence on the compressed model may answer alone.
     margins: by measure, replacing the defaults of margins.yaml. Accuracy and calibration use all examples, the
     alignment `explain` of them, drawn with `seed`, explained for their gold label by `method` with `n_samples` passes:
-    each model twice, under seeds of its own, so that the explainer's agreement with itself is the ceiling.
+    each model twice, under seeds of its own, so that the explainer's agreement with itself is the ceiling; twins, and
+    the large model's encoder under a random head where it is a checkpoint, once. until_decided: fewer of them, block by
+    block, as soon as the alignment is decided (`sequential`).
+    clusters: the column that says which examples belong together, such as SNLI's hypotheses about one premise, or None
+    where all are independent. slices: a column whose parts are compared one by one.
 
-    Examples that share their first text (SNLI's hypotheses about one premise) are resampled together.
     Raises DataError for examples or probabilities that cannot be used or models with different labels, ExperimentError
     for unknown options.
     """
@@ -56,32 +69,90 @@ def audit(
     wanted = load_margins(margins)
     labels = _labels_of(large, labels) if labels is None else tuple(labels)
     # Checked before any model is run: explaining takes minutes.
-    for model in (large, compressed):
+    for model in (large, compressed, *retrained):
         check_same_labels(labels, _labels_of(model, labels))
+    for found in (examples, dev) if dev is not None else (examples,):
+        _check_examples(found, clusters, slices if found is examples else None)
+    check(examples, method=method, n_samples=n_samples)
+    untrained = _untrained(large, seed)
+    models = {names[0]: large, names[1]: compressed} | {f"retrained {n}": of for n, of in enumerate(retrained, 1)}
+    models |= {"its random head": untrained} if untrained else {}
+    predictions = {name: predicted(name, of, examples, labels, clusters) for name, of in models.items()}
+    on_dev = [predicted(name, models[name], dev, labels, clusters) for name in names] if dev is not None else None
+    how = {"method": method, "n_samples": n_samples, "k": k, "labels": labels, "progress": progress}
+    how |= {"seed": seed, "clusters": clusters}
+    chosen, level, looks = sample(examples, explain, seed=seed), 1.0, None
+
+    def both(block: pd.DataFrame) -> list[Explained]:
+        return [explained(side, models[name], block, **how) for side, name in zip(SIDES, names, strict=True)]
+
+    def compared(sides: Sequence[Explained], level: float = 1.0) -> Comparison:
+        large_and_small = (Side(name, predictions[name], of) for name, of in zip(names, sides, strict=True))
+        return Comparison(*large_and_small, margins=wanted, seed=seed, level=level)
+
+    if until_decided:
+        stopped = sequential.until_decided(chosen, both, lambda *of: _place_outcome(compared(of[:2], of[2] / TAIL)))
+        sides, level, looks = stopped.sides, stopped.alpha / TAIL, stopped
+        chosen = chosen[chosen["id"].isin(sides[0].first.label.index)]
+    else:
+        sides = both(chosen)
+    pair, others = compared(sides, level), {}
+    for name in list(models)[2:]:
+        once = explained(name, models[name], chosen, times=1, **how)
+        others[name] = replace(pair, b=Side(name, predictions[name], once))
+    return audited(
+        pair,
+        twins=[of for name, of in others.items() if models[name] is not untrained],
+        untrained=others.get("its random head"),
+        dev=on_dev,
+        slices=None if slices is None else examples[slices].astype(str).to_numpy(),
+        looks=looks,
+    )
+
+
+def _check_examples(examples: pd.DataFrame, clusters: str | None, slices: str | None) -> None:
     if examples.empty or examples["id"].duplicated().any():
         raise DataError("audit: no examples, or an id occurs twice; give each example a unique id")
-    check(examples, method=method, n_samples=n_samples)
-    models = large, compressed
-    predictions = [predicted(*of, examples, labels) for of in zip(names, models, strict=True)]
-    settings = {"method": method, "n_samples": n_samples, "k": k, "seed": seed, "labels": labels, "progress": progress}
-    chosen = sample(examples, explain, seed=seed)
-    found = [explained(*of, chosen, **settings) for of in zip(SIDES, models, strict=True)]
-    return audited(Comparison(*map(Side, names, predictions, found), margins=wanted, seed=seed))
+    for column in (clusters, slices):
+        if column is not None and column not in examples:
+            raise DataError(f"audit: no column {column!r} in the examples; {nearest(column, examples)}")
+
+
+def _place_outcome(pair: Comparison) -> str:
+    row = pair.dimensions[pair.dimensions["dimension"] == "alignment"]
+    return row["outcome"].iloc[0] if len(row) else UNDECIDED
+
+
+def _untrained(large: Callable, seed: int) -> Callable | None:
+    """Return a checkpoint's encoder under a random head, which knows no task; None of any other model."""
+    if not hasattr(large, "model"):
+        return None
+    from trusteq.models.classifier import Classifier, random_head
+
+    return random_head(large, seed=seed) if isinstance(large, Classifier) else None
 
 
 def audit_predictions(
     large: Predictions,
     compressed: Predictions,
     *,
+    retrained: Sequence[Predictions] = (),
+    dev: tuple[Predictions, Predictions] | None = None,
     margins: Mapping[str, float] | None = None,
-    names: tuple[str, str] = ("large", "compressed"),
     seed: int = 0,
+    names: tuple[str, str] = ("large", "compressed"),
 ) -> "Audit":
-    """Audit accuracy and calibration alone, from saved predictions; raise DataError where the two do not match."""
+    """Audit accuracy and calibration alone, from saved predictions; raise DataError where they do not match.
+
+    retrained: those of the large model trained again. dev: the large and the compressed model's about other examples,
+    which choose from what confidence on the compressed one may answer alone.
+    """
     from trusteq.verdict.report import audited
 
-    sides = map(Side, names, matched(large, compressed))
-    return audited(Comparison(*sides, margins=load_margins(margins), seed=seed))
+    first, second = matched(large, compressed)
+    pair = Comparison(*map(Side, names, (first, second)), margins=load_margins(margins), seed=seed)
+    twins = [replace(pair, b=Side("retrained", matched(first, twin)[1])) for twin in retrained]
+    return audited(pair, twins=twins, dev=None if dev is None else matched(*dev), slices=first.slices)
 
 
 def _labels_of(model: Callable, labels: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -90,7 +161,9 @@ def _labels_of(model: Callable, labels: tuple[str, ...] | None) -> tuple[str, ..
     return tuple(found)
 
 
-def predicted(name: str, model: Callable, examples: pd.DataFrame, labels: tuple[str, ...]) -> Predictions:
+def predicted(
+    name: str, model: Callable, examples: pd.DataFrame, labels: tuple[str, ...], clusters: str | None = "text_a"
+) -> Predictions:
     """Return what a model says about examples, its classes in the order of `labels`; `name` is for errors."""
     pair = examples["text_b"].map(lambda text: isinstance(text, str)).any()
     predict_proba = getattr(model, "predict_proba", model)
@@ -103,13 +176,14 @@ def predicted(name: str, model: Callable, examples: pd.DataFrame, labels: tuple[
         raise DataError(f"{name}: {probabilities.shape[1]} probabilities for {len(labels)} labels")
     own = _labels_of(model, labels)
     in_order = probabilities[:, [own.index(label) for label in labels]]
-    return Predictions(labels, in_order, gold, examples["id"].to_numpy(dtype=object), first_texts(examples))
+    return Predictions(labels, in_order, gold, examples["id"].to_numpy(dtype=object), grouped(examples, clusters))
 
 
-def first_texts(examples: pd.DataFrame) -> np.ndarray | None:
-    """Return the first text of each example as its cluster, None where no two examples share one."""
-    texts = examples["text_a"].to_numpy(dtype=object)
-    return texts if examples["text_a"].duplicated().any() else None
+def grouped(examples: pd.DataFrame, by: str | None = "text_a") -> np.ndarray | None:
+    """Return what each example belongs to, by default its first text; None where no two examples share it."""
+    if by is None or not examples[by].duplicated().any():
+        return None
+    return examples[by].to_numpy(dtype=object)
 
 
 def explained(
@@ -123,16 +197,18 @@ def explained(
     seed: int,
     labels: tuple[str, ...],
     progress: bool,
+    clusters: str | None = "text_a",
+    times: int = 2,
 ) -> Explained:
-    """Return the explanations of one side, each under a seed of its own: two where the method draws."""
+    """Return the explanations of one side, `times` under seeds of its own where the method draws, else one."""
     from trusteq.attribution.explain import explain
     from trusteq.attribution.methods import METHODS
 
     options = {"method": method, "n_samples": n_samples, "labels": _labels_of(model, labels), "progress": progress}
-    seeds = [stream_seed(seed, "audit", side, str(time)) for time in range(2 if METHODS[method].draws else 1)]
+    seeds = [stream_seed(seed, "audit", side, str(time)) for time in range(times if METHODS[method].draws else 1)]
     tables = [explain(model, examples, seed=drawn, **options) for drawn in seeds]
     seen = examples[~examples["id"].isin(tables[0].attrs["skipped"])]  # the others have no words
-    label, texts = seen.set_index("id")["label"].map(dict(enumerate(labels))), first_texts(seen)
-    clusters = None if texts is None else pd.Series(texts, index=label.index)
+    label, groups = seen.set_index("id")["label"].map(dict(enumerate(labels))), grouped(seen, clusters)
     first, *again = (Ranking(table, label) for table in tables)
-    return Explained(first, *again or [None], k, clusters, method, n_samples)
+    of = None if groups is None else pd.Series(groups, index=label.index)
+    return Explained(first, *again or [None], k, of, method, n_samples)

@@ -5,7 +5,7 @@ An audit, the verdicts of a run and the pages on compression all build it, from 
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -97,7 +97,8 @@ class Comparison:
     """Two sides, of which the first may be the large model. Whatever is asked is computed once.
 
     seed: of the bootstrap of the scores. crossed: whether the first side enters by its second explanations, since the
-    first ones of both saw the same perturbations.
+    first ones of both saw the same perturbations. level: of the error that the alignment's bounds may make, the share
+    that one look of several may (see `sequential`).
     """
 
     a: Side
@@ -105,6 +106,7 @@ class Comparison:
     margins: Mapping[str, Margin] = field(default_factory=load_margins)
     seed: int = 0
     crossed: bool = False
+    level: float = 1.0
 
     @property
     def names(self) -> tuple[str, str]:
@@ -140,7 +142,8 @@ class Comparison:
         """How far the top words agree, beside the ceiling; None where the models were not explained."""
         if self.a.explained is None or self.b.explained is None:
             return None
-        return self.a.explained.align(*self.rankings, self.ceiling)
+        found = self.a.explained.align(*self.rankings, self.ceiling)
+        return replace(found, place=found.place.levelled(self.level)) if found.place else found
 
     @functools.cached_property
     def curve(self) -> pd.DataFrame:

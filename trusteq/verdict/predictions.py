@@ -27,7 +27,7 @@ class Predictions:
 
     labels: class names, in the order of the columns. probabilities: float64, (n, C). gold: int64, (n,), class indices.
     ids: (n,) of str, or None where the file has none. clusters: (n,), what belongs together (such as all hypotheses
-    about one premise), or None.
+    about one premise), or None. slices: (n,) of str, the part of the data that each example is in, or None.
     """
 
     labels: tuple[str, ...]
@@ -35,6 +35,7 @@ class Predictions:
     gold: np.ndarray
     ids: np.ndarray | None = None
     clusters: np.ndarray | None = None
+    slices: np.ndarray | None = None
 
     @classmethod
     def of(cls, table: pd.DataFrame, labels, *, where: str = "predictions") -> "Predictions":
@@ -58,14 +59,16 @@ class Predictions:
 
     def rows(self, rows: np.ndarray) -> "Predictions":
         """Return the examples at `rows`."""
-        ids, clusters = (None if values is None else values[rows] for values in (self.ids, self.clusters))
-        return replace(self, probabilities=self.probabilities[rows], gold=self.gold[rows], ids=ids, clusters=clusters)
+        of_each = {name: getattr(self, name) for name in ("ids", "clusters", "slices")}
+        moved = {name: None if values is None else values[rows] for name, values in of_each.items()}
+        return replace(self, probabilities=self.probabilities[rows], gold=self.gold[rows], **moved)
 
 
-def read_predictions(path: str | Path) -> Predictions:
+def read_predictions(path: str | Path, *, group: str | None = None, slices: str | None = None) -> Predictions:
     """Read a CSV of predictions: `label`, one column of probabilities per class name, and an optional `id`.
 
-    `label` holds class names, or indices in the order of the columns. Raises DataError: no such file, not a CSV, no
+    `label` holds class names, or indices in the order of the columns. group, slices: columns that say which examples
+    belong together, and in which part of the data they are. Raises DataError: no such file, not a CSV, no
     label, fewer than two classes, a value that is no number, and whatever `check_predictions` refuses.
     """
     path = Path(path)
@@ -79,7 +82,10 @@ def read_predictions(path: str | Path) -> Predictions:
         raise DataError(f"{path}: no column 'label'; {nearest('label', map(str, table.columns))}")
     if table.empty:
         raise DataError(f"{path}: no rows; give at least one example")
-    labels = [str(column) for column in table.columns if column not in ("id", "label")]
+    for column in (group, slices):
+        if column is not None and column not in table:
+            raise DataError(f"{path}: no column {column!r}; {nearest(column, map(str, table.columns))}")
+    labels = [str(column) for column in table.columns if column not in ("id", "label", group, slices)]
     for label in labels:
         if not pd.api.types.is_numeric_dtype(table[label]):
             line = int(pd.to_numeric(table[label], errors="coerce").isna().to_numpy().argmax()) + 2
@@ -89,7 +95,9 @@ def read_predictions(path: str | Path) -> Predictions:
             )
     if len(labels) < 2:
         raise DataError(f"{path}: {len(labels)} columns of probabilities; give one for each class, at least 2")
-    return Predictions.of(table, labels, where=str(path))
+    of_each = {name: table[column].astype(str) for name, column in (("clusters", group), ("slices", slices)) if column}
+    found = Predictions.of(table, labels, where=str(path))
+    return replace(found, **{name: values.to_numpy(dtype=object) for name, values in of_each.items()})
 
 
 def _gold(values: pd.Series, labels: tuple[str, ...], *, where: str) -> np.ndarray:

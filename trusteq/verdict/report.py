@@ -3,7 +3,7 @@
 import importlib.metadata
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -13,28 +13,43 @@ import numpy as np
 import pandas as pd
 
 from trusteq import statistics
+from trusteq.alignment.overlap import further
 from trusteq.calibration.intervals import null_bands, scores_beside
 from trusteq.calibration.proper_scores import SCORES
+from trusteq.estimates import proportion
 from trusteq.pages.figures import (
     OUTCOME_COLOURS,
     STYLE,
     alignment_curve,
     confidence_histogram,
+    handover_curve,
     margin_intervals,
     reliability_diagram,
 )
 from trusteq.store import to_json, write_text
+from trusteq.verdict.agreement import agreement_table, slice_table
 from trusteq.verdict.comparison import SIDES, Comparison
+from trusteq.verdict.handover import RISKS, handover
+from trusteq.verdict.handover import handover_curve as handover_points
 from trusteq.verdict.margins import DIFFERENT, EQUIVALENT, UNDECIDED
 from trusteq.verdict.predictions import Predictions, reliability_with_bars, stacked, suspicious_order
+from trusteq.verdict.retraining import ANSWERS, NO_WORSE, WORSE, Retraining, retraining
+from trusteq.verdict.seeds import FEWEST_SEEDS
+from trusteq.verdict.sequential import Stopped
 
 TEMPLATE = Path(__file__).with_name("report.html")
 # Of an SVG: it would name the time, the program and two addresses.
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 VERDICTS = {EQUIVALENT: "Equivalent", DIFFERENT: "Not equivalent", UNDECIDED: "Undecided"}
+TWINS = {NO_WORSE: "No worse", WORSE: "Worse", UNDECIDED: "Undecided"}
+QUESTIONS = {
+    "interchangeable": "Interchangeable: is every measure within its margin?",
+    "retraining": "No worse than training the large model again?",
+    "handover": "With hand-over: on which share of inputs may it answer alone?",
+}
 MEANINGS = {
     EQUIVALENT: "In every measure the 95% interval of the difference lies within its margin.",
-    DIFFERENT: "In at least one measure the 95% interval of the difference lies outside its margin.",
+    DIFFERENT: "In at least one measure the interval lies outside its margin, corrected for asking several.",
     UNDECIDED: "No measure is shown to lie outside its margin, and at least one is not shown to lie within.",
 }
 _INDEPENDENT = "Examples are taken as independent; where they come in groups, intervals are too narrow."
@@ -42,14 +57,23 @@ _INDEPENDENT = "Examples are taken as independent; where they come in groups, in
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """The verdict on a pair of models and all it rests on.
+    """The answers about a pair of models and all they rest on.
 
-    comparison: its verdict, its dimensions, the scores, the paper's own rule. bands: what a perfectly calibrated model
-    would score. reliability: of `reliability_with_bars`. Both say in `model`: "large" or "compressed". notes: what the
-    reader should know before trusting it.
+    comparison: its verdict, its dimensions, the scores, the paper's own rule. twins: beside the large model trained
+    again, or None. handover: on which share of inputs the compressed model may answer alone (see `handover`), or None
+    without a dev split; curve: what each threshold brings there. agreement: how their predictions agree. slices: their
+    accuracy by part of the data, or None. anchors: what the alignment stands between (see `anchor_table`), or None.
+    bands: what a perfectly calibrated model would score. reliability: of `reliability_with_bars`. Both say in `model`:
+    "large" or "compressed". notes: what the reader should know before trusting it.
     """
 
     comparison: Comparison
+    twins: Retraining | None
+    handover: pd.DataFrame | None
+    curve: pd.DataFrame | None
+    agreement: pd.DataFrame
+    slices: pd.DataFrame | None
+    anchors: pd.DataFrame | None
     bands: pd.DataFrame
     reliability: pd.DataFrame
     notes: tuple[str, ...]
@@ -57,8 +81,13 @@ class Audit:
 
     @property
     def verdict(self) -> str:
-        """Over the measures that were taken: "equivalent", "not-equivalent" or "undecided"."""
+        """Whether the two are interchangeable: "equivalent", "not-equivalent" or "undecided"."""
         return self.comparison.verdict
+
+    @property
+    def retraining(self) -> str | None:
+        """Whether it is no worse than training again: "no-worse", "worse" or "undecided"; None without a twin."""
+        return None if self.twins is None else self.twins.answer
 
     @property
     def dimensions(self) -> pd.DataFrame:
@@ -66,13 +95,19 @@ class Audit:
         return self.comparison.dimensions
 
     def to_json(self) -> str:
-        """Return verdict, dimensions, paper's rule, scores, margins with reasons and notes; null for no number."""
+        """Return the answers, the tables behind them, the margins with reasons and notes; null for no number."""
         found = self.comparison
         values = {
             "verdict": self.verdict,
+            "retraining": self.retraining,
             "models": dict(zip(SIDES, found.names, strict=True)),
             "labels": list(found.a.predictions.labels),
             "dimensions": _records(self.dimensions),
+            "beside_retraining": None if self.twins is None else _records(self.twins.table),
+            "handover": None if self.handover is None else _records(self.handover),
+            "agreement": _records(self.agreement),
+            "slices": None if self.slices is None else _records(self.slices),
+            "anchors": None if self.anchors is None else _records(self.anchors),
             "paper_rule": {name: _plain(value) for name, value in found.paper.items()},
             "scores": _records(found.scores),
             "null_bands": _records(self.bands),
@@ -95,19 +130,24 @@ class Audit:
         return _page(
             f"May {compressed} replace {large}?",
             audit=self,
-            outcome=VERDICTS[self.verdict],
-            colour=OUTCOME_COLOURS[self.verdict],
-            meaning=MEANINGS[self.verdict],
+            answers=answer_table(self),
+            colours=OUTCOME_COLOURS,
             undecided=_records(self.dimensions[self.dimensions["outcome"] == UNDECIDED]),
             scope=_scope(self),
             dimensions=dimension_table(found),
+            beside_retraining=None if self.twins is None else retraining_table(self),
+            handover=None if self.handover is None else handover_table(self.handover),
+            risks="" if self.curve is None else _svg(lambda: handover_curve(self.curve, chosen=self.handover)),
+            agreement=agreement_shown(self.agreement),
+            slices=None if self.slices is None else slices_shown(self.slices),
+            anchors=None if self.anchors is None else anchors_shown(self.anchors),
             margins=_svg(lambda: margin_intervals(found.dimensions, titles)),
             paper=paper_sentence(found.paper),
             curve="" if found.alignment is None else _svg(curve),
             reliability=_svg(lambda: _diagrams(self)),
             scores=score_table(found.scores, self.bands),
             without=[score.title for score in SCORES.values() if not score.has_interval],
-            reasons=_reasons(found),
+            reasons=_reasons(self),
             notes=self.notes,
         )
 
@@ -116,10 +156,14 @@ class Audit:
         lines = [
             f"## Trust equivalence with {short_names(*self.comparison.names)[0]}",
             "",
-            f"**{VERDICTS[self.verdict]}.** {MEANINGS[self.verdict]} {_scope(self)}",
+            _markdown(answer_table(self).drop(columns="colour")),
+            "",
+            _scope(self),
             "",
             _markdown(dimension_table(self.comparison)),
             "",
+            *([] if self.twins is None else [_markdown(retraining_table(self)), ""]),
+            *([] if self.handover is None else [_markdown(handover_table(self.handover)), ""]),
             f"The paper's rule (arXiv 2508.13533): {paper_sentence(self.comparison.paper)}",
             "",
             *(f"- {note}" for note in self.notes),
@@ -129,17 +173,65 @@ class Audit:
         return "\n".join(lines) + "\n"
 
 
-def audited(found: Comparison) -> Audit:
-    """Return the audit of a pair whose predictions match and which may be explained."""
-    sides = {name: side.predictions for name, side in zip(SIDES, (found.a, found.b), strict=True)}
+def audited(
+    found: Comparison,
+    *,
+    twins: Sequence[Comparison] = (),
+    untrained: Comparison | None = None,
+    dev: tuple[Predictions, Predictions] | None = None,
+    slices: np.ndarray | None = None,
+    looks: Stopped | None = None,
+) -> Audit:
+    """Return the audit of a pair whose predictions match and which may be explained.
+
+    twins, untrained: the large model beside itself trained again, and beside its encoder under a random head. dev: both
+    models' predictions of other examples. slices: the part of the data that each example is in, shape (n,). looks: at
+    which the alignment was decided, where it was asked block by block.
+    """
+    pair = found.a.predictions, found.b.predictions
+    sides = dict(zip(SIDES, pair, strict=True))
     tables = {name: reliability_with_bars(model) for name, model in sides.items()}
     bands = {name: null_bands(model.probabilities, seed=found.seed) for name, model in sides.items()}
     accuracy = found.differences["accuracy"]
-    facts = {"examples": accuracy.n, "resampled": accuracy.units, "seed": found.seed, "draws": statistics.DRAWS}
-    return Audit(found, stacked(bands), stacked(tables), tuple(_notes(found)), facts)
+    facts = {"examples": accuracy.n, "independent": accuracy.units, "seed": found.seed, "draws": statistics.DRAWS}
+    notes = _notes(found, twins, untrained, dev) + ([looks.note] if looks else [])
+    return Audit(
+        found,
+        retraining(found, twins, untrained) if twins else None,
+        handover(dev, pair) if dev else None,
+        handover_points(*dev) if dev else None,
+        agreement_table(*pair, dev=dev, seed=found.seed),
+        None if slices is None else slice_table(*pair, slices, seed=found.seed),
+        None if found.alignment is None else anchor_table(found, twins, untrained),
+        stacked(bands),
+        stacked(tables),
+        tuple(notes),
+        facts,
+    )
 
 
-def _notes(found: Comparison) -> list[str]:
+def anchor_table(found: Comparison, twins: Sequence[Comparison], untrained: Comparison | None) -> pd.DataFrame:
+    """Return what an alignment stands between: anchor, jaccard, place (0 chance, 1 ceiling), low, high, note.
+
+    Blind chance; the large model's encoder under a random head, which knows no task; the compressed model; the large
+    model trained again, the mean of the twins; and the ceiling.
+    """
+    of, pairs = found.alignment, {"knows no task": [untrained] if untrained else []}
+    pairs |= {"the compressed model": [found], "the large model trained again": list(twins)}
+    rows = [("blind chance", of.chance, 0.0, math.nan, math.nan, "")]
+    for name, several in pairs.items():
+        if not several:
+            rows.append((name, *[math.nan] * 4, "not measured"))
+            continue
+        mean = float(np.mean([pair.alignment.mean for pair in several]))
+        low, high = several[0].alignment.place.interval if len(several) == 1 else (math.nan, math.nan)
+        place = float(np.mean([pair.alignment.normalised for pair in several]))
+        rows.append((name, mean, place, low, high, f"mean of {len(several)}" if len(several) > 1 else ""))
+    rows.append(("ceiling: the explainer with itself", of.ceiling, 1.0, math.nan, math.nan, ""))
+    return pd.DataFrame(rows, columns=["anchor", "jaccard", "place", "low", "high", "note"])
+
+
+def _notes(found: Comparison, twins: Sequence, untrained: Comparison | None, dev: tuple | None) -> list[str]:
     orders = [(side.name, suspicious_order(side.predictions)) for side in (found.a, found.b)]
     notes = [f"{name}: {note}" for name, note in orders if note]
     if found.alignment is None:
@@ -149,7 +241,49 @@ def _notes(found: Comparison) -> list[str]:
             "The explainer agrees with itself no more than chance would: on these texts it cannot tell models apart. "
             "Give longer texts, or more samples."
         )
+    elif untrained is not None and is_no_evidence(found, untrained):
+        notes.append(
+            "The agreement with the large model is no evidence of the same reasons: its own encoder under a random "
+            "head, which knows no task, agrees as much, to within a quarter of the margin."
+        )
+    if not twins:
+        notes.append(_cost_of_a_twin(found))
+    if dev is None:
+        notes.append("Hand-over was not asked: give examples of a dev split (--dev) to choose a threshold on.")
+    elif _is_other_source(dev[0], found.a.predictions):
+        notes.append(
+            "The large model is right more often, or less often, on dev than here: dev is no sample of the same "
+            "source, and what the hand-over promises is about dev's."
+        )
     return notes + [_INDEPENDENT] * (found.a.predictions.clusters is None)
+
+
+def is_no_evidence(found: Comparison, untrained: Comparison) -> bool:
+    """Return whether the pair is shown to agree hardly more than the large model does with a model that knows no task.
+
+    The upper end of the paired 95% interval of the difference, on the scale from chance to ceiling, is then below a
+    quarter of the margin.
+    """
+    (margin,) = (of.margin for of in found.margins.values() if of.alignment)
+    behind = further(untrained.alignment, found.alignment, clusters=found.a.explained.clusters)
+    return -behind.interval[0] < margin / 4
+
+
+def _cost_of_a_twin(found: Comparison) -> str:
+    passes = f" and {len(found.a.predictions.gold):,} predictions"
+    if found.alignment is not None:
+        passes += f" and {len(found.alignment.table) * found.a.explained.n_samples:,} passes of explaining"
+    return (
+        "Whether it is no worse than training again was not asked: give the large model trained with another seed "
+        f"(--retrained). It costs one more training of it{passes}."
+    )
+
+
+def _is_other_source(dev: Predictions, test: Predictions) -> bool:
+    (low, high), (other_low, other_high) = (
+        proportion(of.probabilities.argmax(axis=1) == of.gold, clusters=of.clusters).interval for of in (dev, test)
+    )
+    return high < other_low or other_high < low
 
 
 def write_audit(audit: Audit, folder: Path) -> None:
@@ -214,16 +348,33 @@ def _diagram_and_histogram(reliability: pd.DataFrame) -> None:
 
 def _scope(audit: Audit) -> str:
     measured = ", ".join(dict.fromkeys(audit.dimensions["dimension"]))
-    examples, resampled = audit.facts["examples"], audit.facts["resampled"]
-    grouped = f" in {resampled:,} groups that share their first text" if resampled < examples else ""
+    examples, independent = audit.facts["examples"], audit.facts["independent"]
+    grouped = f" in {independent:,} groups that belong together" if independent < examples else ""
     classes = len(audit.comparison.a.predictions.labels)
     return f"Measured: {measured}; on {examples:,} examples{grouped}, with {classes} classes."
 
 
-def _reasons(found: Comparison) -> pd.DataFrame:
-    taken = set(found.dimensions["measure"])
-    rows = [(of.title, f"{of.margin:g}", of.reason) for name, of in found.margins.items() if name in taken]
+def _reasons(audit: Audit) -> pd.DataFrame:
+    taken = set(audit.dimensions["measure"]) | (set() if audit.twins is None else set(audit.twins.table["measure"]))
+    margins = audit.comparison.margins
+    rows = [(of.title, f"{of.margin:g}", of.reason) for name, of in margins.items() if name in taken]
     return pd.DataFrame(rows, columns=["measure", "margin", "reason"])
+
+
+def answer_table(audit: Audit) -> pd.DataFrame:
+    """Return the three questions with their answers as text for people, and the colour of each answer."""
+    rows = [(QUESTIONS["interchangeable"], VERDICTS[audit.verdict], MEANINGS[audit.verdict], audit.verdict)]
+    if audit.twins is not None:
+        than = "these twins" if audit.twins.n_twins < FEWEST_SEEDS else f"training again ({audit.twins.n_twins} seeds)"
+        said = {answer: outcome for outcome, answer in ANSWERS.items()}[audit.retraining]
+        rows.append((QUESTIONS["retraining"], TWINS[audit.retraining], f"Beside {than}.", said))
+    if audit.handover is not None:
+        best = audit.handover.sort_values("share").iloc[-1]
+        text = f"{best['share']:.0%} of inputs" if best["share"] else "nothing alone"
+        where = f"At {best['level']:.1%} of {RISKS[best['risk']].title}, 95% sure; the table has the others."
+        rows.append((QUESTIONS["handover"], text, where, UNDECIDED))
+    table = pd.DataFrame(rows, columns=["question", "answer", "meaning", "colour"])
+    return table.assign(colour=table["colour"].map(OUTCOME_COLOURS))
 
 
 def _markdown(table: pd.DataFrame) -> str:
@@ -262,10 +413,71 @@ def dimension_table(found: Comparison) -> pd.DataFrame:
             "95% interval": range_text(row.low, row.high),
             "margin": f"{'−' if found.margins[row.measure].one_sided else '±'}{row.margin:g}",
             "outcome": VERDICTS[row.outcome].lower(),
+            "why": row.reason,
         }
         for row in found.dimensions.itertuples()
     ]
     return pd.DataFrame(rows)
+
+
+def retraining_table(audit: Audit) -> pd.DataFrame:
+    """Return what is lost beside what the large model loses when it is trained again, as text for people."""
+    rows = [
+        {
+            "loss beside the large model": audit.comparison.margins[row.measure].title,
+            "compressed": number(row.compressed),
+            "trained again": number(row.retrained),
+            "difference": number(row.difference, sign=True),
+            "95% interval": range_text(row.low, row.high),
+            "at most": f"{row.margin:g}",
+            "outcome": row.outcome,
+            "why": row.reason,
+        }
+        for row in audit.twins.table.itertuples()
+    ]
+    return pd.DataFrame(rows)
+
+
+def handover_table(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of `handover` as text for people."""
+    rows = [
+        {
+            "risk": RISKS[row.risk].title,
+            "at most": f"{row.level:.1%}",
+            "from a confidence of": number(row.threshold, digits=4),
+            "share answered alone": f"{row.share:.1%}",
+            "at least": "–" if math.isnan(row.share_low) else f"{row.share_low:.1%}",
+            "risk on test": number(row.realised, digits=4),
+            "95% interval": range_text(row.realised_low, row.realised_high, digits=4),
+        }
+        for row in found.itertuples()
+    ]
+    return pd.DataFrame(rows)
+
+
+def agreement_shown(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of `agreement_table` as text for people."""
+    texts = {name: [number(value) for value in found[name]] for name in ("large", "compressed", "value")}
+    between = [range_text(low, high) for low, high in zip(found["low"], found["high"], strict=True)]
+    table = {"measure": found["title"], **texts, "95% interval": between, "note": found["note"].fillna("")}
+    return pd.DataFrame(table)
+
+
+def slices_shown(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of `slice_table` as text for people."""
+    texts = {name: [number(value) for value in found[name]] for name in ("large", "compressed", "difference")}
+    between = [range_text(low, high) for low, high in zip(found["low"], found["high"], strict=True)]
+    head = {"slice": found["slice"].astype(str), "n": [f"{n:,}" for n in found["n"]]}
+    return pd.DataFrame(head | texts | {"simultaneous 95%": between, "note": found["note"].fillna("")})
+
+
+def anchors_shown(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of `anchor_table` as text for people."""
+    between = [range_text(low, high, digits=2) for low, high in zip(found["low"], found["high"], strict=True)]
+    places = [number(value, digits=2) for value in found["place"]]
+    means = [number(value) for value in found["jaccard"]]
+    table = {"anchor": found["anchor"], "mean Jaccard": means, "0 to 1": places, "95% interval": between}
+    return pd.DataFrame(table | {"note": found["note"]})
 
 
 def score_table(scores: pd.DataFrame, bands: pd.DataFrame) -> pd.DataFrame:
