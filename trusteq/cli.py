@@ -264,6 +264,9 @@ def audit(
     from trusteq.verdict import report
     from trusteq.verdict.margins import parse_margins
 
+    for asked, given, how in ((Ask.retraining, retrained, "--retrained"), (Ask.handover, dev, "--dev")):
+        if ask == asked and not given:
+            raise ExperimentError(f"audit: --ask {asked} needs more than two models; give {how}")
     options = {"margins": parse_margins(margin or []), "names": (large, compressed), "seed": seed}
     models, column = [large, compressed, *(retrained or [])], None if group == "none" else group
     if all(model.endswith(".csv") for model in models):
@@ -306,15 +309,13 @@ def _both(files: list[Path], read: Callable) -> tuple:
 
 
 def _answered(found: "Audit", ask: Ask, share: float) -> str:
-    """Return the answer that is asked: of the hand-over, whether so much may be answered at a risk of 1% of flips."""
+    """Return the answer that is asked; of a hand-over, whether at least this share may be answered alone."""
     if ask == Ask.retraining:
-        if found.retraining is None:
-            raise ExperimentError("audit: --ask retraining needs the large model trained again; give --retrained")
         return found.retraining
     if ask == Ask.handover:
-        if found.handover is None:
-            raise ExperimentError("audit: --ask handover needs examples to choose a threshold on; give --dev")
-        row = found.handover.set_index(["risk", "level"]).loc[("flips", 0.01)]
+        from trusteq.verdict.report import ASKED
+
+        row = found.handover.set_index(["risk", "level"]).loc[ASKED]
         return "yes" if row["share_low"] >= share else "undecided" if row["share"] >= share else "no"
     return found.verdict
 

@@ -8,7 +8,7 @@ import pytest
 from refusals import one_line, refused
 
 from trusteq.calibration.proper_scores import SCORES, Score, mean
-from trusteq.errors import ExperimentError
+from trusteq.errors import DataError, ExperimentError
 from trusteq.registry import validated
 from trusteq.verdict import margins, report
 from trusteq.verdict.audit import audit_predictions
@@ -53,6 +53,50 @@ def test_a_score_is_added_as_one_function_and_one_record(tmp_path, monkeypatch):
     assert audit.dimensions.set_index("measure")["outcome"]["surprise"] == "equivalent"
     assert "mean surprise" in audit.to_html() and "surprise" in audit.to_model_card()
     assert json.loads(audit.to_json())["scores"][-1]["score"] == "mean_surprise"
+
+
+def test_the_exit_code_gives_the_answer_that_is_asked(tmp_path, trusteq):
+    files = [predictions_file(tmp_path, f"{name}.csv", n=12_000, sharp=sharp) for name, sharp in
+             (("large", 1.0), ("small", 1.05), ("twin", 1.05), ("dev", 1.0), ("small-dev", 1.05))]  # fmt: skip
+    large, small, twin, dev, small_dev = files
+    how = ("audit", large, small, "--out", tmp_path / "out")
+    assert trusteq(*how, "--retrained", twin, "--ask", "retraining").returncode == 0
+    done = trusteq(*how, "--dev", dev, small_dev, "--ask", "handover", "--share", "0.9")
+    assert done.returncode == 0 and "With hand-over" in done.stdout
+    refused(trusteq(*how, "--ask", "retraining"), "give --retrained")
+    refused(trusteq(*how, "--ask", "handover"), "give --dev")
+    refused(trusteq(*how, "--dev", dev), "--dev has 1 files")
+    refused(trusteq(*how, "--ask", "handing"), "--ask")
+
+
+def test_a_file_says_what_belongs_together_and_in_which_part(tmp_path):
+    file = predictions_file(tmp_path)
+    table = pd.read_csv(file).assign(premise=np.arange(400) // 4, topic=np.where(np.arange(400) < 20, "rare", "common"))
+    table.to_csv(file, index=False)
+    found = read_predictions(file, group="premise", slices="topic")
+    assert found.labels == ("no", "yes") and len(set(found.clusters)) == 100
+    audit = audit_predictions(found, found)
+    assert audit.facts["independent"] == 100
+    slices = audit.slices.set_index("slice")
+    assert slices.loc["rare", "n"] == 20 and np.isnan(slices.loc["rare", "low"]) and slices.loc["common", "n"] == 380
+    one_line(DataError, lambda: read_predictions(file, group="premises"), "no column 'premises'", "'premise'")
+
+
+@pytest.mark.parametrize(
+    ("n", "outcome"), [(1, "undecided"), (14, "undecided"), (182, "undecided"), (183, "equivalent")]
+)
+def test_equal_files_are_equivalent_once_there_are_enough_rows(tmp_path, n, outcome):
+    """0.98^183 < 0.025: what happens to one answer in fifty would have been seen."""
+    table = pd.DataFrame({"label": ["yes"] * n, "no": 0.01, "yes": 0.99})
+    table.to_csv(tmp_path / "p.csv", index=False)
+    both = read_predictions(tmp_path / "p.csv")
+    found = audit_predictions(both, both)
+    row = found.dimensions.set_index("measure").loc["accuracy"]
+    assert row["outcome"] == outcome and row["reason"]
+    assert (row["low"], row["high"]) == (
+        (-1, 1) if n == 1 else pytest.approx((0.025 ** (1 / n) - 1, 1 - 0.025 ** (1 / n)))
+    )
+    assert "undecided" in found.to_html().lower() or outcome == "equivalent"
 
 
 def test_a_measure_of_nothing_that_is_known_is_refused():

@@ -47,6 +47,7 @@ QUESTIONS = {
     "retraining": "No worse than training the large model again?",
     "handover": "With hand-over: on which share of inputs may it answer alone?",
 }
+ASKED = ("flips", 0.01)  # the risk of a hand-over that answers in one line
 MEANINGS = {
     EQUIVALENT: "In every measure the 95% interval of the difference lies within its margin.",
     DIFFERENT: "In at least one measure the interval lies outside its margin, corrected for asking several.",
@@ -369,9 +370,9 @@ def answer_table(audit: Audit) -> pd.DataFrame:
         said = {answer: outcome for outcome, answer in ANSWERS.items()}[audit.retraining]
         rows.append((QUESTIONS["retraining"], TWINS[audit.retraining], f"Beside {than}.", said))
     if audit.handover is not None:
-        best = audit.handover.sort_values("share").iloc[-1]
-        text = f"{best['share']:.0%} of inputs" if best["share"] else "nothing alone"
-        where = f"At {best['level']:.1%} of {RISKS[best['risk']].title}, 95% sure; the table has the others."
+        row = audit.handover.set_index(["risk", "level"]).loc[ASKED]
+        text = f"{row['share']:.0%} of inputs" if row["share"] else "On none"
+        where = f"At a risk of {ASKED[1]:.0%} of {RISKS[ASKED[0]].title}, for inputs like dev's; other risks are below."
         rows.append((QUESTIONS["handover"], text, where, UNDECIDED))
     table = pd.DataFrame(rows, columns=["question", "answer", "meaning", "colour"])
     return table.assign(colour=table["colour"].map(OUTCOME_COLOURS))
