@@ -6,7 +6,18 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from trusteq.pages.figures import GREY, colours, margin_intervals
-from trusteq.pages.show import PAPER_MARK, counterparts, of_seed, paper_table, put, show, side_titles, titles, view
+from trusteq.pages.show import (
+    PAPER_MARK,
+    counterparts,
+    of_seed,
+    paper_table,
+    put,
+    show,
+    side_titles,
+    titles,
+    view,
+    wide,
+)
 from trusteq.pages.status import run_line
 from trusteq.study.results import Results
 from trusteq.verdict.margins import OUTCOMES, load_margins, measures_of, overall
@@ -33,6 +44,41 @@ def verdicts(run: Results) -> None:
         figure = verdict_panels(rows, side_titles(run), _measure_titles())
         figure.suptitle(task)
         put(figure)
+
+
+def answers(run: Results) -> None:
+    """Show the two answers beside the verdict: no worse than training again, and the share to answer alone."""
+    found = all_verdicts(run, "retraining")
+    if len(found):
+        chosen = deciding(found).assign(title=lambda rows: rows["measure"].map(_measure_titles()))
+        columns = {"task": "task", "model": "model", "answer": "answer", "loss": "title", "compressed": "compressed"}
+        columns |= {"trained again": "retrained", "difference": "difference", "95%": ("low", "high")}
+        table = view(chosen, run, columns | {"at most": "margin", "outcome": "outcome"}, digits=3)
+        put(show(table, caption=f"Beside {found['twins'].max()} other trainings of the large model"))
+    else:
+        put("The large model was trained once, so whether a smaller one is no worse than training again was not asked.")
+    columns = {
+        "task": "task",
+        "model": "model",
+        "risk": "risk",
+        "at most": "level",
+        "from a confidence of": "threshold",
+    }
+    columns |= {"share alone": "share", "at least": "share_low", "risk on test": "realised"}
+    columns |= {"95%": ("realised_low", "realised_high")}
+    shares = dict.fromkeys(["share alone", "at least"], "{:.0%}") | {"at most": "{:.1%}", "risk on test": "{:.4f}"}
+    table = view(handovers(run), run, columns, digits=4)
+    put(show(table, formats=shares, caption="Hand-over, threshold chosen on dev"))
+
+
+def margins(run: Results) -> None:
+    """Show each verdict at half, at all and at twice the margins, and what agrees no more than what knows no task."""
+    found = deciding(all_verdicts(run, "margins"))
+    heads = {0.5: "half the margins", 1.0: "the margins", 2.0: "twice the margins"}
+    put(wide(found, run, "times", heads, columns={"{}": "verdict"}, rows={"task": "task", "model": "model"}))
+    columns = {"task": "task", "model": "model", "method": "method", "lead": "lead", "95%": ("low", "high")}
+    leads = all_verdicts(run, "leads").assign(of=lambda rows: rows["is_evidence"].map({True: "", False: "no evidence"}))
+    put(show(view(leads, run, columns | {"of the same reasons": "of"}), digits=2, caption="Lead over the random head"))
 
 
 def differences(run: Results) -> None:
@@ -87,10 +133,16 @@ def paper_model_table(run: Results) -> pd.DataFrame:
     return pd.concat([table[["model"]].assign(played_by=table["model"].map(parts).fillna("none")), numbers], axis=1)
 
 
-def all_verdicts(run: Results) -> pd.DataFrame:
-    """Return the verdicts of all tasks under the first training seed, `task` first."""
+def all_verdicts(run: Results, table: str = "verdicts") -> pd.DataFrame:
+    """Return the verdicts of all tasks under the first training seed, `task` first; or another table about them."""
     seed = run.experiment.seeds[0]
-    return stacked({task: of_seed(run.comparison(task, "verdicts"), seed) for task in run.experiment.tasks}, "task")
+    return stacked({task: of_seed(run.comparison(task, table), seed) for task in run.experiment.tasks}, "task")
+
+
+def handovers(run: Results) -> pd.DataFrame:
+    """Return the hand-over of every smaller model of every task under the first training seed, `task` first."""
+    seed = run.experiment.seeds[0]
+    return stacked({task: run.calibration(task, seed, "handover") for task in run.experiment.tasks}, "task")
 
 
 def deciding(found: pd.DataFrame) -> pd.DataFrame:
@@ -138,7 +190,7 @@ def difference_table(found: pd.DataFrame, run: Results) -> pd.DataFrame:
     needed = [f"{n:,} of {m:,}" if pd.notna(m) else "" for n, m in zip(found["n"], found["n_needed"], strict=True)]
     named = found.assign(title=found["measure"].map(_measure_titles()), needed=needed)
     columns = {"task": "task", "model": "model", "measure": "title", "difference": "difference", "95%": ("low", "high")}
-    columns |= {"margin": "margin", "outcome": "outcome", "examples needed": "needed"}
+    columns |= {"margin": "margin", "outcome": "outcome", "why": "reason", "examples needed": "needed"}
     return view(named, run, columns, digits=3)
 
 

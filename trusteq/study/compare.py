@@ -25,7 +25,7 @@ from trusteq.study.sides import (
     predicted_runs,
     predicted_sides,
 )
-from trusteq.verdict.comparison import CONTROLS, Comparison, Explained, Side
+from trusteq.verdict.comparison import CONTROLS, Comparison, Explained, Side, is_no_evidence, lead_over
 from trusteq.verdict.retraining import retraining
 
 VERSION = 2  # raise it when a number of these tables changes
@@ -287,6 +287,33 @@ def retraining_table(compared: Compared) -> pd.DataFrame:
     return table[[*_RETRAINING, *(name for name in table if name not in _RETRAINING)]]
 
 
+def margin_table(compared: Compared) -> pd.DataFrame:
+    """Return the verdicts at half, at all and at twice each margin: method, seed, model, times, verdict."""
+    rows = []
+    for found, times in itertools.product(compared.against_large, (0.5, 1.0, 2.0)):
+        if found.b.control is None or found.b.control.judged:
+            margins = {name: of.model_copy(update={"margin": of.margin * times}) for name, of in found.margins.items()}
+            rows.append((*_of(found), found.b.name, times, replace(found, margins=margins).verdict))
+    return pd.DataFrame(rows, columns=["method", "seed", "model", "times", "verdict"])
+
+
+def lead_table(compared: Compared) -> pd.DataFrame:
+    """Return by how much more each smaller model agrees with the large one than that does with what knows no task.
+
+    On the scale from chance, 0, to ceiling, 1, beside the large model's encoder under a random head: method, seed,
+    model, lead, low, high (paired, 95%), is_evidence: False where the upper end is below a quarter of the margin.
+    """
+    untrained, rows = {_of(found): found for found in compared.controls if found.b.name == RANDOM_HEAD}, []
+    for found in compared.against_large:
+        if found.b.control is None:
+            lead = lead_over(found, untrained[_of(found)])
+            ends = [end if np.isfinite(end) else np.nan for end in lead.interval]
+            rows.append(
+                (*_of(found), found.b.name, lead.value, *ends, not is_no_evidence(found, untrained[_of(found)]))
+            )
+    return pd.DataFrame(rows, columns=["method", "seed", "model", "lead", "low", "high", "is_evidence"])
+
+
 def _each(comparisons: Iterable[Comparison], measure: Callable[[Comparison], pd.DataFrame]) -> pd.DataFrame:
     """Return what `measure` makes of each of the comparisons, under their keys."""
     parts = []
@@ -338,6 +365,8 @@ _TABLES: dict[str, Callable[[Compared], pd.DataFrame]] = {
     "truth": lambda compared: evidence_table(compared, known_truths(compared.run, compared.task)),
     "verdicts": verdict_table,
     "retraining": retraining_table,
+    "margins": margin_table,
+    "leads": lead_table,
     "faithfulness_means": lambda compared: faithfulness_table(compared.run, compared.task, compared.clusters),
 }
 NAMES = tuple(_TABLES)

@@ -195,6 +195,20 @@ class Comparison:
         return paper_rule(self.scores, self.alignment)
 
 
+def lead_over(found: Comparison, other: Comparison) -> Estimate:
+    """Return by how much more one pair agrees than another of the same first side, from chance, 0, to ceiling, 1."""
+    return overlap.further(other.alignment, found.alignment, clusters=found.a.explained.clusters).negated()
+
+
+def is_no_evidence(found: Comparison, untrained: Comparison) -> bool:
+    """Return whether a pair is shown to agree hardly more than the large model does with one that knows no task.
+
+    The upper end of the paired 95% interval of its lead is then below a quarter of the margin.
+    """
+    (margin,) = (of.margin for of in found.margins.values() if of.alignment)
+    return lead_over(found, untrained).interval[1] < margin / 4
+
+
 @functools.lru_cache(maxsize=64)
 def _differences(large: Predictions, other: Predictions, seed: int) -> dict[str, Estimate]:
     # Two models are compared once for all methods that explain them: the predictions are the same values.

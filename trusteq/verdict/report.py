@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from trusteq import statistics
-from trusteq.alignment.overlap import further
 from trusteq.calibration.intervals import null_bands, scores_beside
 from trusteq.calibration.proper_scores import SCORES
 from trusteq.estimates import proportion
@@ -28,7 +27,7 @@ from trusteq.pages.figures import (
 )
 from trusteq.store import to_json, write_text
 from trusteq.verdict.agreement import agreement_table, slice_table
-from trusteq.verdict.comparison import SIDES, Comparison
+from trusteq.verdict.comparison import SIDES, Comparison, is_no_evidence
 from trusteq.verdict.handover import RISKS, handover
 from trusteq.verdict.handover import handover_curve as handover_points
 from trusteq.verdict.margins import DIFFERENT, EQUIVALENT, UNDECIDED
@@ -257,17 +256,6 @@ def _notes(found: Comparison, twins: Sequence, untrained: Comparison | None, dev
             "source, and what the hand-over promises is about dev's."
         )
     return notes + [_INDEPENDENT] * (found.a.predictions.clusters is None)
-
-
-def is_no_evidence(found: Comparison, untrained: Comparison) -> bool:
-    """Return whether the pair is shown to agree hardly more than the large model does with a model that knows no task.
-
-    The upper end of the paired 95% interval of the difference, on the scale from chance to ceiling, is then below a
-    quarter of the margin.
-    """
-    (margin,) = (of.margin for of in found.margins.values() if of.alignment)
-    behind = further(untrained.alignment, found.alignment, clusters=found.a.explained.clusters)
-    return -behind.interval[0] < margin / 4
 
 
 def _cost_of_a_twin(found: Comparison) -> str:
