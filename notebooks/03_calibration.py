@@ -34,7 +34,7 @@ stages.make(run, "calibrate", task, seed=seed)
 # %% [markdown]
 # ## Scores
 #
-# Each value stands beside its 95% bootstrap interval; examples about one premise are drawn together. The Brier score
+# Each value stands beside its 95% interval; examples about one premise are taken together. The Brier score
 # sums squared errors over the classes, from 0 to 2; NLL is in nats. For both, lower is better. The last rows are
 # controls of the large model: trained again under another seed, where the experiment has one, and with its head drawn
 # anew.

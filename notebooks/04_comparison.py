@@ -34,7 +34,7 @@ stages.make(run, "compare", task)
 # %% [markdown]
 # ## All pairs and the controls
 #
-# Each pair under explainer seeds of its own. Intervals are 95% bootstrap intervals over the explained examples, those
+# Each pair under explainer seeds of its own. Intervals are 95% intervals over the explained examples, those
 # about one premise drawn together. `0 to 1` puts the mean on the scale from chance, 0, to the ceiling of the pair, 1.
 # The last rows are controls of the large model: with itself; under another explainer seed; trained again; with its head
 # drawn anew; and beside words drawn at random.
