@@ -53,9 +53,9 @@ page.models(run)
 page.verdicts(run)
 
 # %% [markdown]
-# The control "itself, reseeded" must be green throughout and "its random head" must not: they show what the procedure
-# makes of a model that is the same, and of one that has not learned the task. "Itself, retrained" has no right answer:
-# it shows what training once more already changes.
+# The control "itself, reseeded" must never be red, and with enough examples is green throughout; "its random head" must
+# not be green. They show what the procedure makes of a model that is the same, and of one that has not learned the
+# task. "Itself, retrained" has no right answer here: the next section makes it the yardstick.
 
 # %% tags=["hide-output"]
 page.differences(run)

@@ -5,7 +5,7 @@ sets of the same sizes share (chance), and what the explainer shares with itself
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -115,6 +115,12 @@ def further(near: Alignment, far: Alignment, *, clusters: Clusters = None) -> Es
     """
     lead = near.table.set_index("id")["jaccard"] - far.scale["jaccard"]
     return _on_scale(lead, far.scale, clusters)
+
+
+def place_among(found: Alignment, ids: Collection, *, clusters: Clusters = None) -> Estimate:
+    """Return where an alignment with a ceiling lies between chance and ceiling among some of its examples."""
+    scale = found.scale[found.scale.index.isin(ids)]
+    return _on_scale(scale["jaccard"] - scale["chance"], scale, clusters)
 
 
 def _on_scale(above: pd.Series, scale: pd.DataFrame, clusters: Clusters) -> Estimate:

@@ -40,14 +40,14 @@ _PAPER = ["jaccard", "aligned", "calibration_differs", "drop_in"]
 class Compared:
     """All comparisons of one task, by method and seed: the pairs of models, then the large one with its controls.
 
-    twins: the large model beside each of its other training seeds, by method and seed.
+    trainings: the large model beside each of its other trainings, by method, its own seed and the other's.
     """
 
     run: Results
     task: str
     clusters: pd.Series | None
     comparisons: tuple[Comparison, ...]
-    twins: Mapping[tuple[str, int], list[Comparison]]
+    trainings: Mapping[tuple[str, int, int], Comparison]
 
     @property
     def pairs(self) -> list[Comparison]:
@@ -64,6 +64,10 @@ class Compared:
         """The comparisons of the large model with each other one, then the controls, by method and seed."""
         return [found for found in self.comparisons if found.a.name == self.run.experiment.large]
 
+    def twins(self, method: str, seed: int) -> list[Comparison]:
+        """Return the comparisons of the large model with itself trained again."""
+        return [found for (of, own, _), found in self.trainings.items() if (of, own) == (method, seed)]
+
     @property
     def by_place(self) -> list[Comparison]:
         """Those of `against_large` whose features are words by their place, not words as the authors' scripts do."""
@@ -75,7 +79,7 @@ def compare(run: Results, task: str) -> Compared:
     experiment, groups, gold = run.experiment, clusters(run, task), gold_labels(run, task)
     predicted = {seed: predicted_sides(run, task, seed) for seed in experiment.seeds}
     trained = {seed: of for (name, seed), of in predicted_runs(run, task).items() if name == experiment.large}
-    comparisons, twins = [], {}
+    comparisons, trainings = [], {}
     for method in experiment.task_methods(task):
         runs = [(model, seed) for seed in experiment.seeds for model in experiment.models_of(task, method)]
         runs += [(experiment.large, seed) for seed in trained]
@@ -84,8 +88,9 @@ def compare(run: Results, task: str) -> Compared:
         for seed in experiment.seeds:
             comparisons += _pairs(run, seed, explained, predicted[seed])
             comparisons += _controls(run, task, seed, explained, predicted[seed])
-            twins[method, seed] = [Comparison(own[seed], other) for at, other in own.items() if at != seed]
-    return Compared(run, task, groups, tuple(comparisons), twins)
+        pairs = itertools.permutations(own.values(), 2)
+        trainings |= {(method, a.training_seed, b.training_seed): Comparison(a, b) for a, b in pairs}
+    return Compared(run, task, groups, tuple(comparisons), trainings)
 
 
 def _pairs(run: Results, seed: int, explained: Mapping[Run, Explained], predicted: Sides) -> Iterable[Comparison]:
@@ -279,8 +284,8 @@ def retraining_table(compared: Compared) -> pd.DataFrame:
     """
     parts, untrained = [], {_of(found): found for found in compared.controls if found.b.name == RANDOM_HEAD}
     for found in compared.against_large:
-        if found.b.control is None and compared.twins[_of(found)]:
-            answered = retraining(found, compared.twins[_of(found)], untrained[_of(found)])
+        if found.b.control is None and (twins := compared.twins(*_of(found))):
+            answered = retraining(found, twins, untrained[_of(found)])
             keys = dict(zip(("method", "seed"), _of(found), strict=True)) | {"model": found.b.name}
             parts.append(answered.table.assign(**keys, answer=answered.answer, twins=answered.n_twins))
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_RETRAINING)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from trusteq import statistics
+from trusteq.alignment.overlap import place_among
 from trusteq.calibration.intervals import null_bands, scores_beside
 from trusteq.calibration.proper_scores import SCORES
 from trusteq.estimates import proportion
@@ -213,8 +214,9 @@ def audited(
 def anchor_table(found: Comparison, twins: Sequence[Comparison], untrained: Comparison | None) -> pd.DataFrame:
     """Return what an alignment stands between: anchor, jaccard, place (0 chance, 1 ceiling), low, high, note.
 
-    Blind chance; the large model's encoder under a random head, which knows no task; the compressed model; the large
-    model trained again, the mean of the twins; and the ceiling.
+    Blind chance; the large model's encoder under a random head, which knows no task; the compressed model, and the same
+    among examples of which both predict the same class; the large model trained again, the mean of the twins; and the
+    ceiling.
     """
     of, pairs = found.alignment, {"knows no task": [untrained] if untrained else []}
     pairs |= {"the compressed model": [found], "the large model trained again": list(twins)}
@@ -227,8 +229,20 @@ def anchor_table(found: Comparison, twins: Sequence[Comparison], untrained: Comp
         low, high = several[0].alignment.place.interval if len(several) == 1 else (math.nan, math.nan)
         place = float(np.mean([pair.alignment.normalised for pair in several]))
         rows.append((name, mean, place, low, high, f"mean of {len(several)}" if len(several) > 1 else ""))
+        if several == [found]:
+            rows.append(_where_both_say_the_same(found))
     rows.append(("ceiling: the explainer with itself", of.ceiling, 1.0, math.nan, math.nan, ""))
     return pd.DataFrame(rows, columns=["anchor", "jaccard", "place", "low", "high", "note"])
+
+
+def _where_both_say_the_same(found: Comparison) -> tuple:
+    large, other = (side.predictions for side in (found.a, found.b))
+    ids = large.ids[large.probabilities.argmax(axis=1) == other.probabilities.argmax(axis=1)]
+    among = found.alignment.scale.index.isin(ids)
+    place = place_among(found.alignment, ids, clusters=found.a.explained.clusters)
+    ends = (end if math.isfinite(end) else math.nan for end in place.interval)
+    mean = float(found.alignment.scale.loc[among, "jaccard"].mean())
+    return ("  where both predict the same", mean, place.value, *ends, f"{among.sum()} of {len(among)} examples")
 
 
 def _notes(found: Comparison, twins: Sequence, untrained: Comparison | None, dev: tuple | None) -> list[str]:
