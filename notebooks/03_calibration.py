@@ -149,3 +149,17 @@ calibration.numbers(run, task, seed, "loyalty")
 # %% [markdown]
 # The large model trained again is the yardstick, where there is one: what it would not do for itself cannot be asked of
 # a smaller one. The random head shows what is left when only the encoder is shared.
+
+# %% [markdown]
+# ## How the predictions agree
+#
+# What a user of the large model would notice. *Right to wrong* are negative flips: answers that were right and are
+# wrong now; then beside how many there would be if both models erred independently. Do both err on the same examples,
+# beyond what as many errors would share by chance? How far do the probabilities move, in the mean and in the worst
+# tenth and hundredth of the examples? How well does confidence sort errors out, how many classes must a set hold to
+# have the right one in 90% of cases (calibrated on the dev split), and which class loses most? All of this informs and
+# decides nothing.
+
+# %%
+calibration.numbers(run, task, seed, "agreement")
+

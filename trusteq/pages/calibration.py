@@ -22,6 +22,13 @@ from trusteq.pages.show import (
 )
 from trusteq.study.results import Results
 
+# What the section on agreement shows, a table each.
+_AGREEMENT = (
+    ("negative_flips", "positive_flips", "relative_negative_flips"),
+    ("error_kappa", "error_jaccard", "error_jaccard_by_chance"),
+    ("kl", "kl_90", "kl_99", "largest_change"),
+    ("risk_coverage", "conformal_size", "conformal_coverage", "worst_class"),
+)
 # What the sections of the page show; scores that are in none of these are errors measured otherwise.
 _PROPER, _BINNED, _SIGNED = ("accuracy", "brier", "nll"), ("ece", "mce"), ("mean_confidence", "overconfidence")
 _MODEL = {"model": "model"}
@@ -37,7 +44,7 @@ _REPAIR = _MODEL | {
 
 
 def numbers(run: Results, task: str, seed: int, section: str) -> None:
-    """Show the tables of a section: "scores", "kinds", "differences", "parts", "repair" or "loyalty"."""
+    """Show the tables of a section: "scores", "kinds", "differences", "parts", "repair", "loyalty" or "agreement"."""
     for caption, table in SECTIONS[section](run, task, seed):
         put(show(table, caption=caption, formats={"temperature": "{:.2f}"}))
 
@@ -102,6 +109,14 @@ def _repair(run: Results, task: str, seed: int) -> Tables:
         yield f"Difference from the large model in {SCORES[score].title}", table
 
 
+def _agreement(run: Results, task: str, seed: int) -> Tables:
+    found = run.calibration(task, seed, "agreement")
+    values = {"{}": "value", "{} 95%": ("low", "high")}
+    for measures in _AGREEMENT:
+        rows = found[found["measure"].isin(measures)].assign(what=lambda rows: rows["title"])
+        yield wide(rows, run, "what", columns=values, rows={"model": "model"})
+
+
 def _loyalty(run: Results, task: str, seed: int) -> Tables:
     found = run.calibration(task, seed, "loyalty")
     for measures in (("label_loyalty", "probability_loyalty"), ("total_variation", "confidence_distance")):
@@ -116,6 +131,7 @@ SECTIONS = {
     "parts": _parts,
     "repair": _repair,
     "loyalty": _loyalty,
+    "agreement": _agreement,
 }
 
 

@@ -24,7 +24,6 @@ FEWEST = 30  # examples of a slice that is compared
 _BEYOND = 5  # examples that an interval of a quantile needs beyond it
 _DRAWS = 20_000  # of the largest of several deviations
 _JOINT = 200  # slices up to which their correlation is looked at
-_MOST_KL = -math.log(SMALLEST)
 _YAN = "Yan et al. (2021), Positive-Congruent Training: Towards Regression-Free Model Updates"
 _KULLBACK = "Kullback and Leibler (1951), On Information and Sufficiency"
 _CONFORMAL = "Sadinle, Lei and Wasserman (2019), Least Ambiguous Set-Valued Classifiers with Bounded Error Levels"
@@ -230,7 +229,9 @@ def clustered_mcnemar(change: ArrayLike, clusters: ArrayLike) -> float:
 
 def mean_divergence(pair: Pair) -> Found:
     """Mean Kullback-Leibler divergence large || compressed in nats, in [0, 27.6]: probabilities from 1e-12 on."""
-    return _estimated(mean(pair.divergence, clusters=pair.clusters, within=(0.0, _MOST_KL)), note=_clipping(pair))
+    # It has no limit but the clipping's: one not seen may be as large as the largest that was; 1 nat, where none is.
+    most = max(1.0, float(pair.divergence.max()))
+    return _estimated(mean(pair.divergence, clusters=pair.clusters, within=(0.0, most)), note=_clipping(pair))
 
 
 def _clipping(pair: Pair) -> str:
