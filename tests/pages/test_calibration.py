@@ -103,7 +103,7 @@ def test_differences_are_shown_score_by_score_with_their_margins(run, shown):
     captions = [styled.caption for styled in shown]
     assert captions[0] == "accuracy, margin ±0.02"
     assert "debiased ECE, margin ±0.02" in captions
-    assert shown[0].data["95%"].tolist()[2] == "0.000"  # the large model beside itself
+    assert shown[0].data["95%"].tolist()[2] == "-0.602 to 0.602"  # the large model beside itself, on four examples
     assert list(shown[-1].data) == ["model", "Brier", "Brier 95%", "NLL", "NLL 95%"]
 
 
