@@ -14,16 +14,7 @@
 # # What holds
 #
 # The paper's claims, one by one, held against runs on real sentences and real pretrained weights, which are published
-# with this book. Every number and every verdict on this page is computed from their tables. A row *supports* a claim,
-# or *contradicts* it, where its whole 95% interval does, and otherwise *cannot say*. A claim is *mixed* where rows do
-# both.
-#
-# These are not the paper's models: MiniLM, six layers and 22 million parameters, stands where BERT-base stood, and what
-# is made of it where the smaller BERTs stood. A claim about compression as such should survive that; a number need not.
-# *n* is the number of examples, or of first texts where several examples share one. An interval is over examples: what
-# other trainings of the same models would change is not in it, and trainings are few; `snli-again` has models of
-# `snli-minilm` trained once more. A third training of two of these is on that run's page on ways to compress, and not
-# in the rows here. No interval is widened for the number of rows: of forty, one may err.
+# with this book. Every number and every verdict on this page is computed from their predictions and explanations.
 
 # %% tags=["parameters"]
 experiments = None  # names of published experiments; None: all on real data
@@ -33,11 +24,33 @@ from trusteq.pages import findings as page
 
 found = page.held(experiments)
 
+# %%
+page.at_a_glance(found)
+
 # %% [markdown]
-# ## All in one table
+# ## How it is decided
 #
-# *Ours* runs from the lowest estimate to the highest. The sections below have the rows, how many say what, and numbers
-# to read beside them: the lowest and highest of the runs, models and tasks.
+# Each claim is put in one number for each data set, and the number is held against the claim's line, which is drawn in
+# its section. A data set *supports* the claim, or *contradicts* it, where the whole 95% interval lies beyond the line.
+# Over data sets, a claim is supported if every one that has the number does, and contradicted if every one does; it
+# *differs by data* where some support and others contradict it; otherwise the evidence *cannot say*. Rows are not
+# counted: ten models of one training are one training.
+#
+# **What an interval is about.** A training of the large model, with all that is made of it, is one unit. Three or more
+# vary as the examples do, by Student's *t* on one degree of freedom fewer, and the number is about *further trainings*.
+# With one or two, the interval is over examples alone and says nothing of other trainings: it is about *these
+# checkpoints*. SNLI's trainings come from two recipes, and what two runs publish of one training counts once.
+#
+# **What is in a number.** The mean over smaller models that were trained, as the paper's were, and over LIME and SHAP;
+# where some have three trainings, over those. What has fewer, and what is made without training, is drawn but does not
+# decide. The interval of a mean over models is the mean of their intervals, which is wide enough however they hang
+# together; *n* is the fewest examples, or first texts that several share, behind any of them. No interval is widened
+# for the number of claims: of thirty, one or two may err.
+#
+# **What this cannot show.** These are not the paper's models: MiniLM, six layers and 22 million parameters, stands
+# where BERT-base stood. A claim about compression as such should survive that; a number need not.
+#
+# A star: about these checkpoints.
 
 # %%
 page.summary(found)
@@ -46,27 +59,21 @@ page.summary(found)
 # ## Alignment is low
 #
 # The paper: the ten words that weigh most for BERT-base and for a smaller model have a mean Jaccard index below 0.7,
-# for every pair, task and explainer. Below, the same of the models here.
+# for every pair, task and explainer. Below, the same of the models here. What such a number means is another question:
+# beside it stand what chance alone gives, and what the large model shares with itself.
 
 # %%
 page.section(found, "alignment is low")
 
 # %% [markdown]
-# What such a number means is another question: below the table stands what chance alone gives, and what the large model
-# shares with itself.
-
-# %% [markdown]
 # ## Below 0.7 is no drop-in replacement
 #
-# If that rule is right, a model must pass it beside itself: under another seed of the explainer, and trained again on
-# the same data from another seed, as happens with every update of a model that nobody compressed.
+# If that rule is right, a model must pass it beside itself: trained again on the same data from another seed, as
+# happens with every update of a model that nobody compressed. A large model that was trained once is only explained
+# again.
 
 # %%
 page.section(found, "a model below 0.7 is no drop-in replacement")
-
-# %% [markdown]
-# Where the large model does not pass beside itself, the rule says little about compression. The share is the part of
-# the disagreement with the smaller models that the explainer's seed alone makes.
 
 # %% [markdown]
 # ## Compressed models look at other words
@@ -78,17 +85,21 @@ page.section(found, "a model below 0.7 is no drop-in replacement")
 page.section(found, "compressed models look at other words")
 
 # %% [markdown]
+# The large model trained again stands beside it: where it comes no further, other words are no mark of compression.
+# {cite:t}`arxiv260112654` is near to this: it asks how far SHAP varies with the model's and the explainer's seeds.
+
+# %% [markdown]
 # ## Compression changes calibration
 #
-# Two measures: the expected calibration error less its bias, and mean confidence less accuracy, which has a sign. The
-# margin is 0.02.
+# By how much the expected calibration error, less its bias, moves up or down; the line is the margin. The sign goes
+# after the mean over trainings: a model that is better calibrated once and worse the next time has not been changed by
+# its way of compressing, but by its training.
 
 # %%
 page.section(found, "compression changes calibration")
 
 # %% [markdown]
-# The numbers beside it are mean confidence less accuracy, less the large model's: below 0 a model is less sure than the
-# large one, above it surer. Training the large model again moves it too.
+# Mean confidence less accuracy has a sign, and may move where the error does not.
 
 # %% [markdown]
 # ## The small model is better calibrated
@@ -99,66 +110,63 @@ page.section(found, "compression changes calibration")
 page.section(found, "the small model is better calibrated")
 
 # %% [markdown]
-# A smaller model's error can be lower than the large one's by no more than that is.
-
-# %% [markdown]
 # ## Distillation keeps calibration better
 #
-# Than taking fewer layers does, says the paper. Three layers of MiniLM, once with the large model as a teacher and once
-# without: below 0, the distilled one's calibration error is closer to the large model's.
+# Than taking fewer layers does, says the paper. Three layers of MiniLM, with the large model as a teacher and without:
+# below 0, the distilled one's error is closer to the large model's. Each training has its row, with an interval over
+# examples; look how far rows of one data set lie apart before you believe any of them.
 
 # %%
 page.section(found, "distillation keeps calibration better")
 
 # %% [markdown]
-# Beside it stand both models' errors, less the large model's. Where the two lie on different sides of it, the interval
-# of their difference is not that of the estimate, and the row cannot say.
-
-# %% [markdown]
 # ## Accuracy and trust are uncoupled
 #
-# Models whose accuracy is shown to be the large one's, within the margin of 0.02. The estimate is the difference in
-# accuracy; a row supports the claim where the model is then not equivalent in words or in calibration.
+# One model with the large one's accuracy, and other words, is enough to show that accuracy is no proof. So a data set's
+# number is the lowest place on the scale of any model and explainer, among models whose accuracy is shown to be within
+# the margin of 0.02, with an interval that takes the choice into account. The large model trained again is one of them:
+# the claim does not ask who compressed it. Few models are shown to be as accurate, by the table below; where only one
+# that keeps all its layers is, as with 8 bits, that it keeps the words does not speak for others.
+# {cite:t}`dutta2024accuracy` show the same of answers, which flip under equal accuracy, {cite:t}`arxiv260315821` of
+# attributions under equal answers.
 
 # %%
 page.section(found, "accuracy and trust are uncoupled")
 
 # %% [markdown]
-# ## The boundary changes the number
+# ## The released boundary makes models look alike
 #
 # The released scripts perturb a pair of sentences with its boundary, which is then lost in half of the perturbed texts.
-# The estimate is the mean Jaccard as released less that with the boundary kept, on the same examples; the two also have
-# different chance levels.
+# The mean Jaccard as released, less chance, is held against that with the boundary kept, less chance, on the same
+# examples. Chance is what must be taken off first: the raw indices, in the table, differ as much by it.
+#
+# The boundary is not isolated. As released, a word that occurs twice is one feature, so there are fewer of them and
+# chance is higher; the boundary itself is one; and where it is lost the second text is empty. No published run changes
+# one of these alone.
 
 # %%
-page.section(found, "the boundary changes the number")
-
-# %% [markdown]
-# *0 to 1* is the place of the smaller models between chance and ceiling, both ways.
+page.section(found, "the released boundary makes models look alike")
 
 # %% [markdown]
 # ## Most disagreement is compression's
 #
-# A part of 1 − Jaccard comes from the explainer's own luck, and a part would be there after training the same model
-# again. The estimate is what is left for compression; most is more than half of all disagreement, by both intervals.
-# Where the large model was trained once, the part of training is not known and stays in the estimate: such a row may
-# contradict the claim and cannot support it. Elsewhere it comes from one further training of the large model. A model
-# that is made without training has no such part; where the method draws nothing either, it has no row, since nothing
-# but compression could make it disagree.
+# A part of 1 − Jaccard comes from the explainer's own luck; how far two models fall short of what they share with
+# themselves is free of it. The large model and its twin, trained again, fall short too, by the training's step. The
+# model's step is the rest of what a smaller model falls short by. Most of the disagreement is compression's where the
+# model's step exceeds the training's, and is so more than half of all but the explainer's part: right of 0. This could
+# come out either way, and needs a large model that was trained twice.
 
 # %%
 page.section(found, "most disagreement is compression's")
 
 # %% [markdown]
-# Beside it is the share that each source has. More than nothing is compression's where a whole interval lies right of
-# 0.
-
-# %% [markdown]
 # ## Training can keep more of the words
 #
 # The paper asks whether a model can be compressed so that it stays trust-equivalent. The student's objective asks it to
-# answer like its teacher when words are deleted; the estimate is the gain in mean Jaccard with the teacher over the
-# same student without that part.
+# answer like its teacher when words are deleted; the number is the gain in mean Jaccard with the teacher over the same
+# student without that part, training by training. The table asks of all data sets at once, by explainer: Student's *t*
+# between students, of which some share a teacher, and between teachers. A p-value that crosses 0.05 from one to the
+# other is not to be leant on.
 
 # %%
 page.section(found, "training can keep more of the words")
@@ -168,7 +176,7 @@ page.section(found, "training can keep more of the words")
 #
 # No claim, and so no verdict: what is saved, and what is kept. *Bytes* and *time* are shares of the large model's, the
 # time for one text on the CPU of that run, where 8 bits save time only if it has instructions for them; the words are
-# on the scale from chance, 0, to ceiling, 1, by the first method.
+# on the scale from chance to ceiling, with intervals over examples alone.
 
 # %%
 page.costs(found)

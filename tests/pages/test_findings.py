@@ -1,4 +1,6 @@
-"""What published tables say of the paper's claims: by hand, from tables written for it."""
+"""What published trainings say of the paper's claims: by hand, from pairs of models written for it."""
+
+from types import SimpleNamespace
 
 import made_up
 import numpy as np
@@ -6,271 +8,437 @@ import pandas as pd
 import pytest
 from made_up import LABELS, MODELS, TASK
 
-from trusteq.pages import claims, findings, status
-from trusteq.pages.claims import CONTRADICTS, OPEN, SUPPORTS, Claim
+from trusteq.estimates import Estimate, mean
+from trusteq.pages import claims, findings, status, trainings
+from trusteq.pages.claims import CLAIMS, COLUMNS, CONTRADICTS, DIFFERS, OPEN, SUPPORTS, Claim
 from trusteq.pages.findings import Findings
+from trusteq.pages.trainings import Evidence, Pair
 from trusteq.store import to_json, write_text
 from trusteq.study import publish
 from trusteq.study.results import Results
-from trusteq.verdict.margins import load_margins
+from trusteq.verdict.comparison import Comparison, Side
+from trusteq.verdict.predictions import Predictions
+from trusteq.verdict.seeds import between_seeds, crossed
 
 LARGE, SMALL, TINY = MODELS
+N = 400
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """A made-up run whose tables of comparison hold no rows but those that a test writes."""
     monkeypatch.setattr("trusteq.study.sides.load_examples", lambda *_, **__: made_up.EXAMPLES)
-    run = made_up.make_run(tmp_path)
-    for name in ("alignment", "controls", "sources"):
-        write(run, name, [pair(SMALL, {"source": ""}, 0, 1)], rows=0)
-    write(run, "examples", [pair(SMALL, {"id": "test-0"}, 0, 1)], rows=0)
-    return run
+    return made_up.make_run(tmp_path)
 
 
-def write(run, name, found, stage="comparison", rows=None):
-    run.write(pd.DataFrame([{"seed": 0, **row} for row in found])[:rows], stage, TASK, name)
+def estimate(value, half=0.01):
+    return Estimate(value, lambda alpha: (value - half, value + half), 100, 100, 100.0)
 
 
-def pair(model_b, estimate, low, high, **more):
-    key = {"method": "lime", "model_a": LARGE, "model_b": model_b}
-    missing = dict.fromkeys(("jaccard", "chance", "normalised", "disagreement", "share"), np.nan)
-    return key | missing | {"low": low, "high": high, "examples": 5, "undefined": 1} | estimate | more
+def values(middle, n=N, start=0, spread=0.05):
+    """Values by example around a middle, which is their mean."""
+    ids = [f"test-{row}" for row in range(start, start + n)]
+    return pd.Series(middle + spread * np.tile([-1.0, 1.0], n // 2), index=pd.Index(ids, name="id"))
 
 
-def verdict(model, measure, difference, outcome, **more):
-    row = {"method": "lime", "model": model, "measure": measure, "difference": difference, "outcome": outcome}
-    row["dimension"] = load_margins()[measure].dimension
-    row |= {"large": np.nan, "low": difference - 0.01, "high": difference + 0.01}
-    return row | {"n": 4, "verdict": "undecided"} | more
+def pair(jaccard=0.5, *, data="snli", training=0, model="small", other=None, **more):
+    """A pair whose Jaccard is `jaccard` in the mean, with chance 0.2, ceiling 0.8 and what else a test asks for."""
+    own = values(jaccard) if isinstance(jaccard, float) else jaccard
+    table = pd.DataFrame({"jaccard": own, "chance": more.pop("chance", 0.2)}).reset_index()
+    place = estimate((own.mean() - 0.2) / 0.6)
+    top = SimpleNamespace(table=table.assign(jaccard=more.pop("itself", 0.8)))
+    outcome, difference = more.pop("accuracy", "undecided"), more.pop("error", 0.0)
+    found = SimpleNamespace(
+        alignment=SimpleNamespace(table=table, chance=table["chance"].mean(), place=place, normalised=place.value),
+        ceiling=more.pop("ceiling", 0.8),
+        differences={"debiased_ece": estimate(difference), "overconfidence": estimate(-difference)},
+        dimensions=pd.DataFrame({"dimension": ["accuracy"], "outcome": [outcome]}),
+        verdict=more.pop("verdict", "undecided"),
+        a=SimpleNamespace(explained=SimpleNamespace(itself=top, clusters=None)),
+        b=side(other if other is not None else (model, training), training),
+    )
+    how = {"method": "lime", "run": "run"} | more
+    return Pair(data, model=model, training=training, found=found, **how)
 
 
-def said(found):
-    return found["verdict"].tolist()
+def side(number, seed):
+    return SimpleNamespace(
+        predictions=SimpleNamespace(probabilities=np.array([hash(number) % 1000])), training_seed=seed
+    )
 
 
-def spans(found):
-    """Return numbers that are read beside a claim, by what and method: (lowest, highest)."""
-    keys = [name for name in ("what", "method") if name in found]
-    return found.set_index(keys)[["lowest", "highest"]].apply(tuple, axis=1).to_dict()
+def said(table):
+    return table["verdict"].tolist()
 
 
-def trained_once(run):
-    """Return the run as if its large model had one training seed."""
-    values = run.experiment.model_dump(mode="json", exclude_unset=True)
-    return Results(run.folder, type(run.experiment)(**{**values, "models": values["models"] | {LARGE: {}}}))
+# Numbers over trainings.
 
 
-def test_alignment_is_low_where_the_whole_interval_is_below_the_cut(run):
-    ends = [(0.5, 0.69), (0.6, 0.71), (0.71, 0.8)]
-    rows = [pair(SMALL, {"jaccard": 0.6}, *of) for of in ends]
-    write(run, "alignment", [*rows, {**rows[0], "model_a": SMALL, "model_b": TINY}])
-    found = claims.low_alignment([run]).rows
-    assert said(found) == [SUPPORTS, OPEN, CONTRADICTS]
-    assert found["data"].unique().tolist() == ["small"]
-    assert found["n"].tolist() == [5, 5, 5]
+def over(*found):
+    """The number over trainings of (training, values)."""
+    return trainings.over_trainings([(pair(training=number), of) for number, of in found])
 
 
-def test_a_rule_that_the_model_itself_fails_is_contradicted(run):
-    rows = [pair("reseeded", {"jaccard": mean}, mean - 0.02, mean + 0.02) for mean in (0.6, 0.7, 1.0)]
-    rows += [pair("retrained", {"jaccard": 0.3}, 0.2, 0.4), pair("random-head", {"jaccard": 0.3}, 0.2, 0.4)]
-    write(run, "controls", rows)
-    assert said(claims.rule_on_itself([run]).rows) == [CONTRADICTS, OPEN, SUPPORTS, CONTRADICTS]
+def test_three_trainings_on_the_same_examples_vary_as_these_do():
+    of = [values(middle) for middle in (0.1, 0.2, 0.4)]
+    found, n = over(*enumerate(of))
+    assert n == 3
+    assert found.interval == crossed(np.stack(of)).interval
+    assert found.interval[0] < mean(sum(of) / 3).interval[0]
 
 
-def test_outcomes_against_margins_become_what_they_say_of_the_claim(run):
-    outcomes = {SMALL: "equivalent", TINY: "not-equivalent", "retrained": "not-equivalent"}
-    rows = [verdict(model, "normalised_alignment", -0.2, outcome) for model, outcome in outcomes.items()]
-    rows += [verdict(model, "ece", 0.05, outcome) for model, outcome in outcomes.items()]
-    rows += [verdict(model, "overconfidence", 0.0, "undecided") for model in outcomes]
-    write(run, "verdicts", rows)
-    words = claims.different_words([run]).rows
-    assert said(words) == [CONTRADICTS, SUPPORTS]  # controls are no compressed models
-    assert words["estimate"].tolist() == pytest.approx([0.8, 0.8])
-    assert words["low"].tolist() == pytest.approx([0.79, 0.79])
-    assert said(claims.calibration_changes([run]).rows) == [CONTRADICTS, SUPPORTS, OPEN, OPEN]
-    assert said(claims.better_calibrated([run]).rows) == [
-        CONTRADICTS,
-        CONTRADICTS,
-    ]  # a larger error, by whole intervals
+def test_three_trainings_on_other_examples_are_estimates_between_seeds():
+    of = [values(0.1), values(0.2), values(0.4, start=N)]
+    found, n = over(*enumerate(of))
+    assert (n, found.value) == (3, pytest.approx(0.7 / 3))
+    assert found.interval == between_seeds([mean(one) for one in of]).interval
 
 
-def test_only_models_of_the_same_accuracy_can_show_that_trust_is_another_thing(run):
-    rows = [verdict(SMALL, "accuracy", 0.0, "equivalent", verdict="not-equivalent")]
-    rows += [verdict(TINY, "accuracy", -0.3, "not-equivalent", verdict="not-equivalent")]
-    write(run, "verdicts", rows)
-    found = claims.uncoupled([run]).rows
-    assert said(found) == [SUPPORTS]
-    assert found["estimate"].tolist() == [0.0]
+def test_two_trainings_are_about_these_checkpoints():
+    found, n = over((0, values(0.1)), (1, values(0.3)))
+    assert (n, found.interval) == (2, pytest.approx(mean(values(0.2)).interval))
 
 
-def confident(share, n=400):
-    """Predictions that are right in 3 of 4 cases and always as sure as `share`: the ECE is |share - 3/4|."""
-    table = pd.DataFrame({"id": [f"test-{row}" for row in range(n)], "label": np.arange(n) % 4 == 0})
-    table["label"] = table["label"].astype(int)
-    table[list(LABELS)] = [share, (1 - share) / 2, (1 - share) / 2]
-    return table
+def test_what_is_made_of_one_training_counts_once():
+    found, n = over((0, values(0.1)), (0, values(0.3)))
+    assert (n, found.value) == (1, pytest.approx(0.2))
 
 
-@pytest.mark.parametrize(
-    ("shares", "expected"),
-    [
-        (
-            (0.80, 0.95, 0.85),
-            SUPPORTS,
-        ),  # all too sure, the cut model by most
-        ((0.80, 0.85, 0.95), CONTRADICTS),
-        ((0.95, 0.77, 0.90), SUPPORTS),  # below the large model's error, the distilled one is closer
-        ((0.85, 0.80, 0.95), OPEN),  # on both sides of it
-    ],
-)
-def test_distillation_is_closer_by_the_paired_interval(run, monkeypatch, shares, expected):
-    monkeypatch.setattr("trusteq.study.sides.load_examples", lambda *_, **__: confident(0.8).assign(text_a="a b"))
-    cut_run = with_cut_and_distilled(run)
-    for model, share in zip(cut_run.experiment.models, shares, strict=True):
-        cut_run.write(confident(share), "predictions", TASK, model, 0)
-    gaps = {
-        model: abs(share - 0.75) - abs(shares[0] - 0.75) for model, share in zip((CUT, TAUGHT), shares[1:], strict=True)
-    }
-    write(cut_run, "verdicts", [verdict(model, "ece", gap, "undecided") for model, gap in gaps.items()])
-    found = claims.distillation([cut_run]).rows
-    assert said(found) == [expected]
-    assert found["estimate"].iloc[0] == pytest.approx(abs(gaps[TAUGHT]) - abs(gaps[CUT]), abs=0.01)
-    told = claims.distillation([cut_run]).beside
-    assert told["error less its"].tolist() == pytest.approx(list(gaps.values()))
+def test_estimates_are_averaged_with_their_bounds():
+    found, n = over((0, estimate(0.1, 0.01)), (1, estimate(0.3, 0.03)))
+    assert (n, found.interval) == (2, pytest.approx((0.18, 0.22)))
+
+
+@pytest.mark.parametrize(("value", "ends"), [(0.3, (0.2, 0.4)), (-0.3, (0.2, 0.4)), (-0.05, (0.0, 0.15))])
+def test_a_size_has_no_sign(value, ends):
+    found = trainings.magnitude(estimate(value, 0.1))
+    assert (found.value, found.interval) == (pytest.approx(abs(value)), pytest.approx(ends))
+
+
+def test_the_lowest_of_several_pays_for_the_choice():
+    both = [mean(values(middle)) for middle in (0.5, 0.3)]
+    found = trainings.lowest_of(both)
+    assert found.value == pytest.approx(0.3)
+    assert found.bounds(0.025)[0] == both[1].bounds(0.0125)[0] < both[1].interval[0]
+    assert trainings.lowest_of(both[:1]).interval == both[0].interval
+
+
+def number(name):
+    return trainings._number(side(name, 0))
+
+
+def twins(a, b, jaccard, **more):
+    return pair(jaccard, training=number(a), other=b, model="large", **more)
+
+
+def test_pairs_of_trainings_vary_as_their_trainings_do():
+    """Where each training adds its own part to a pair, a training's pseudo-value is twice its part."""
+    parts = {"x": 0.1, "y": 0.2, "z": 0.35}
+    every = [twins(a, b, parts[a] + parts[b]) for a, b in ("xy", "xz", "yz")]
+    found = trainings.twins_measured(every, lambda one: one.jaccard)
+    assert {of.training: own.mean() for of, own in found} == pytest.approx(
+        {number(name): 2 * part for name, part in parts.items()}
+    )
+    only = trainings.twins_measured(every[:1], lambda one: one.jaccard)
+    assert [own.mean() for _, own in only] == pytest.approx([0.3, 0.3])
+
+
+# What runs hold.
+
+
+def test_a_run_holds_pairs_and_twins(run):
+    found = trainings.evidence([run])
+    assert [(one.method, one.found.b.name) for one in found.pairs] == [
+        (method, model) for method in ("lime", "shap") for model in (SMALL, TINY)
+    ]
+    assert [(one.found.a.training_seed, one.found.b.training_seed) for one in found.twins] == [(0, 1), (0, 1)]
+    first = found.pairs[0]
+    assert first.jaccard.tolist() == [pytest.approx(1 / 3), 1.0]  # {0, 1} and {0, 2}; the same two
+    assert first.itself.tolist() == [pytest.approx(1 / 3), 1.0]
+    assert first.above_chance.tolist() == [pytest.approx(of - made_up.CHANCE) for of in (1 / 3, 1)]
+    assert first.below_ceiling.tolist() == [pytest.approx((1 / 3 + 1) / 2 - 1 / 3), 0.0]
+    assert found.pairs[2].below_ceiling.tolist() == [pytest.approx(2 / 3), 0.0]  # shap draws nothing
+
+
+def test_what_two_runs_publish_of_one_training_counts_once(run):
+    again = Results(run.folder, run.experiment.model_copy(update={"name": "again"}))
+    assert len(trainings.evidence([run, again]).pairs) == len(trainings.evidence([run]).pairs) == 4
+
+
+def with_models(run, models, **more):
+    values = run.experiment.model_dump(mode="json", exclude_unset=True) | {"models": models} | more
+    return Results(run.folder, type(run.experiment)(**values))
+
+
+def test_a_method_as_released_is_beside_the_one_that_it_is_like(run):
+    released = {"like": "lime", "boundary": "as-released", "n_samples": 10, "models": [LARGE, SMALL]}
+    both = with_models(run, {LARGE: {}, SMALL: {}}, methods={"lime": {"n_samples": 10}, "released": released})
+    for model in (LARGE, SMALL):
+        for name in ("", ".again"):
+            table = run.attribution(TASK, model, 0, f"lime{name}")
+            both.write(table, "attribution", TASK, model, 0, f"released{name}")
+    found = trainings.evidence([both])
+    assert {one.method for one in found.pairs} == {"lime"}
+    assert [(one.method, safe.method, safe.found.b.name) for one, safe in found.released] == [
+        ("released", "lime", SMALL)
+    ]
 
 
 CUT, TAUGHT = "demo-cut", "demo-cut-distilled"
 
 
-def with_cut_and_distilled(run):
+def with_cut_and_distilled(run, **of_taught):
     """Return the run with two models of one layer of three in the place of the small ones, one of them taught."""
-    values = run.experiment.model_dump(mode="json", exclude_unset=True)
-    values["models"] = {LARGE: {"seeds": [0]}, CUT: {}, TAUGHT: {}}
     for model, layers in {LARGE: 3, CUT: 1, TAUGHT: 1}.items():
         write_text(to_json({"layers": layers}), run.model(TASK, model, 0) / "metrics.json")
-    return Results(run.folder, type(run.experiment)(**values))
+    return with_models(run, {LARGE: {"seeds": [0]}, CUT: {}, TAUGHT: of_taught})
 
 
 def test_a_distilled_model_is_paired_with_one_as_deep_that_has_no_teacher(run):
-    pair_run = with_cut_and_distilled(run)
-    assert claims.distilled_and_cut(pair_run, TASK) == [(TAUGHT, CUT)]
+    assert trainings.distilled_and_cut(with_cut_and_distilled(run), TASK) == [(TAUGHT, CUT)]
+    kept = with_cut_and_distilled(run, recipe={"attribution_weight": 1.0})
+    assert trainings.distilled_and_cut(kept, TASK) == []
+    other = with_cut_and_distilled(run)
     write_text(to_json({"layers": 2}), run.model(TASK, CUT, 0) / "metrics.json")
-    assert claims.distilled_and_cut(pair_run, TASK) == []
-    values = pair_run.experiment.model_dump(mode="json", exclude_unset=True)
-    values["models"][TAUGHT] = {"recipe": {"attribution_weight": 1.0}}
-    kept = Results(run.folder, type(run.experiment)(**values))
-    write_text(to_json({"layers": 1}), run.model(TASK, CUT, 0) / "metrics.json")
-    assert claims.distilled_and_cut(kept, TASK) == []
+    assert trainings.distilled_and_cut(other, TASK) == []
 
 
-def test_the_published_runs_have_the_pair_that_the_claim_is_about():
+def test_a_student_that_keeps_words_is_paired_with_the_first_one(run):
+    kept = {"like": SMALL, "title": "keeping", "recipe": {"attribution_weight": 1.0}}
+    assert trainings.keeping_and_plain(with_models(run, {LARGE: {}, SMALL: {}, "kept": kept}), TASK) == [
+        ("kept", SMALL)
+    ]
+    assert trainings.keeping_and_plain(with_models(run, {LARGE: {}, TINY: {}}), TASK) == []
+
+
+def test_the_published_runs_have_the_pairs_that_claims_are_about():
     runs = [run for run in publish.reference_runs() if run.experiment.k == findings.PAPER_K]
-    found = {run.experiment.name: claims.distilled_and_cut(run, task) for run, task in claims.runs_and_tasks(runs)}
+    found = {run.experiment.name: trainings.distilled_and_cut(run, next(iter(run.experiment.tasks))) for run in runs}
     assert set(map(tuple, found.values())) == {(("minilm-distilled", "minilm-3-layers"),)}
 
 
-def test_what_the_boundary_changes_is_paired_by_example(run):
-    released = {"like": "lime", "boundary": "as-released", "n_samples": 10}
-    values = run.experiment.model_dump(mode="json", exclude_unset=True)
-    values["methods"] = {"lime": {"n_samples": 10}, "released": released}
-    both = Results(run.folder, type(run.experiment)(**values))
-    rows = [
-        {"method": method, "model_a": LARGE, "model_b": SMALL, "id": f"test-{row}", "jaccard": 0.1 * row + more}
-        for method, more in (("lime", 0.0), ("released", 0.25))
-        for row in range(4)
-    ]
-    write(both, "examples", rows)
-    found = claims.boundary([both]).rows
-    assert found[["estimate", "low", "high"]].to_numpy().tolist() == [pytest.approx([0.25, 0.25, 0.25])]
-    assert (said(found), found["n"].tolist()) == ([SUPPORTS], [4])
+# Claims.
 
 
 @pytest.mark.parametrize(
-    ("ends", "again", "once"),
-    [
-        ((0.31, 0.40), SUPPORTS, OPEN),
-        ((0.29, 0.40), OPEN, OPEN),  # half of all may be as much as 0.3
-        ((0.10, 0.21), OPEN, OPEN),  # or as little as 0.2
-        ((-0.10, 0.19), CONTRADICTS, CONTRADICTS),
-    ],
+    ("ends", "above", "below"),
+    [((0.71, 0.8), SUPPORTS, CONTRADICTS), ((0.6, 0.71), OPEN, OPEN), ((0.5, 0.69), CONTRADICTS, SUPPORTS)],
 )
-def test_most_of_the_disagreement_is_more_than_half_of_all_of_it(run, ends, again, once):
-    rows = [pair(SMALL, {"disagreement": sum(ends) / 2}, *ends, source="model", share=0.5)]
-    rows += [pair(SMALL, {"disagreement": 0.5}, 0.4, 0.6, source="total", share=1.0)]
-    others = [row | {"model_b": "random-head", "low": 0.8, "high": 0.9} for row in rows]
-    write(run, "sources", [*rows, *others, pair(TINY, {}, 0.1, 0.3, source="explainer seed", share=0.5)])
-    found = claims.mostly_compression([run]).rows
-    assert said(found) == [again]
-    assert found[["estimate", "low", "high"]].to_numpy().tolist() == [pytest.approx([sum(ends) / 2, *ends])]
-    assert said(claims.mostly_compression([trained_once(run)]).rows) == [once]
-
-
-def test_of_a_model_made_without_training_all_but_the_explainers_part_is_compressions(run):
-    values = run.experiment.model_dump(mode="json", exclude_unset=True)
-    settings = values | {"models": {LARGE: {}, SMALL: {}, "demo-int8": {}}}
-    once = Results(run.folder, type(run.experiment)(**settings))
-    rows = [
-        pair(model, {"disagreement": of}, of - 0.1, of + 0.1, source=source, share=of / 0.8) | {"method": method}
-        for model in (SMALL, "demo-int8")
-        for method in ("lime", "shap")
-        for source, of in (("explainer seed", 0.2), ("model", 0.6), ("total", 0.8))
-    ]
-    write(run, "sources", rows)
-    found = claims.mostly_compression([once]).rows
-    # Under shap, which draws nothing, int8 has no row; what is trained may be what training made of it.
-    small, int8 = (once.experiment.model(name).title for name in (SMALL, "demo-int8"))
-    assert dict(zip(found["what"], found["verdict"], strict=True)) == {
-        f"{small}, lime": OPEN,
-        f"{small}, shap": OPEN,
-        f"{int8}, lime": SUPPORTS,
-    }
-    told = spans(claims.mostly_compression([once]).beside)
-    assert told["compression", "lime"] == pytest.approx((0.75, 0.75))
-    assert told["compression with training", "shap"] == pytest.approx((0.75, 0.75))
-    assert ("compression", "shap") not in told
+def test_an_interval_says_something_where_all_of_it_does(ends, above, below):
+    assert claims.said(*ends, line=0.7, above=True) == above
+    assert claims.said(*ends, line=0.7, above=False) == below
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "together", "told"),
+    ("jaccards", "verdict"),
     [
-        ([SUPPORTS, OPEN], SUPPORTS, "supports: 1; contradicts: 0; cannot say: 1; of 2 rows"),
-        ([CONTRADICTS, CONTRADICTS], CONTRADICTS, "supports: 0; contradicts: 2; cannot say: 0; of 2 rows"),
-        ([OPEN], OPEN, "supports: 0; contradicts: 0; cannot say: 1; of 1 rows"),
-        ([], OPEN, "Nothing is published that could say."),
+        ((0.5, 0.4), SUPPORTS),
+        ((0.9, 0.8), CONTRADICTS),
+        ((0.5, 0.9), DIFFERS),
+        ((0.5, 0.7), OPEN),
+        ((0.5, 0.9, 0.7), DIFFERS),
+        ((), OPEN),
     ],
 )
-def test_rows_together(verdicts, together, told):
-    rows = [
-        {"data": "x", "what": "y", "estimate": 0.5, "low": 0.4, "high": 0.6, "n": 1, "verdict": of} for of in verdicts
-    ]
-    found = pd.DataFrame(rows, columns=claims.COLUMNS)
-    assert findings.verdict_on(found) == together
-    (row,) = findings.summary_table({"a claim": Claim("0.4", found)}).to_dict("records")
-    counted = {SUPPORTS: " (1 of 2)", CONTRADICTS: " (2 of 2)"}.get(together, "")
-    assert row["verdict"] == together + counted
-    assert (row["ours"], row["data"]) == (("0.50", "x") if verdicts else ("none", "none"))
-    assert findings.count_line(found) == told
+def test_data_sets_together(jaccards, verdict):
+    found = claims.low_alignment(Evidence([pair(of, data=f"data {at}") for at, of in enumerate(jaccards)]))
+    assert found.verdict == verdict
+    assert found.by_data["estimate"].tolist() == pytest.approx(list(jaccards))
 
 
-def test_a_claim_is_mixed_where_rows_do_both_and_many_runs_are_counted():
-    rows = [{"data": "snli", "what": what, "estimate": 0.5, "low": 0.4, "high": 0.6, "n": 1} for what in "abc"]
-    found = pd.DataFrame(rows).assign(verdict=[SUPPORTS, SUPPORTS, CONTRADICTS])
-    assert findings.summary_table({"a claim": Claim("0.4", found)})["verdict"].tolist() == ["mixed"]
-    runs = [Claim("0.4", rows.assign(data=list("xyz")[: len(rows)])) for rows in (found[:2], found)]
-    assert findings.summary_table(dict(zip("ab", runs, strict=True)))["data"].tolist() == ["x, y", "3 runs"]
+def test_ten_models_of_one_training_are_one_training():
+    many = claims.low_alignment(Evidence([pair(0.6, model=f"model {at}") for at in range(10)]))
+    one = claims.low_alignment(Evidence([pair(0.6)]))
+    columns = ["estimate", "low", "high", "trainings"]
+    assert many.by_data[columns].to_numpy().tolist() == [pytest.approx(one.by_data[columns].to_numpy()[0])]
 
 
-def test_a_section_shows_rows_numbers_beside_them_and_the_figure_it_has(shown, drawing):
-    row = {"data": "x", "what": "y", "estimate": 0.5, "low": 0.4, "high": 0.6, "n": 1, "verdict": OPEN}
-    rows, beside = pd.DataFrame([row]), pd.DataFrame({"what": ["chance"], "lowest": [0.1], "highest": [0.2]})
-    known = Findings(
-        [], {"plain": Claim("0.4", rows), "whole": Claim("0.4", rows, beside, {"the cut": (0.7,)}, "Jaccard")}
-    )
-    findings.section(known, "plain")
-    assert len(shown) == 1
-    findings.section(known, "whole")
-    assert len(shown) == 4
+def test_a_data_sets_number_is_of_what_was_trained_often_enough():
+    often = [pair(of, training=at) for at, of in enumerate((0.4, 0.5, 0.6))]
+    rare, rounded = pair(0.9, model="rare"), pair(1.0, model="int8", is_trained=False)
+    columns = ["what", "estimate", "trainings"]
+
+    def number_of(*pairs):
+        (row,) = claims.low_alignment(Evidence(pairs)).by_data[columns].to_numpy().tolist()
+        return row
+
+    assert number_of(*often, rare, rounded) == ["small", pytest.approx(0.5), 3]
+    assert number_of(*often[:2], rare, rounded) == ["small, rare", pytest.approx((0.45 + 0.9) / 2), 1]
+    assert number_of(rounded) == ["int8", pytest.approx(1.0), 1]
+
+
+def test_a_rule_that_the_model_itself_fails_is_contradicted():
+    trained_again = Evidence([pair(itself=0.9)], [twins("x", "y", 0.5)])
+    found = claims.rule_on_itself(trained_again)
+    assert said(found.by_data) == [CONTRADICTS]
+    assert said(found.rows) == [CONTRADICTS, SUPPORTS]  # explained again, it passes, which does not decide
+    assert said(claims.rule_on_itself(Evidence([pair(itself=0.9)])).by_data) == [SUPPORTS]
+    assert said(claims.rule_on_itself(Evidence([pair(itself=1.0, draws=False)])).by_data) == []
+
+
+def test_other_words_are_below_three_quarters_of_the_way():
+    assert said(claims.different_words(Evidence([pair(0.6)])).by_data) == [SUPPORTS]  # 2/3 of it
+    assert said(claims.different_words(Evidence([pair(0.7)])).by_data) == [CONTRADICTS]  # 5/6
+
+
+def test_a_change_that_goes_both_ways_is_not_the_ways():
+    steady = [pair(error=of, training=at) for at, of in enumerate((0.05, 0.051, 0.052))]
+    fickle = [pair(error=of, training=at) for at, of in enumerate((0.05, -0.05, 0.05))]
+    assert said(claims.calibration_changes(Evidence(steady)).by_data) == [SUPPORTS]
+    assert said(claims.calibration_changes(Evidence(fickle)).by_data) == [OPEN]
+    assert said(claims.calibration_changes(Evidence(fickle[1:2])).by_data) == [SUPPORTS]
+    assert said(claims.better_calibrated(Evidence(fickle[1:2])).by_data) == [SUPPORTS]
+    assert said(claims.better_calibrated(Evidence(steady)).by_data) == [CONTRADICTS]
+
+
+def test_what_does_not_depend_on_the_explainer_is_taken_once():
+    both = [pair(error=0.05, method=method) for method in ("lime", "shap")]
+    assert len(claims.better_calibrated(Evidence(both)).rows) == 1
+
+
+def confident(share, n=400):
+    """Predictions that are right in 3 of 4 cases and always as sure as `share`: the ECE is |share - 3/4|."""
+    table = pd.DataFrame({"id": [f"test-{row}" for row in range(n)], "label": (np.arange(n) % 4 == 0).astype(int)})
+    table[list(LABELS)] = [share, (1 - share) / 2, (1 - share) / 2]
+    return Side("", Predictions.of(table, LABELS, where="made up"))
+
+
+@pytest.mark.parametrize(
+    ("shares", "verdict"),
+    [
+        ((0.80, 0.95, 0.85), SUPPORTS),  # all too sure, the cut model by most
+        ((0.80, 0.85, 0.95), CONTRADICTS),
+        ((0.95, 0.77, 0.90), SUPPORTS),  # below the large model's error, the distilled one is closer
+        ((0.85, 0.80, 0.95), CONTRADICTS),  # on both sides of it, by 0.05 less and 0.1 more
+        ((0.85, 0.80, 0.90), OPEN),  # on both sides, as far
+    ],
+)
+def test_distillation_is_closer_by_the_paired_interval(shares, verdict):
+    large, cut, taught = map(confident, shares)
+    found = claims.closer(Comparison(large, taught), Comparison(large, cut))
+    far = [abs(abs(share - 0.75) - abs(shares[0] - 0.75)) for share in shares[1:]]
+    assert found.value == pytest.approx(far[1] - far[0], abs=0.01)
+    assert claims.said(*found.interval, line=0, above=False) == verdict
+
+
+def test_distillation_has_a_row_for_each_training(monkeypatch):
+    monkeypatch.setattr(claims, "closer", lambda one, other: one.differences["debiased_ece"])
+    seeds = [(pair(error=of, training=at), pair()) for at, of in enumerate((-0.03, 0.004, 0.003))]
+    found = claims.distillation(Evidence(taught=seeds))
+    assert found.rows["what"].tolist() == [f"seed {at} of run" for at in range(3)]
+    assert (said(found.rows)[0], found.verdict) == (SUPPORTS, OPEN)
+    assert found.by_data["trainings"].tolist() == [3]
+
+
+def test_one_accurate_model_with_other_words_shows_that_accuracy_is_no_proof():
+    rounded = pair(0.78, model="int8", accuracy="equivalent", is_trained=False)
+    worse, again = pair(0.3, model="worse"), twins("x", "y", 0.5, accuracy="equivalent", verdict="not-equivalent")
+    assert claims.uncoupled(Evidence([rounded, worse])).verdict == CONTRADICTS
+    found = claims.uncoupled(Evidence([rounded, worse], [again]))
+    assert (found.verdict, found.by_data["estimate"].tolist()) == (SUPPORTS, [pytest.approx(0.5)])
+    counts = ["compared", "as accurate", "of these not equivalent"]
+    assert found.beside[counts].to_numpy().tolist() == [[3, 2, 1]]
+    assert claims.uncoupled(Evidence([worse])).verdict == OPEN
+
+
+def test_the_boundary_is_held_above_chance():
+    """The Jaccard rises by 0.05, and chance by 0.09: above chance it falls by 0.04, on the same examples."""
+    two = pair(0.55, method="released", chance=0.29), pair(0.5)
+    found = claims.boundary(Evidence(released=[two]))
+    assert found.by_data[["estimate", "low", "high"]].to_numpy()[0, 0] == pytest.approx(-0.04)
+    assert found.verdict == CONTRADICTS
+    assert found.beside.loc[0, ["chance, as released", "chance, boundary kept"]].tolist() == pytest.approx([0.29, 0.2])
+
+
+@pytest.mark.parametrize(("jaccard", "verdict"), [(0.3, SUPPORTS), (0.6, OPEN), (0.75, CONTRADICTS)])
+def test_most_is_compressions_where_its_step_exceeds_trainings(jaccard, verdict):
+    """The ceiling is 0.8 and the large model reaches 0.7 with itself: training's step is 0.1."""
+    found = Evidence([pair(jaccard, training=number("x"))], [twins("x", "y", 0.7)])
+    claim = claims.mostly_compression(found)
+    assert claim.by_data["estimate"].tolist() == [pytest.approx((0.8 - jaccard) - 0.1 - 0.1)]
+    assert claim.verdict == verdict
+    parts = claim.beside.loc[0, ["explainer", "training again", "training and model"]].tolist()
+    assert parts == pytest.approx([0.2, 0.1, 0.8 - jaccard])
+
+
+def test_compression_is_not_told_from_training_by_a_large_model_trained_once():
+    assert claims.mostly_compression(Evidence([pair(0.3)])).by_data.empty
+
+
+def test_gains_are_tested_between_students_and_between_teachers():
+    from scipy.stats import ttest_1samp
+
+    gains = {0: [0.05, 0.07], 1: [0.02], 2: [0.03]}  # two students of one teacher
+    kept = [(pair(0.5 + of, training=at), pair(0.5, training=at)) for at, both in gains.items() for of in both]
+    found = claims.keeping_trust(Evidence(kept=kept))
+    tests = found.beside.set_index("between")
+    for unit, values in {"students": [0.05, 0.07, 0.02, 0.03], "teachers": [0.06, 0.02, 0.03]}.items():
+        test = ttest_1samp(values, 0)
+        expected = [np.mean(values), *test.confidence_interval(), test.pvalue, len(values)]
+        assert tests.loc[unit, ["gain", "low", "high", "p", "trainings"]].tolist() == pytest.approx(expected)
+    assert found.rows["estimate"].tolist() == pytest.approx([0.05, 0.07, 0.02, 0.03])
+    assert found.by_data["trainings"].tolist() == [3]
+
+
+# The page.
+
+
+def everything():
+    accurate = {"accuracy": "equivalent", "error": 0.05}
+    first = [pair(0.6, training=number(name), **accurate) for name in "xyz"]
+    found = Evidence([*first, pair(0.75, data="mrpc")], [twins(*of, 0.7) for of in ("xy", "xz", "yz")])
+    both = [(pair(0.55, training=at), pair(0.5, training=at)) for at in range(3)]
+    return {name: claim(Evidence(found.pairs, found.twins, (), both, both)) for name, claim in CLAIMS.items()}
+
+
+def test_one_row_a_claim_with_the_number_of_each_data_set():
+    found = findings.summary_table(everything()).set_index("claim")
+    assert found.columns.tolist() == ["verdict", "mrpc", "snli", "the paper's"]
+    low = found.loc["alignment is low"]
+    assert low["verdict"] == DIFFERS
+    assert low["snli"].startswith("0.600 (")
+    assert low["mrpc"].endswith(")*")  # of one checkpoint
+    assert found.loc["distillation keeps calibration better", ["verdict", "snli"]].tolist() == [OPEN, "–"]
+
+
+def test_five_sentences_look_their_numbers_up():
+    found = everything()
+    texts = findings.sentences(found)
+    verdicts = [claim.verdict for claim in found.values()]
+    assert len(texts) == 5
+    assert f"support {verdicts.count(SUPPORTS)} on" in texts[0]
+    assert "0.67 (" in texts[1]
+    assert "+0.050 under lime" in texts[4]
+
+
+def test_right_of_the_line_is_what_supports():
+    row = dict.fromkeys(COLUMNS, "x") | {"n": 9, "trainings": 3}
+    ends = {"estimate": 0.6, "low": 0.5, "high": 0.9, "verdict": OPEN}
+    of = {above: Claim("", "", pd.DataFrame([row | ends]), pd.DataFrame(), 0.7, above) for above in (True, False)}
+    for above, sign in ((True, 1), (False, -1)):
+        head, line = findings.forest_table({"a claim": of[above]}).to_dict("records")
+        assert (head["label"], head["is_claim"]) == ("a claim: cannot say", True)
+        ends = sorted([sign * -1.0, sign * 1.0])
+        assert [line[name] for name in ("place", "low", "high")] == pytest.approx([sign * -0.5, *ends])
+
+
+def test_a_section_shows_a_picture_a_table_and_what_is_beside(shown, drawing):
+    found = Findings([], everything())
+    findings.section(found, "alignment is low")
+    assert len(shown) == 3
+    findings.section(found, "the small model is better calibrated")
+    assert len(shown) == 5
+    findings.at_a_glance(found)
+    assert len(shown) == 7
+
+
+def test_nothing_published_is_no_row_and_no_number(shown, drawing):
+    found = findings.held(experiments=[])
+    findings.at_a_glance(found)
+    findings.summary(found)
+    for statement, claim in found.claims.items():
+        assert claim.rows.empty
+        findings.section(found, statement)
+    assert len(shown) == 3 + len(found.claims) == 13
 
 
 def test_hours_are_summed_by_stage(run):
@@ -296,99 +464,3 @@ def test_the_papers_scale_is_seconds_times_examples_and_budget(run):
     )
     assert found.loc[("qqp", "lime", "BERT-base"), "ours"] == pytest.approx(15000 * 2 * 0.1 / 3600)
     assert found["ours"].notna().sum() == 2
-
-
-def test_reasons_are_read_off_the_tables(run):
-    rows = [pair(SMALL, {"jaccard": 0.5, "normalised": 0.25}, 0.4, 0.6, chance=0.4)]
-    rows += [pair(TINY, {"jaccard": 0.6, "normalised": 0.75}, 0.5, 0.7, chance=0.4)]
-    write(run, "alignment", rows)
-    own = [pair("reseeded", {"jaccard": 0.66}, 0.6, 0.7)]
-    own += [pair("retrained", {"jaccard": 0.5, "normalised": 0.4}, 0.4, 0.6)]
-    write(run, "controls", own)
-    parts = {"explainer seed": (0.25, 0.5), "model": (0.75, 0.5), "total": (1, 1)}
-    lows = {SMALL: 0.1, TINY: -0.1}
-    sources = [
-        pair(model, {"disagreement": 0.5}, lows[model], 1, source=source, share=parts[source][at])
-        for at, model in enumerate(lows)
-        for source in parts
-    ]
-    write(run, "sources", sources)
-    large = dict.fromkeys(("accuracy", "ece", "overconfidence"), 0.03)
-    verdicts = [verdict(SMALL, "accuracy", 0.0, "equivalent", verdict="not-equivalent")]
-    verdicts += [verdict(TINY, "accuracy", -0.3, "not-equivalent", verdict="not-equivalent")]
-    for model, change in ((SMALL, -0.17), (TINY, 0.04)):
-        verdicts += [verdict(model, measure, change, "undecided") for measure in ("ece", "overconfidence")]
-    again = {"accuracy": (0.001, "equivalent"), "overconfidence": (0.03, "undecided")}
-    verdicts += [verdict("retrained", measure, *of) for measure, of in again.items()]
-    write(run, "verdicts", [row | {"large": large[row["measure"]]} for row in verdicts])
-    assert spans(claims.low_alignment([run]).beside) == {
-        ("chance", "lime"): (0.4, 0.4),
-        ("the large model with itself, reseeded", "lime"): (0.66, 0.66),
-        ("the large model with itself, retrained", "lime"): (0.5, 0.5),
-    }
-    assert spans(claims.rule_on_itself([run]).beside) == {
-        ("share of disagreement: explainer seed", "lime"): (0.25, 0.5)
-    }
-    assert spans(claims.different_words([run]).beside) == {
-        ("the smaller models", "lime"): (0.25, 0.75),
-        ("the large model with itself, retrained", "lime"): (0.4, 0.4),
-    }
-    measure = "mean confidence minus accuracy"
-    assert spans(claims.calibration_changes([run]).beside) == {
-        f"the smaller models: {measure}": (-0.17, 0.04),
-        f"the large model itself, retrained: {measure}": (0.03, 0.03),
-    }
-    assert spans(claims.better_calibrated([run]).beside) == {"error of the large model": (0.03, 0.03)}
-    counts = claims.uncoupled([run]).beside.set_index("who").T.to_dict("list")
-    assert counts == {"the smaller models": [2, 1, 1], "the large model itself, retrained": [1, 1, 0]}
-    parts = {("explainer seed", "lime"): (0.25, 0.5), ("compression", "lime"): (0.5, 0.75)}
-    assert spans(claims.mostly_compression([run]).beside) == parts
-    parts["compression with training", "lime"] = parts.pop(("compression", "lime"))
-    assert spans(claims.mostly_compression([trained_once(run)]).beside) == parts
-
-
-def test_nothing_published_is_no_row_and_no_number(shown):
-    found = Findings([], findings.claims_of([]))
-    for statement, claim in found.claims.items():
-        assert claim.rows.empty and claim.beside.empty
-        findings.section(found, statement)
-    assert len(shown) == len(found.claims) == 10
-
-
-def test_what_the_boundary_does_to_chance(run):
-    released = {"like": "lime", "boundary": "as-released", "n_samples": 10, "models": [LARGE, SMALL]}
-    methods = {"lime": {"n_samples": 10}, "released": released}
-    values = run.experiment.model_dump(mode="json", exclude_unset=True)
-    both = Results(run.folder, type(run.experiment)(**{**values, "methods": methods}))
-    anchored = {"lime": [(SMALL, 0.6), (TINY, 0.7)], "released": [(SMALL, 0.4)]}
-    chance = {"lime": 0.25, "released": 0.5}
-    rows = [
-        pair(model, {}, 0, 1, chance=chance[method], normalised=place) | {"method": method}
-        for method, places in anchored.items()
-        for model, place in places
-    ]
-    write(both, "alignment", [*rows, rows[0] | {"model_a": SMALL, "model_b": TINY, "normalised": 0.9}])
-    assert spans(claims.boundary([both]).beside) == {
-        ("chance, as released", "lime"): (0.5, 0.5),
-        ("0 to 1, as released", "lime"): (0.4, 0.4),
-        ("chance, boundary kept", "lime"): (0.25, 0.25),
-        ("0 to 1, boundary kept", "lime"): (0.6, 0.6),
-    }
-
-
-def test_what_keeping_trust_costs_beside_the_plain_student(run):
-    kept = {"like": SMALL, "title": "keeping", "recipe": {"attribution_weight": 1.0}}
-    values = run.experiment.model_dump(mode="json", exclude_unset=True)
-    values["models"] = {LARGE: {}, SMALL: {}, "kept": kept}
-    lab = Results(run.folder, type(run.experiment)(**values))
-    accuracy = {LARGE: [0.9], SMALL: [0.7, 0.72], "kept": [0.69, 0.7]}
-    rows = [
-        {"method": method, "model": model, "seed": seed, "accuracy": share}
-        for method in ("lime", "shap")
-        for model, shares in accuracy.items()
-        for seed, share in enumerate(shares)
-    ]
-    write(lab, "students", rows, "compression")
-    write(lab, "gains", [pair("kept", {"model": "kept", "gain": 0.1}, 0.05, 0.15)], "compression")
-    (ends,) = spans(claims.keeping_trust([lab]).beside).values()
-    assert ends == pytest.approx((-0.015, -0.015))

@@ -125,8 +125,8 @@ class TestAlignmentTable:
         assert aligned["place"].tolist() == ["within"] * 4
         assert not aligned["settled"].any()
         assert not aligned["as_asked"].any()
-        # Of two examples, at 1/3 and at 1, the interval reaches from the one to the other.
-        assert aligned.loc[("lime", DISTILLED), "needed"] == math.ceil(2 * (1 / 3 / 0.02) ** 2)
+        # Of two examples, at 1/3 and at 1, the interval is all that is possible.
+        assert aligned.loc[("lime", DISTILLED), "needed"] == math.ceil(2 * (1 / 2 / 0.02) ** 2)
 
     @pytest.mark.parametrize(
         ("numbers", "expected"),

@@ -1,23 +1,25 @@
 """The page of findings: what published results say of the paper's claims, and what stands beside them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from itertools import cycle
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from trusteq.pages.claims import CLAIMS, COLUMNS, CONTRADICTS, OPEN, SUPPORTS, Claim, Runs, data_name, runs_and_tasks
+from trusteq.pages import figures
+from trusteq.pages.claims import CLAIMS, CONTRADICTS, DIFFERS, ON_SCALE, OPEN, SUPPORTS, Claim
 from trusteq.pages.figures import GREY, named_rows
 from trusteq.pages.first import first_alignment
 from trusteq.pages.show import interval_text, page_style, put, show, titles
+from trusteq.pages.trainings import Runs, evidence
 from trusteq.study.publish import reference_runs
 from trusteq.verdict.margins import measures_of
+from trusteq.verdict.seeds import is_about_way
 
 PAPER_K = 10  # words that the paper compares
-# By what a row says of a claim: its colour and its mark.
+NOTHING = "nothing is published that could say"
+# By what a number says of a claim: its colour.
 VERDICT_COLOURS = {SUPPORTS: "#1f4e9e", CONTRADICTS: "#c2590a", OPEN: "0.45"}
-_MARKERS = {SUPPORTS: "o", CONTRADICTS: "s", OPEN: "D"}
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,47 @@ def held(experiments: Collection[str] | None = None) -> Findings:
     """Return what the published runs on real data, or the named ones, say; set the style of the page's figures."""
     page_style()
     runs = [run for run in reference_runs() if experiments is None or run.experiment.name in experiments]
-    return Findings(runs, claims_of(_as_the_paper(runs)))
+    found = evidence(_as_the_paper(runs))
+    return Findings(runs, {statement: claim(found) for statement, claim in CLAIMS.items()})
 
 
-def claims_of(runs: Runs) -> dict[str, Claim]:
-    """Return what runs say of each claim, by its statement; where there are no runs, nothing."""
-    nothing = pd.DataFrame(columns=COLUMNS)
-    return {statement: claim(runs) if runs else Claim("", nothing) for statement, claim in CLAIMS.items()}
+def _as_the_paper(runs: Runs) -> Runs:
+    return [run for run in runs if run.experiment.k == PAPER_K]
+
+
+def at_a_glance(found: Findings) -> None:
+    """Show all claims in one picture, and five sentences to remember."""
+    put(forest(found.claims), "\n".join(f"1. {sentence}" for sentence in sentences(found.claims)))
+
+
+def sentences(claims: Mapping[str, Claim]) -> list[str]:
+    """Return the page in five sentences, of which every number and every verdict is looked up."""
+    verdicts = [claim.verdict for claim in claims.values()]
+    supported, contradicted, differ, unsaid = (verdicts.count(of) for of in (SUPPORTS, CONTRADICTS, DIFFERS, OPEN))
+    words, parts = claims["compressed models look at other words"], claims["most disagreement is compression's"]
+    again, keeping = words.beside.select_dtypes("number").stack(), claims["training can keep more of the words"].beside
+    gains = [f"{of.gain:+.3f} under {of.method} between {of.between} (p = {of.p:.3f})" for of in keeping.itertuples()]
+    nearer = claims["distillation keeps calibration better"]
+    return [
+        f"**Of {len(verdicts)} claims**, the published runs support {supported} on every data set that has numbers, "
+        f"and contradict {contradicted}; {differ} differ by data, and of {unsaid} the evidence cannot say.",
+        f"**Words.** From chance, 0, to the explainer with itself, 1, smaller models come to {_numbers(words)}; the "
+        f"large one, trained again and compressed by nobody, to {_span(again)}.",
+        f"**Compression or training.** What a smaller model adds to the disagreement, less what training again adds: "
+        f"{_numbers(parts)}; of the claim that most is compression's: {parts.verdict}.",
+        f"**Calibration.** A distilled model's error is further from the large one's than that of a model cut as short "
+        f"by {_numbers(nearer, digits=3)}.",
+        f"**Keeping the words.** A student that is trained to keep them gains, in Jaccard over all trainings of all "
+        f"data, {', '.join(gains) or NOTHING}.",
+    ]
+
+
+def _numbers(claim: Claim, *, digits: int = 2) -> str:
+    return ", ".join(f"{_text(row, digits)} on {row.data}" for row in claim.by_data.itertuples()) or NOTHING
+
+
+def _span(values: pd.Series) -> str:
+    return f"{values.min():.2f} to {values.max():.2f}" if len(values) else NOTHING
 
 
 def summary(found: Findings) -> None:
@@ -46,34 +82,68 @@ def summary(found: Findings) -> None:
     put(summary_table(found.claims))
 
 
+def summary_table(claims: Mapping[str, Claim]) -> pd.DataFrame:
+    """Return one row a claim: its verdict, the number of each data set with its 95% interval, and what the paper has.
+
+    A star: of these checkpoints.
+    """
+    rows = []
+    for statement, claim in claims.items():
+        numbers = {row.data: _text(row) + "*" * (not is_about_way(row.trainings)) for row in claim.by_data.itertuples()}
+        rows.append({"claim": statement, "verdict": claim.verdict} | numbers | {"the paper's": claim.paper})
+    table = pd.DataFrame(rows).fillna("–")
+    return table[[*(name for name in table if name != "the paper's"), "the paper's"]]
+
+
+def _text(row, digits: int = 3) -> str:
+    return f"{row.estimate:z.{digits}f} ({row.low:z.{digits}f} to {row.high:z.{digits}f})"
+
+
 def section(found: Findings, statement: str) -> None:
-    """Show the rows of one claim, how many say what of it, the numbers to read beside them, and the figure it has."""
+    """Show one claim: its rows in a picture, what they say of each data set, and what is read beside it."""
     claim = found.claims[statement]
-    shown = claim.rows.assign(**{"95%": interval_text(claim.rows["low"], claim.rows["high"], digits=3)})
-    shown = shown[["data", "what", "estimate", "95%", "n", "verdict"]].astype({"n": "Int64"})
-    put(show(shown, caption=count_line(claim.rows)))
+    if claim.by_data.empty:
+        put(f"{NOTHING.capitalize()}.")
+        return
+    of = claim.by_data
+    columns = {
+        "data": of["data"],
+        "number of": of["what"],
+        "trainings": of["trainings"],
+        "about": of["trainings"].map(about),
+    }
+    columns |= {"estimate": of["estimate"], "95%": interval_text(of["low"], of["high"], digits=3)}
+    put(claim_rows(claim), show(pd.DataFrame(columns | {"n": of["n"], "verdict": of["verdict"]})))
     if len(claim.beside):
         put(show(claim.beside, caption="To read beside it"))
-    if claim.xlabel and len(claim.rows):
-        put(claim_intervals(claim.rows, lines=claim.lines, xlabel=claim.xlabel))
+
+
+def about(trainings: int) -> str:
+    """Return what so many trainings speak of."""
+    return "further trainings" if is_about_way(trainings) else "these checkpoints"
 
 
 def costs(found: Findings) -> None:
-    """Show what every model saves, and how much of the large model's words it keeps, the smallest models first.
+    """Draw how much of the large model's words every model keeps, beside what it saves, by data the smallest first.
 
     bytes, time: on disk, and for one text, as a share of the large model's; by the experiment's first method and seed.
     """
     parts, (words,) = [], measures_of("alignment")
-    for run, task in runs_and_tasks(_as_the_paper(found.runs)):
+    tasks = [(run, task) for run in _as_the_paper(found.runs) for task in run.experiment.tasks]
+    for run, task in tasks:
         if run.path("compression", task, "models").is_file():
             table = run.compression(task, "models").drop_duplicates("model").set_index("model")
             latency = run.compression(task, "footprints").set_index("model")["latency_1_ms"]
-            columns = {"data": data_name(run, task), "model": table.index.map(titles(run))}
-            columns |= {"bytes": table["weights_bytes"] / table["weights_bytes"].iloc[0]}
-            columns |= {"time": latency / latency.iloc[0], "accuracy change": table["accuracy_difference"]}
-            columns |= {"words": table[words], "95%": interval_text(table[f"{words}_low"], table[f"{words}_high"])}
-            parts.append(pd.DataFrame(columns | {"verdict": table["verdict"]}, index=table.index)[1:])
-    put(show(pd.concat(parts).sort_values(["data", "bytes"], kind="stable"), digits=2))
+            saved = {
+                "bytes": table["weights_bytes"] / table["weights_bytes"].iloc[0],
+                "time": latency / latency.iloc[0],
+            }
+            columns = {"data": run.experiment.name, "title": table.index.map(titles(run)), "method": table["method"]}
+            columns |= {"estimate": table[words], "low": table[f"{words}_low"], "high": table[f"{words}_high"]}
+            parts.append(pd.DataFrame(saved | columns, index=table.index)[1:])
+    table = pd.concat(parts).sort_values(["data", "bytes"], kind="stable")
+    share = [f"{row.data}: {row.title}, {row.bytes:.0%} of bytes, {row.time:.0%} of time" for row in table.itertuples()]
+    put(_intervals(table.assign(model=share), xlabel=ON_SCALE))
 
 
 def first_experiments(found: Findings) -> None:
@@ -85,55 +155,62 @@ def first_experiments(found: Findings) -> None:
     put(show(pd.DataFrame(columns | {name: asked[name] for name in ("chance", "ceiling", "examples")}), digits=2))
 
 
-def _as_the_paper(runs: Runs) -> Runs:
-    return [run for run in runs if run.experiment.k == PAPER_K]
+def claim_rows(claim: Claim, ax=None):
+    """Draw every row of a claim with its 95% interval, each data set's after the number that decides."""
+    rows = claim.rows.assign(method=claim.rows["method"].where(claim.rows["method"] != "", "single"))
+    table = pd.concat([claim.by_data.assign(what="all that counts", method="decides"), rows])
+    table = table.sort_values("data", kind="stable", ignore_index=True)
+    several = (" (" + table["trainings"].astype(str) + " trainings)").where(table["trainings"] > 1, "")
+    table["model"] = table["data"] + ": " + table["what"] + several
+    return _intervals(table, ax, cut={f"the line, {claim.line:g}": claim.line}, xlabel=claim.xlabel)
 
 
-def summary_table(found: Mapping[str, Claim]) -> pd.DataFrame:
-    """Return one row a claim: the verdict, by how many rows; our estimates in short; what the paper has; the data.
+def _intervals(table: pd.DataFrame, ax=None, *, cut: Mapping[str, float] | None = None, xlabel: str):
+    ends = pd.Series([*table["low"], *table["high"], *(cut or {}).values()])
+    room, names = 0.04 * (ends.max() - ends.min()), dict(zip(table["model"], table["model"], strict=True))
+    ax = ax or plt.figure(figsize=(9, 1.2 + 0.33 * len(names))).gca()
+    how = {"columns": ("estimate", "low", "high"), "marks": (), "cut": cut, "xlabel": xlabel}
+    return figures.intervals(table, names, ax, **how, xlim=(ends.min() - room, ends.max() + room))
 
-    found: claims by their statements. Where rows support and others contradict it, a claim is mixed.
+
+def forest_table(claims: Mapping[str, Claim]) -> pd.DataFrame:
+    """Return the lines of `forest`: label, is_claim, verdict, trainings, text; place, low, high on a claim's scale.
+
+    The scale has 0 on the claim's line, above it what supports the claim, and 1 as far off as its widest interval ends.
     """
-    rows = []
-    for statement, claim in found.items():
-        of, said = claim.rows, verdict_on(claim.rows)
-        counted = f" ({(of['verdict'] == said).sum()} of {len(of)})" if said in (SUPPORTS, CONTRADICTS) else ""
-        half, data = ((of["high"] - of["low"]) / 2).max(), of["data"].unique()
-        ends = of["estimate"].agg(["min", "max"]).to_frame().T
-        row = {"claim": statement, "verdict": said + counted}
-        row |= {"ours": interval_text(ends["min"], ends["max"]).fillna("none").iloc[0]}
-        row |= {"widest 95%": "" if pd.isna(half) else f"±{half:.3f}", "paper": claim.paper}
-        rows.append(row | {"data": ", ".join(data) or "none" if len(data) < 3 else f"{len(data)} runs"})
-    return pd.DataFrame(rows)
+    lines = []
+    for statement, claim in claims.items():
+        lines.append({"label": f"{statement}: {claim.verdict}", "is_claim": True, "verdict": claim.verdict})
+        ends = (claim.by_data[["low", "high"]] - claim.line).abs().to_numpy()
+        scale = (ends.max() if ends.size else 1.0) * (1 if claim.above else -1)
+        for row in claim.by_data.itertuples():
+            place, *both = ((value - claim.line) / scale for value in (row.estimate, row.low, row.high))
+            line = {"label": f"{row.data}, {about(row.trainings)}", "is_claim": False, "verdict": row.verdict}
+            line |= {"place": place, "low": min(both), "high": max(both), "trainings": row.trainings}
+            lines.append(line | {"text": _text(row)})
+    return pd.DataFrame(lines, columns=["label", "is_claim", "verdict", "trainings", "place", "low", "high", "text"])
 
 
-def verdict_on(found: pd.DataFrame) -> str:
-    """Return what all rows together say of a claim: "mixed" where some support and some contradict it."""
-    said = set(found["verdict"]) - {OPEN}
-    return said.pop() if len(said) == 1 else ("mixed" if said else OPEN)
+def forest(claims: Mapping[str, Claim], ax=None):
+    """Draw the number of every claim and data set with its 95% interval, right of the line where it supports the claim.
 
-
-def count_line(found: pd.DataFrame) -> str:
-    """Return how many rows of a claim say what of it."""
-    counts = "; ".join(f"{verdict}: {(found['verdict'] == verdict).sum()}" for verdict in (SUPPORTS, CONTRADICTS, OPEN))
-    return f"{counts}; of {len(found)} rows" if len(found) else "Nothing is published that could say."
-
-
-def claim_intervals(rows: pd.DataFrame, ax=None, *, lines: Mapping[str, Sequence[float]], xlabel: str):
-    """Draw the estimate of each row of a claim with its 95% interval, coloured and shaped by what it says of the claim.
-
-    rows: of a claim. lines: values to compare with, by their names.
+    Each claim has its own scale (see `forest_table`). Filled: enough trainings to speak of further trainings.
     """
-    ax = ax or plt.figure(figsize=(7, 1.2 + 0.26 * len(rows))).gca()
-    for verdict, of in rows.reset_index(drop=True).groupby("verdict", sort=False):
-        color = VERDICT_COLOURS[verdict]
-        ax.hlines(of.index, of["low"], of["high"], color=color, linewidth=1.6)
-        ax.plot(of["estimate"], of.index, _MARKERS[verdict], color=color, markersize=5, label=verdict)
-    for (name, values), style in zip(lines.items(), cycle(("--", ":")), strict=False):
-        for place, value in enumerate(values):
-            ax.axvline(value, color=GREY, linestyle=style, linewidth=1, label=None if place else name)
-    for start in rows["data"].ne(rows["data"].shift()).to_numpy().nonzero()[0][1:]:
-        ax.axhline(start - 0.5, color="0.8", linewidth=0.8)
-    several = rows["data"].nunique() > 1
-    ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=4)
-    return named_rows(ax, [f"{row.what}{f' ({row.data})' * several}" for row in rows.itertuples()], xlabel=xlabel)
+    table = forest_table(claims)
+    ax = ax or plt.figure(figsize=(9.5, 1 + 0.23 * len(table))).gca()
+    ax.axvline(0, color=GREY, linewidth=1)
+    for y in table.index[table["is_claim"]]:
+        ax.axhline(y - 0.5, color="0.85", linewidth=0.8)
+    for row in table[~table["is_claim"]].itertuples():
+        colour = VERDICT_COLOURS[row.verdict]
+        ax.hlines(row.Index, row.low, row.high, color=colour, linewidth=1.6)
+        fill = colour if is_about_way(row.trainings) else "white"
+        ax.plot(row.place, row.Index, "o", color=colour, markerfacecolor=fill, markersize=5)
+        ax.text(1.08, row.Index, row.text, va="center", fontsize=8, family="monospace")
+    named_rows(
+        ax, list(table["label"]), xlabel="contradicts it  ←  the claim's line  →  supports it", xlim=(-1.05, 1.05)
+    )
+    ax.set_xticks([])
+    for label, is_claim in zip(ax.get_yticklabels(), table["is_claim"], strict=True):
+        label.set(weight="bold" if is_claim else "normal", fontsize=8.5)
+    return ax

@@ -9,7 +9,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from trusteq.alignment.overlap import normalised
 from trusteq.pages.figures import alignment_intervals, confidence_histogram, jaccard_distribution, per_model
 from trusteq.pages.show import of_seed, put, show, titles, view
 from trusteq.pages.status import run_line
@@ -101,8 +100,8 @@ def first_alignment(run: Results) -> pd.DataFrame:
             row = pair | {"task": task, "examples": pair["examples"] - pair["undefined"], "tested": tested}
             row["as_asked"] = as_asked(run, task, pair["method"])
             row["place"], row["settled"] = range_place(pair["jaccard"], pair["low"], pair["high"])
-            anchors = pair["chance"], pair["ceiling"]
-            row["expected_low"], row["expected_high"] = (float(normalised(end, *anchors)) for end in EXPECTED)
+            room = max(pair["ceiling"] - pair["chance"], 0) or math.nan
+            row["expected_low"], row["expected_high"] = ((end - pair["chance"]) / room for end in EXPECTED)
             rows.append(row | {"needed": examples_needed(pair["low"], pair["high"], row["examples"])})
     return pd.DataFrame(rows, columns=_FOUND)
 

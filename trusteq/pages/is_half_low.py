@@ -8,12 +8,15 @@ import pandas as pd
 
 from trusteq.alignment.overlap import PAPER_THRESHOLD, is_aligned
 from trusteq.alignment.ranking import chance_jaccard
-from trusteq.pages.claims import AGAIN, ITSELF
 from trusteq.pages.figures import GREY, alignment_intervals, scale_intervals
 from trusteq.pages.show import of_seed, paper_table, put, show, side_titles
 from trusteq.pages.status import benchmark_rows, word_counts
 from trusteq.study.results import Results
+from trusteq.verdict.comparison import CONTROLS
 
+# The large model beside itself: explained under another seed, and trained again.
+ITSELF = [name for name, control in CONTROLS.items() if control.judged and not control.is_other]
+AGAIN = [name for name in ITSELF if not CONTROLS[name].is_large]
 HALF = 0.5
 LAST = 60  # words of a pair, where the pictures end
 
