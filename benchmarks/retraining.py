@@ -4,7 +4,7 @@
 
 Writes `benchmarks/retraining.json`, which the book's page on the intervals shows. In the simulated worlds large model,
 small model and twins are trainings of one model: exchangeable, so "worse" is always false. The published rows take the
-large model's own trainings in every order as large, small and twin. Takes about ten minutes on one core.
+large model's own trainings in every order as large, small and twin. Takes about fifteen minutes on one core.
 """
 
 import argparse
@@ -27,8 +27,8 @@ FILE = Path(__file__).with_suffix(".json")
 MOST = 0.039  # 2.5% and two Monte Carlo errors of 500 repetitions
 PUBLISHED = ("snli-minilm", "sst2-minilm")
 # Examples, clusters (0: none), twins, and the standard deviation of one training's effect on all logits.
-WORLDS = [(n, groups, twins, 0.1) for n, groups in ((200, 0), (1000, 0), (1000, 330), (4000, 0)) for twins in (1, 2, 3)]
-WORLDS += [(1000, 0, 1, 0.0), (1000, 0, 3, 0.3)]
+WORLDS = [(200, 0, 1, 0.1), (1000, 0, 1, 0.0), (1000, 0, 1, 0.1), (1000, 0, 3, 0.1), (1000, 0, 3, 0.3)]
+WORLDS += [(1000, 330, 1, 0.1), (1000, 330, 3, 0.1)]
 
 
 def trainings(rng: np.random.Generator, n: int, groups: int, count: int, spread: float) -> list[Predictions]:

@@ -114,7 +114,7 @@ def _agreement(run: Results, task: str, seed: int) -> Tables:
     values = {"{}": "value", "{} 95%": ("low", "high")}
     for measures in _AGREEMENT:
         rows = found[found["measure"].isin(measures)].assign(what=lambda rows: rows["title"])
-        yield wide(rows, run, "what", columns=values, rows={"model": "model"})
+        yield "", wide(rows, run, "what", columns=values, rows={"model": "model"})
 
 
 def _loyalty(run: Results, task: str, seed: int) -> Tables:

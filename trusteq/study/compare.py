@@ -26,6 +26,7 @@ from trusteq.study.sides import (
     predicted_sides,
 )
 from trusteq.verdict.comparison import CONTROLS, Comparison, Explained, Side, is_no_evidence, lead_over
+from trusteq.verdict.margins import decide, overall
 from trusteq.verdict.retraining import retraining
 
 VERSION = 2  # raise it when a number of these tables changes
@@ -297,8 +298,8 @@ def margin_table(compared: Compared) -> pd.DataFrame:
     rows = []
     for found, times in itertools.product(compared.against_large, (0.5, 1.0, 2.0)):
         if found.b.control is None or found.b.control.judged:
-            margins = {name: of.model_copy(update={"margin": of.margin * times}) for name, of in found.margins.items()}
-            rows.append((*_of(found), found.b.name, times, replace(found, margins=margins).verdict))
+            outcomes = [outcome for outcome, _ in decide([one.at(times) for one in found.measured])]
+            rows.append((*_of(found), found.b.name, times, overall(outcomes)))
     return pd.DataFrame(rows, columns=["method", "seed", "model", "times", "verdict"])
 
 

@@ -156,11 +156,10 @@ class Comparison:
         """What each calibration score of the second side is less the first's: see `difference_estimates`."""
         return _differences(self.a.predictions, self.b.predictions, self.seed)
 
-    @functools.cached_property
+    @property
     def scores(self) -> pd.DataFrame:
         """Every calibration score of both, and its difference: see `score_differences`."""
-        large, other = self.a.predictions, self.b.predictions
-        return difference_table(self.differences, large.probabilities, other.probabilities, large.gold)
+        return _scores(self.a.predictions, self.b.predictions, self.seed)
 
     @functools.cached_property
     def measured(self) -> list[Measured]:
@@ -214,3 +213,8 @@ def _differences(large: Predictions, other: Predictions, seed: int) -> dict[str,
     # Two models are compared once for all methods that explain them: the predictions are the same values.
     pair = large.probabilities, other.probabilities
     return difference_estimates(*pair, large.gold, clusters=large.clusters, seed=seed)
+
+
+@functools.lru_cache(maxsize=64)
+def _scores(large: Predictions, other: Predictions, seed: int) -> pd.DataFrame:
+    return difference_table(_differences(large, other, seed), large.probabilities, other.probabilities, large.gold)

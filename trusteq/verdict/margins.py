@@ -5,7 +5,7 @@ A pair is equivalent if every measure is, not equivalent as soon as one is not, 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -96,6 +96,10 @@ class Measured:
     margin: Margin
     seen: tuple[float, float]
     estimate: Estimate
+
+    def at(self, times: float) -> "Measured":
+        """Return the same against a multiple of the margin."""
+        return replace(self, margin=self.margin.model_copy(update={"margin": times * self.margin.margin}))
 
     @property
     def loss(self) -> Estimate:
