@@ -47,8 +47,9 @@ def verdicts(run: Results) -> None:
 
 
 def answers(run: Results) -> None:
-    """Show the two answers beside the verdict: no worse than training again, and the share to answer alone."""
+    """Show the three answers about each smaller model, then what the last two of them rest on."""
     found = all_verdicts(run, "retraining")
+    put(show(answer_table(run), formats={"alone": "{:.0%}"}, caption="Alone: at a risk of 1% of flips kept"))
     if len(found):
         chosen = deciding(found).assign(title=lambda rows: rows["measure"].map(_measure_titles()))
         columns = {"task": "task", "model": "model", "answer": "answer", "loss": "title", "compressed": "compressed"}
@@ -79,6 +80,18 @@ def margins(run: Results) -> None:
     columns = {"task": "task", "model": "model", "method": "method", "lead": "lead", "95%": ("low", "high")}
     leads = all_verdicts(run, "leads").assign(of=lambda rows: rows["is_evidence"].map({True: "", False: "no evidence"}))
     put(show(view(leads, run, columns | {"of the same reasons": "of"}), digits=2, caption="Lead over the random head"))
+
+
+def answer_table(run: Results) -> pd.DataFrame:
+    """Return the three answers about each smaller model by the first method: task, model, ..., and the share alone."""
+    keys = ["task", "model"]
+    found = deciding(all_verdicts(run)).drop_duplicates(keys)
+    found = found[found["model"].isin(run.experiment.models)][[*keys, "verdict"]]
+    again, alone = all_verdicts(run, "retraining"), handovers(run).query("risk == 'flips' and level == 0.01")
+    answers = deciding(again).drop_duplicates(keys)[[*keys, "answer"]] if len(again) else again[[*keys, "answer"]]
+    table = found.merge(answers, on=keys, how="left").merge(alone[[*keys, "share"]], on=keys, how="left")
+    columns = {"task": "task", "model": "model", "interchangeable": "verdict", "beside training again": "answer"}
+    return view(table.fillna({"answer": "not asked"}), run, columns | {"alone": "share"})
 
 
 def differences(run: Results) -> None:
