@@ -119,7 +119,8 @@ def simulated(world: World, budget: int, number: int, *, clustered: bool, seed: 
     lacking, room, premise = lacking[order], room[order], premise[order]
 
     def looked(reach: float) -> list[Estimate]:
-        return [ratio(lacking[:n], room[:n], clusters=premise[:n] if clustered else None, reach=reach) for n in stops]
+        how = {"reach": (reach, reach)}
+        return [ratio(lacking[:n], room[:n], clusters=premise[:n] if clustered else None, **how) for n in stops]
 
     fractions, found = tuple((stops / budget).tolist()), looked(1.0)
     outcome, look, low, high = stop(found, cached_tails(fractions), world.margin)

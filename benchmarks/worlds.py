@@ -7,28 +7,20 @@ and data sets are drawn with replacement, so the truth is the population's own v
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import softmax
 
 from trusteq.alignment.ranking import chance_jaccard
 from trusteq.calibration.bins import Design
 from trusteq.calibration.proper_scores import SCORES
 from trusteq.statistics import stream
-from trusteq.verdict.margins import load_margins
-
-MEANS = ("accuracy", "brier", "nll", "overconfidence")
-
 
 N_BINS = 10
-
-
-_WORDS = 30  # of the longest pair of texts
-
-
 HYPOTHESES = 3
+_WORDS = 30  # of the longest pair of texts
+_SCORES = ("accuracy", "brier", "nll", "overconfidence", "ece")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +45,7 @@ class PredictionWorld:
             "bin_correct": np.bincount(design.bins, right, N_BINS),
         }
         sums |= {name: (self.chances * losses).sum(keepdims=True)[0] for name, losses in design.losses.items()}
-        return {name: float(SCORES[name].of_sums(sums)) for name in (*MEANS, "ece", "mce")}
+        return {name: float(SCORES[name].of_sums(sums)) for name in _SCORES}
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Return rows of the population and labels drawn from their chances, both of the shape given."""
@@ -143,30 +135,3 @@ def overlap_world(*, distance: float = 0.8, premises: int = 6000, seed: int = 0)
 
 def _jaccard(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a & b).sum(axis=-1) / (a | b).sum(axis=-1)
-
-
-# What moves each measure: a parameter of `prediction_world`, its range, and whether the measure rises with it.
-_MOVED_BY = {"accuracy": ("noise", 0, 5, -1)} | dict.fromkeys(("ece", "overconfidence"), ("sharpness", 0.6, 4, 1))
-
-
-@functools.cache
-def world_at_margin(measure: str, margin: float, *, calibrated: bool = False, seed: int = 0):
-    """Return a world in which the true difference of a measure is its margin: as different as is not yet equivalent.
-
-    calibrated: the large model of a PredictionWorld has the chances of the labels.
-    """
-    if load_margins()[measure].alignment:
-
-        def lacking(distance: float) -> float:
-            return 1 - margin - overlap_world(distance=distance, seed=seed).truth()["normalised alignment"]
-
-        return overlap_world(distance=brentq(lacking, 0, 5, xtol=1e-4), seed=seed)
-    parameter, low, high, sign = _MOVED_BY[measure]
-    large = "calibrated" if calibrated else "large"
-    wanted = prediction_world(seed=seed).truth(large)[measure] + sign * margin
-
-    def missing(value: float) -> float:
-        return prediction_world(**{parameter: value}, seed=seed).truth("compressed")[measure] - wanted
-
-    world = prediction_world(**{parameter: brentq(missing, low, high, xtol=1e-4)}, seed=seed)
-    return replace(world, models=world.models | {"large": world.models[large]})

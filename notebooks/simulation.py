@@ -24,9 +24,10 @@ level = 0.95  # what the intervals promise
 from trusteq.pages import simulation as page
 
 # %% [markdown]
-# Nothing on this page is of one run: `benchmarks/intervals.py` wrote these tables.
+# Nothing on this page is of one run: the scripts in `benchmarks/` wrote these tables, by the code that makes all
+# intervals and decisions of this book.
 #
-# ## The worlds
+# ## Intervals of many examples
 #
 # - **Predictions.** A world of 200,000 examples, each with its true chance of every label. A large and a compressed
 #   model see it through noise, a part of which they share, and are both too sure. A data set is drawn from these
@@ -35,14 +36,11 @@ from trusteq.pages import simulation as page
 #   model's explanation finds important, in two runs of the explainer. A data set is some of the premises with all
 #   their hypotheses. The true mean Jaccard is that of the whole world.
 #
-# The intervals come from the code that makes all intervals of this book.
-#
-# ## What is promised
-#
 # Coverage is itself counted in a limited number of data sets; the line through each dot is its 95% interval. The band
-# is what we ask for, 93.5% to 96.5%. *Difference* is compressed minus large, or the difference of two pairs' mean
-# Jaccards; *clusters* means that premises are resampled with all their hypotheses. In the table, half width is half the
-# mean length of the interval, in units of the score.
+# is what we ask for, 93.5% at least: the intervals of right answers are wider than they need be where there are few.
+# *Difference* is compressed minus large, or the difference of two pairs' mean Jaccards; *clusters* means that premises
+# are drawn with all their hypotheses. In the table, half width is half the mean length of the interval, in units of the
+# score.
 
 # %%
 page.promised(level)
@@ -54,35 +52,95 @@ page.promised(level)
 # more so the fewer examples there are, and resampling adds the same noise once more. This book puts the middle of the
 # interval at the ECE less its bias, and widens it to 0 where a calibrated model could have as large an ECE; a
 # difference is widened by the bias that is then left. No theorem promises 95%, so here is what it is worth;
-# *calibrated model* is the hard case, whose true ECE is 0. Below are also three intervals that nobody should use.
+# *calibrated model* is the hard case, whose true ECE is 0. *Clusters ignored* is an interval that nobody should use: it
+# takes hypotheses about one premise as if they had nothing in common.
 
 # %%
 page.reported(level)
 
 # %% [markdown]
-# *ECE, not corrected* are percentiles of the draws as they are, *MCE* is by plain bootstrap, and *clusters ignored*
-# takes hypotheses about one premise as if they had nothing in common.
-
-# %% [markdown]
-# *Below* and *above* say on which side of the truth the other intervals lie. Where nearly all lie on one side, the
-# interval is in the wrong place rather than too short.
+# The largest gap of any bin, the MCE, is not here. A maximum picks the bin with the most luck, often one with few
+# examples, and in a resampled data set it picks the luck of the luck; more draws do not help. So the MCE has no
+# interval in this book, only a null band, which needs no truth: it draws labels from the model's own probabilities.
 #
-# The MCE is the largest gap of any bin. A maximum picks the bin with the most luck, often one with few examples; in a
-# resampled data set it picks the luck of the luck. More draws do not help. With enough examples in every bin it may
-# come out right, but data do not tell when that is. So the MCE has no interval in this book, only a null band, which
-# needs no truth: it draws labels from the model's own probabilities.
+# ## Decisions of few examples
 #
-# ## Decisions
-#
-# A pair is *equivalent* if an interval lies within a margin. Two errors are possible: a pair that differs by as much as
-# the margin is called equivalent, or one that is the same is not. Where it says *verdict*, a whole audit decides, on
-# 2,000 examples with 200 of them explained: the same model under other explainer seeds, and one whose head is random.
+# A pair is *equivalent* if an interval lies within the margin, and *not equivalent* if it lies beyond. Each may be
+# false in 2.5% of samples. The hardest worlds are those whose true difference lies exactly on the margin: there,
+# "equivalent" is as false as it can be with the difference only just too large, and "not equivalent" with it only
+# just small enough. Here are 15 to 400 examples, or up to 2,000 in 1 to 40 clusters; models that give other answers
+# often, hardly ever, or about examples they were nearly sure of. Every dot is one measure, or the verdict over all of
+# them, at one size.
 
 # %%
-page.decisions()
+page.at_margins()
 
 # %% [markdown]
-# With few examples a share of 0% costs something: nothing is called equivalent, and the honest answer is *undecided*.
+# Right of the dashed line an error is more frequent than promised; up to the dotted one, chance alone explains it in a
+# thousand samples. A rate of 0 costs something: nothing is decided, and the honest answer is *undecided*. Of fewer than
+# 15 examples, or 8 clusters, nothing ever is, and a few dozen clusters decide little, however many examples they have:
+# a kind of cluster that was not seen may do what none of the others does. The table says what this care costs: by how
+# much our interval is wider than the textbook's (Tango's score interval of an accuracy, Student's of a mean), where
+# ten flips or more are expected. With fewer, the last column says how often one end of the textbook's interval can miss
+# the truth, of which it promises 2.5%.
+#
+# ## How many examples decide
+#
+# The same decisions in worlds that are not at a margin: the same model twice; one that is as good, but right about
+# other examples; and true differences of half and of twice the margin, in all measures at once.
+
+# %%
+page.power()
+
+# %% [markdown]
+# The verdict is equivalent only if every measure is, so the one that is hardest to decide limits it; as a rule that is
+# the calibration error, since each model's gaps are known only bin by bin. Two models that never disagree need the
+# fewest examples, though not none: 182 equal answers can hide what happens to one example in fifty. The nearer a
+# difference is to its margin, the more are needed.
+#
+# ## Claims about a way of compressing
+#
+# "Quantised models are as accurate" is about every model made that way, and each training seed makes another. In these
+# worlds seeds and examples both add to a drop in accuracy that is exactly the margin. The first two rows count both
+# kinds of luck; the last takes one seed for all.
+
+# %%
+page.seeds()
+
+# %% [markdown]
+# What is said from one seed is about that pair of models alone. Where seeds differ it errs more often than it promises
+# about others, and more examples do not help. An interval over few seeds is wide, and so errs seldom: that too is
+# honest.
+#
+# ## Audits that stop early
+#
+# An audit with `--until-decided` explains more and more examples and stops as soon as it can decide. Looking several
+# times gives luck several chances, so each look spends a part of the 2.5%. Worlds are pairs of models whose alignment
+# falls short by a part of the margin, and one of published examples, with its own loss as the margin. *Decided at once*
+# is what one look at all examples of the budget would have decided.
+
+# %%
+page.sequential()
+
+# %% [markdown]
+# In a world at its margin either decision may be taken in 2.5% of audits; elsewhere one of them is right. The gap
+# between decided and decided at once is the price of looking early, the median number of examples what it saves: far
+# from the margin, a part of the budget is enough.
+#
+# ## Handing over
+#
+# A threshold of confidence lets the small model answer alone, and hands the rest over to the large one. It is chosen
+# on a sample of dev, so that the risk on everything stays below a level in 95% of samples. Here the samples are drawn
+# from published predictions, of which the risk of any threshold is known.
+
+# %%
+page.handover()
+
+# %% [markdown]
+# *Lowest share kept* is over all models and levels: the share of samples whose threshold keeps its level. *Share
+# answered* is what the small model answers alone, on average, and *were all known* what it could, had the risks not to
+# be estimated. With few examples there is often no threshold that can be shown to be safe, and nothing is answered
+# alone.
 
 # %% [markdown]
 # ```{exercise} Half as wide

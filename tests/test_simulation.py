@@ -1,25 +1,25 @@
-"""The simulations behind the book's page on intervals: their truths, what they would catch, and the committed table."""
+"""The simulations behind the page on intervals: their truths, what they would catch, and the committed tables."""
 
 import json
 
+import decisions
+import intervals as coverages
 import numpy as np
 import pandas as pd
 import pytest
 import seeds
-from simulation import (
-    _coverage_row,
-    _explained,
-    binned_intervals,
-    coverage,
-    decisions,
-    mean_intervals,
-    overlap_intervals,
-)
-from worlds import MEANS, PredictionWorld, overlap_world, prediction_world, world_at_margin
+from decisions import PAIRS, POWERS, World
+from intervals import MEANS, coverage, coverage_row, covered, overlap_intervals
+from worlds import PredictionWorld, overlap_world, prediction_world
 
-from trusteq import statistics
-from trusteq.calibration import intervals, proper_scores
-from trusteq.pages.simulation import benchmark, coverage_intervals, table
+from trusteq import estimates
+from trusteq.alignment import overlap
+from trusteq.calibration import proper_scores
+from trusteq.calibration.intervals import difference_estimates
+from trusteq.estimates import TAIL
+from trusteq.pages import simulation as page
+
+stats = pytest.importorskip("scipy.stats")
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,22 @@ def world():
 @pytest.fixture(scope="module")
 def overlaps():
     return overlap_world(premises=500)
+
+
+def committed(benchmark):
+    return pd.DataFrame(json.loads(benchmark.FILE.read_text(encoding="utf-8"))["rows"])
+
+
+def same_rows(found, expected):
+    found, expected = pd.DataFrame(found), pd.DataFrame(expected)
+    plain = [json.loads(of.to_json(orient="records", double_precision=15)) for of in (found, expected[found.columns])]
+    for one, other in zip(*plain, strict=True):
+        for name, value in one.items():
+            is_number = isinstance(value, float)
+            assert value == (pytest.approx(other[name], rel=1e-9, abs=1e-12) if is_number else other[name]), name
+
+
+# --- intervals of many examples ---
 
 
 def test_the_truth_of_predictions_is_what_many_draws_come_to(world):
@@ -66,107 +82,184 @@ def test_the_ends_of_the_scale_are_the_same_model_and_one_that_shares_nothing():
     assert same == pytest.approx(1, abs=0.03) and other == pytest.approx(0, abs=0.03)
 
 
-@pytest.mark.parametrize("measure", ["accuracy", "overconfidence", "ece"])
-def test_a_world_at_the_margin_is_there(measure):
-    world = world_at_margin(measure, 0.02)
-    assert abs(world.truth("compressed")[measure] - world.truth("large")[measure]) == pytest.approx(0.02, abs=1e-4)
-
-
-def test_a_world_at_the_margin_of_alignment_is_there():
-    truth = world_at_margin("normalised_alignment", 0.25).truth()
-    assert truth["normalised alignment"] == pytest.approx(0.75, abs=1e-3)
-
-
-def test_side_by_side_intervals_are_the_packages_own(world):
-    """One data set alone, against the functions that everybody calls; draws differ, so within their noise."""
-    found = mean_intervals(world, np.random.default_rng(1), 400, 1, seed=0)
-    found |= binned_intervals(world, np.random.default_rng(1), 400, 1, seed=0)
-    rows, labels = world.draw(np.random.default_rng(1), (400, 1))
-    large, compressed = (world.models[name][rows[:, 0]] for name in ("large", "compressed"))
-    alone = intervals.score_intervals(compressed, labels[:, 0]).set_index("score")
-    paired = intervals.score_differences(large, compressed, labels[:, 0]).set_index("score")
-    for name in (*MEANS, "ece"):
-        for key, own in ((name, alone.loc[name]), (f"{name} difference", paired.loc[name])):
-            noise = 0.1 * (own["high"] - own["low"])
-            assert [float(end[0]) for end in found[key]] == pytest.approx([own["low"], own["high"]], abs=noise), key
-
-
-def test_the_normalised_interval_is_that_of_an_alignment(overlaps):
-    rng, again = np.random.default_rng(2), np.random.default_rng(2)
-    found = overlap_intervals(overlaps, rng, 300, 1, seed=0)["normalised alignment, clusters"]
-    again.integers(overlaps.jaccard.size, size=(300, 1))
+def test_intervals_of_overlaps_are_those_of_an_alignment(overlaps):
+    found, again = overlap_intervals(overlaps, np.random.default_rng(2), 300), np.random.default_rng(2)
+    again.integers(overlaps.jaccard.size, size=300)
     premises = again.integers(len(overlaps.jaccard), size=100)
-    own = _explained(overlaps, premises, 0)
-    noise = 0.1 * (own.normalised_high - own.normalised_low)
-    ends = [own.normalised_low, own.normalised_high]
-    assert [float(end[0]) for end in found] == pytest.approx(ends, abs=noise)
+    ids = [f"test-{number}" for number in range(300)]
+    clusters = pd.Series(np.repeat(np.arange(100), 3), index=ids)
+
+    def summarised(jaccard, ceiling=None):
+        columns = {"jaccard": jaccard, "chance": overlaps.chance, "n_features": overlaps.n_words}
+        table = pd.DataFrame({"id": ids} | {name: of[premises].ravel() for name, of in columns.items()})
+        return overlap.summarise(table, ceiling=ceiling, clusters=clusters)
+
+    selves = map(summarised, (overlaps.large_itself, overlaps.compressed_itself))
+    own = summarised(overlaps.jaccard, overlap.ceiling(*selves, clusters=clusters))
+    assert found["normalised alignment, clusters"] == pytest.approx((own.normalised_low, own.normalised_high))
+    assert found["jaccard, clusters"] == pytest.approx((own.low, own.high))
 
 
 def test_coverage_counts_what_holds_the_truth():
     low, high = np.array([0.0, 0.6, np.nan, 0.2]), np.array([0.4, 1.0, np.nan, 0.8])
-    row = _coverage_row("accuracy", 10, 0.5, low, high)
+    row = coverage_row("accuracy", 10, 0.5, low, high)
     assert (row["coverage"], row["below"], row["above"]) == (0.25, 0.25, 0.25)
     assert row["holds"] is False
-    assert _coverage_row("ece", 10, 0.5, low, high)["holds"] is None
+    assert coverage_row("ece", 10, 0.5, low, high)["holds"] is None
 
 
 def test_intervals_half_as_wide_are_caught(monkeypatch):
-    def halved(draws, *, n, level=0.95):
-        low, high = statistics.interval(draws, n=n, level=level)
-        return (3 * low + high) / 4, (low + 3 * high) / 4
-
-    right = coverage(200, simulations=200, binned=0)
-    monkeypatch.setattr("simulation.interval", halved)
-    wrong = coverage(200, simulations=200, binned=0).set_index("what")
-    assert right.set_index("what").drop(index="jaccard, clusters ignored")["coverage"].min() > 0.88
-    assert wrong["coverage"].max() < 0.8
-    assert not wrong["holds"].any()
+    reach = estimates.Moments.reach
+    right = pd.DataFrame(coverage(200, simulations=100, binned=0)).set_index("what")
+    monkeypatch.setattr(estimates, "unseen", lambda effective, alpha: 0.0)
+    monkeypatch.setattr(estimates.Moments, "reach", lambda self, alpha: tuple(end / 2 for end in reach(self, alpha)))
+    wrong = pd.DataFrame(coverage(200, simulations=100, binned=0)).set_index("what")
+    means = ["brier", "nll", "overconfidence", "brier difference", "nll difference", "jaccard", "jaccard, clusters"]
+    assert right["coverage"].drop("jaccard, clusters ignored").min() > 0.88
+    assert wrong.loc[means, "coverage"].max() < 0.85 and not wrong.loc[means, "holds"].any()
 
 
 def test_what_is_simulated_depends_on_the_seed_alone():
-    first, again, other = (coverage(60, simulations=20, binned=2, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (pd.DataFrame(coverage(60, simulations=5, binned=2, seed=seed)) for seed in (0, 0, 1))
     pd.testing.assert_frame_equal(first, again)
     assert not first["half_width"].equals(other["half_width"])
 
 
-def test_decisions_say_what_was_wanted():
-    table = decisions(600, simulations=40, binned=4, judged=2)
-    assert list(table["what"]).count("same model, verdict equivalent") == 1
-    at_margin = table[table["what"].str.contains("at its margin")]
-    assert set(at_margin["wanted"]) == {"≤ 5%"} and (at_margin["share"] <= 0.25).all()
-    random_head = table.set_index("what").loc["random head, verdict not equivalent"]
-    assert random_head["share"] == 1 and random_head["holds"]
+def test_the_committed_coverages_are_what_the_simulation_gives():
+    rows = committed(coverages)
+    expected = rows[(rows["n"] == 500) & rows["what"].str.contains("jaccard|alignment")]
+    world = overlap_world()
+    found = covered(overlap_intervals, world, world.truth(), n=500, simulations=2000, seed=0)
+    same_rows(list(found), expected)
 
 
-def test_all_that_must_hold_holds_in_the_committed_tables():
-    coverage, decisions = table("coverage"), table("decisions")
-    assert set(coverage["n"]) == {500, 2000, 10_000}
-    for found in (coverage, decisions):
-        asked = found[found["holds"].notna()]
-        assert asked["holds"].all(), asked[~asked["holds"].astype(bool)].to_string()
-    assert not coverage[coverage["what"].str.contains("E?CE")]["holds"].notna().any()
-
-
-def test_coverages_can_be_drawn():
-    coverage = table("coverage")
+def test_coverages_hold_as_committed_and_can_be_drawn():
+    coverage = page.coverages()
+    assert set(coverage["n"]) == set(coverages.SIZES)
     promised = coverage[coverage["holds"].notna()]
-    ax = coverage_intervals(promised)
+    assert promised["holds"].all(), promised[~promised["holds"].astype(bool)].to_string()
+    assert not promised["what"].str.contains("E?CE").any()
+    ax = page.coverage_intervals(promised)
     assert [text.get_text() for text in ax.get_yticklabels()] == list(promised["what"].unique())
     assert len(ax.figure.legends[0].get_texts()) == promised["n"].nunique()
 
 
-def test_the_committed_table_is_what_the_simulation_gives():
-    """The slow one, about half a minute: all rows of n = 500."""
-    committed = [row for row in benchmark()["coverage"] if row["n"] == 500]
-    sizes = {row["what"]: row["simulations"] for row in committed}
-    found = coverage(500, simulations=sizes["accuracy"], binned=sizes["ece"])
-    rows = found.astype(object).where(found.notna(), None).to_dict("records")
-    measured = {"truth", "half_width"}  # the rest are counts and what follows from them
-    assert [{key: row[key] for key in row.keys() - measured} for row in rows] == [
-        {key: row[key] for key in row.keys() - measured} for row in committed
-    ]
-    for key in measured:
-        assert [row[key] for row in rows] == pytest.approx([row[key] for row in committed], rel=1e-9, abs=1e-12)
+# --- decisions of few examples ---
+
+
+@pytest.mark.parametrize("cells", [*PAIRS.values(), *POWERS.values()], ids=[*PAIRS, *POWERS])
+def test_the_truth_of_a_pair_is_what_many_draws_come_to(cells):
+    world = World("", cells, 300_000)
+    large, small, gold, _ = world.draw(np.random.default_rng(0))
+    one, two = (proper_scores.scores(of[:, [0, 1]], gold) for of in (large, small))
+    for name, true in world.truth().items():
+        assert two[name] - one[name] == pytest.approx(true, abs=0.004), name
+
+
+def test_pairs_lie_exactly_on_their_margins():
+    beyond = {name: World(name, cells, 1).truth() for name, cells in PAIRS.items()}
+    alone = beyond.pop("accuracy alone")
+    assert alone == pytest.approx({"accuracy": -0.02, "ece": 0, "overconfidence": 0}, abs=1e-12)
+    for name, truth in beyond.items():
+        assert truth == pytest.approx({"accuracy": -0.02, "ece": 0.02, "overconfidence": 0.02}, abs=1e-12), name
+        assert {of: decisions.MARGINS[of].margin for of in truth} == dict.fromkeys(truth, 0.02)
+
+
+@pytest.mark.parametrize("above_chance", [decisions.steady, decisions.noisy])
+def test_alignments_lie_exactly_on_their_margin(above_chance):
+    pair, ceiling = above_chance(np.random.default_rng(0).random((1_000_000, 3)))
+    assert pair.mean() / ceiling.mean() == pytest.approx(0.75, abs=0.003)
+    assert 1 - decisions.MARGINS[decisions.ALIGNMENT].margin == decisions.PLACE
+    jaccards = np.concatenate([pair, ceiling]) + decisions.CHANCE
+    assert jaccards.min() >= 0 and jaccards.max() <= 1
+
+
+def test_clusters_are_alike_and_classes_as_many():
+    world = World("", PAIRS["many flips"], 4000, classes=20, clusters=40, alike=1.0)
+    large, small, gold, clusters = world.draw(np.random.default_rng(0))
+    assert large.shape == small.shape == (4000, 20) and set(gold) == set(range(20))
+    right = pd.Series(small.argmax(axis=1) == gold).groupby(clusters)
+    assert right.ngroups == 40 and (right.nunique() == 1).all()
+
+
+@pytest.mark.parametrize(("gained", "lost", "n"), [(12, 2, 50), (0, 3, 40), (1, 1, 15)])
+def test_tangos_interval_has_tangos_score(gained, lost, n):
+    """Reference: the share lost that is most likely where the difference is given, by search."""
+    change = np.repeat([1.0, -1.0, 0.0], [gained, lost, n - gained - lost])
+    for bound, z in zip(decisions.tango(change, n), (1.96, -1.96), strict=True):
+        shares = np.linspace(max(0, -bound), (1 - bound) / 2, 200_001)[1:-1]
+        logs = gained * np.log(shares + bound) + lost * np.log(shares)
+        logs += (n - gained - lost) * np.log(1 - 2 * shares - bound)
+        share = 0.0 if lost == 0 and logs[0] >= logs.max() - 1e-9 else shares[logs.argmax()]
+        score = ((gained - lost) / n - bound) / np.sqrt((2 * share + bound * (1 - bound)) / n)
+        assert score == pytest.approx(z, abs=0.01)
+    nothing = 1.96**2 / (96 + 1.96**2)
+    assert decisions.tango(np.zeros(96), 96) == pytest.approx((-nothing, nothing), rel=1e-4)
+
+
+def test_students_interval_is_scipys():
+    values = np.random.default_rng(1).exponential(size=40) / 10
+    expected = stats.ttest_1samp(values, 0).confidence_interval(1 - 2 * TAIL)
+    assert decisions.student(estimates.mean(values), values) == pytest.approx((expected.low, expected.high))
+    assert decisions.student(estimates.mean(values)) == pytest.approx((expected.low, expected.high))
+
+
+def test_what_is_simulated_is_what_everybody_gets():
+    large, small, gold, _ = World("", PAIRS["many flips"], 60).draw(np.random.default_rng(0))
+    with decisions.only_wanted():
+        lean = {name: of.interval for name, of in difference_estimates(large, small, gold, seed=3).items()}
+    full = difference_estimates(large, small, gold, seed=3)
+    assert set(lean) == set(decisions.WANTED) < set(full)
+    assert lean == {name: full[name].interval for name in lean}
+
+
+def test_intervals_too_narrow_are_caught_at_the_margin(monkeypatch):
+    def narrow(*args, **options):
+        found = difference_estimates(*args, **options)
+        return {name: of.widened(lambda alpha, of=of: -of.error) for name, of in found.items()}
+
+    world = World("many flips", PAIRS["many flips"], 200)
+    with decisions.only_wanted():
+        right = {row["measure"]: row for row in decisions.simulated(world, repetitions=60, seed=0)}
+        monkeypatch.setattr(decisions, "difference_estimates", narrow)
+        wrong = {row["measure"]: row for row in decisions.simulated(world, repetitions=60, seed=0)}
+    for name in ("accuracy", "overconfidence"):
+        assert right[name]["coverage"] > 0.9 and wrong[name]["coverage"] < 0.85 and not wrong[name]["holds"]
+    assert wrong["accuracy"]["false_not_equivalent"] > decisions.MOST_FALSE
+
+
+@pytest.mark.parametrize("world", [World("half the margin", POWERS["half the margin"], 200, kind=decisions.POWER),
+                                   decisions.Aligned("a method that draws", decisions.noisy, 240, 8)])  # fmt: skip
+def test_the_committed_decisions_are_what_the_simulation_gives(world):
+    rows = committed(decisions)
+    expected = rows[(rows["world"] == world.name) & (rows["n"] == world.n) & (rows["clusters"] == world.clusters)]
+    with decisions.only_wanted():
+        found = list(decisions.simulated(world, repetitions=int(expected["repetitions"].iloc[0]), seed=0))
+    assert len(found) == len(expected)
+    same_rows(found, expected)
+
+
+def test_decisions_hold_as_committed():
+    rows = committed(decisions)
+    assert {(of.name, of.n, of.clusters) for of in decisions.worlds()} == set(
+        rows[["world", "n", "clusters"]].itertuples(index=False, name=None)
+    )
+    assert rows["holds"].all(), rows[~rows["holds"].astype(bool)].to_string()
+    at_margin = rows[rows["kind"] == decisions.AT_MARGIN]
+    assert at_margin["repetitions"].min() >= 1000
+    assert at_margin[["false_equivalent", "false_not_equivalent"]].astype(float).max().max() <= 0.035
+    few = (rows["n"] < 15) | rows["clusters"].between(1, 7)
+    assert few.any() and (rows.loc[few, "decided"] == 0).all()
+
+
+def test_false_decisions_can_be_drawn_and_shares_shown():
+    found = page.decisions("at the margin")
+    ax = page.false_rates(found)
+    assert [text.get_text() for text in ax.get_yticklabels()] == list(found["what"].unique())
+    dots = [line for line in ax.lines if line.get_marker() == "o"]
+    assert [len(line.get_xdata()) for line in dots] == [len(found)] * 2
+    for shown in (page.at_margins, page.power, page.seeds, page.sequential, page.handover, page.origin):
+        shown()
 
 
 # --- seeds as random factors ---

@@ -41,6 +41,14 @@ class Estimate:
         return self.bounds(TAIL)
 
     @property
+    def independent(self) -> float:
+        """From how many examples, or clusters, a kind that was not seen can be missing.
+
+        Whole clusters may be of that kind, however little those seen differ: there are no more than clusters, or fewer.
+        """
+        return min(self.effective, self.units)
+
+    @property
     def is_clustered(self) -> bool:
         """Whether examples come in clusters."""
         return self.units < self.n
@@ -89,6 +97,11 @@ class Moments:
     def error(self) -> float:
         """The standard error of the first column's mean; infinite from a single unit."""
         return math.sqrt(max(float(self.covariance[0, 0]), 0.0)) if self.dof else math.inf
+
+    @property
+    def independent(self) -> float:
+        """See `Estimate.independent`."""
+        return min(self.effective, self.units)
 
     def reach(self, alpha: float) -> Bounds:
         """Return by how many standard errors the bounds of the mean lie below and above it: Student's t, or more.
@@ -185,7 +198,7 @@ def mean(values: ArrayLike, *, clusters: ArrayLike | None = None, within: Bounds
 
     def bounds(alpha: float) -> Bounds:
         below, above = (of * found.error for of in found.reach(alpha)) if found.dof else (math.inf, math.inf)
-        return _at_least(value, (value - below, value + above), within, unseen(found.effective, alpha))
+        return _at_least(value, (value - below, value + above), within, unseen(found.independent, alpha))
 
     return Estimate(value, bounds, found.n, found.units, found.effective, found.error)
 
@@ -218,8 +231,8 @@ def proportion(values: ArrayLike, *, clusters: ArrayLike | None = None) -> Estim
 def paired_difference(first: ArrayLike, second: ArrayLike, *, clusters: ArrayLike | None = None) -> Estimate:
     """Return the share of `second` less that of `first`, both booleans of shape (n,) about the same examples.
 
-    Its bounds are those of Tango's score test with a continuity correction of half an example, at the effective number
-    of examples; where no example differs, those of `unseen`, which are exact. Raises DataError as `moments` does.
+    Its bounds are those of Tango's score test, corrected (`tango_bound`), at the effective number of examples; where no
+    example differs, those of `unseen`, which are exact. Raises DataError as `moments` does.
     Source: Tango (1998), Equivalence Test and Confidence Interval for the Difference in Proportions for the
     Paired-Sample Design; Korn and Graubard (1998) for the effective number.
     """
@@ -229,7 +242,7 @@ def paired_difference(first: ArrayLike, second: ArrayLike, *, clusters: ArrayLik
     value = float(found.means[0])
 
     def bounds(alpha: float) -> Bounds:
-        rate = unseen(found.effective, alpha)
+        rate = unseen(found.independent, alpha)
         if not gained and not lost:
             return -rate, rate
         low, high = (tango_bound(gained, lost, found.effective, z) for z in _both(alpha))
@@ -248,21 +261,52 @@ def _both(alpha: float) -> tuple[float, float]:
 def tango_bound(gained: float, lost: float, n: float, z: float) -> float:
     """Return the difference of two paired proportions at which Tango's score is z: a lower bound for z > 0.
 
-    gained, lost: how many of n examples have the second alone, or the first alone; not both 0. Without the continuity
-    correction a bound near 0 misses the truth twice as often as it should: that of 8 of 200 in 5% of samples.
+    gained, lost: how many of n examples have the second alone, or the first alone; not both 0. The score lacks half an
+    example, and where few differ by what the skewness of their number adds to its tail (Cornish and Fisher 1938,
+    Moments and Cumulants in the Specification of Distributions): without the first, the bound of 8 of 200 misses the
+    truth in 5% of samples in place of 2.5%, and without the second that of 8 of 400 in 3.3%.
     """
     from scipy.optimize import brentq
+
+    outwards = math.copysign(1.0, z)
 
     def gap(difference: float) -> float:
         linear = (2 * n - gained + lost) * difference - gained - lost
         root = math.sqrt(linear**2 + 8 * n * lost * difference * (1 - difference))
-        variance = n * ((root - linear) / (2 * n) + difference * (1 - difference))
-        seen = gained - lost - math.copysign(0.5, z)
-        return seen - n * difference - z * math.sqrt(max(variance, 0.0))
+        share = (root - linear) / (4 * n)  # of those lost, were the difference this
+        variance = max(2 * share + difference * (1 - difference), 0.0)
+        third = difference - 3 * difference * (2 * share + difference) + 2 * difference**3
+        tail = outwards * (z**2 - 1) / 6 * third / variance if variance else 0.0
+        seen = gained - lost - outwards * (0.5 + max(0.0, tail))
+        return seen - n * difference - z * math.sqrt(n * variance)
 
-    limit = -math.copysign(1.0, z)
-    ends = (gained - lost) / n, limit
-    return limit if gap(ends[0]) * gap(ends[1]) >= 0 else float(brentq(gap, *ends, xtol=1e-12))
+    ends = (gained - lost) / n, -outwards
+    return -outwards if gap(ends[0]) * gap(ends[1]) >= 0 else float(brentq(gap, *ends, xtol=1e-12))
+
+
+def mean_less(
+    values: ArrayLike, exact: Estimate, *, clusters: ArrayLike | None = None, within: Bounds = (-1.0, 1.0)
+) -> Estimate:
+    """Return the mean of values, shape (n,), that are something less what `exact` is the mean of, example by example.
+
+    exact: of `paired_difference`, of the same examples and clusters. The bounds are Student's, and by how much those of
+    `exact` reach beyond Student's is added in quadrature, so that few flips, which are not normal, count as they do by
+    themselves. They are no narrower than `unseen` allows; from a single unit they are `within`. Raises DataError as
+    `moments` does. Source: Zou and Donner (2008), Construction of Confidence Limits About Effect Measures: A General
+    Approach, for bounds that are added in quadrature.
+    """
+    found = moments(np.asarray(values, dtype=np.float64)[:, None], clusters=clusters)
+    value = float(found.means[0])
+
+    def bounds(alpha: float) -> Bounds:
+        if not found.dof:
+            return within
+        t, (low, high) = quantile(alpha, found.dof), exact.bounds(alpha)
+        lacks = (max(0.0, reach**2 - (t * exact.error) ** 2) for reach in (high - exact.value, exact.value - low))
+        below, above = (math.sqrt((t * found.error) ** 2 + lack) for lack in lacks)
+        return _at_least(value, (value - below, value + above), within, unseen(found.independent, alpha))
+
+    return Estimate(value, bounds, found.n, found.units, found.effective, found.error)
 
 
 def beyond_normal(exact: Estimate, values: ArrayLike, *, clusters: ArrayLike | None = None) -> Callable[[float], float]:
@@ -302,7 +346,7 @@ def ratio(
         if not found.dof:
             return -math.inf, math.inf
         low, high = (_fieller(found, t)[side] for side, t in enumerate(apart.reach(alpha)))
-        slack = unseen(found.effective, alpha) / bottom
+        slack = unseen(found.independent, alpha) / bottom
         return min(low, value - slack * reach[0]), max(high, value + slack * reach[1])
 
     return Estimate(value, bounds, found.n, found.units, found.effective, apart.error / bottom)

@@ -57,6 +57,18 @@ def test_differences_are_paired():
         assert table.loc[name, ["low", "high"]].tolist() == pytest.approx(expected, abs=0.12 * half), name
 
 
+def test_overconfidence_is_as_wide_as_the_accuracy_that_it_is_made_of():
+    """Two models as sure, of which the second is wrong about 8 of 400 more: nothing but these can differ."""
+    large, _, labels = two_models(400)
+    right = np.flatnonzero(large.argmax(axis=1) == labels)[:8]
+    compressed = large.copy()
+    compressed[right] = np.roll(large[right], 1, axis=1)
+    table = score_differences(large, compressed, labels).set_index("score")
+    students = 1.966 * np.sqrt(0.02 * 0.98 / 399)
+    assert table.loc["overconfidence", "high"] == pytest.approx(-table.loc["accuracy", "low"], abs=1e-12)
+    assert table.loc["overconfidence", "low"] == pytest.approx(0.02 - students, abs=1e-5)
+
+
 def test_a_maximum_and_the_smooth_ece_have_no_interval():
     large, compressed, labels = two_models(100)
     for table in (score_intervals(large, labels), score_differences(large, compressed, labels)):
@@ -70,7 +82,7 @@ def test_a_model_does_not_differ_from_itself():
     assert (table["difference"] == 0).all()
     slack = table.loc[MEANS, "high"] / unseen(200, TAIL)
     assert slack.to_dict() == pytest.approx(
-        {"accuracy": 1, "brier": 2, "nll": 1, "mean_confidence": 1, "overconfidence": 2}
+        {"accuracy": 1, "brier": 2, "nll": 1, "mean_confidence": 1, "overconfidence": 1}
     )
     assert (table.loc[MEANS, "low"] == -table.loc[MEANS, "high"]).all()
     assert (table.loc[ERRORS, "low"] <= 0).all()

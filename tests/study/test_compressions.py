@@ -78,7 +78,9 @@ def test_outcomes_are_those_of_the_verdicts_page(run, table):
         for measure in of.index:
             assert found[f"{measure}_outcome"] == of.loc[measure, "outcome"]
         assert found["ece_low"] == pytest.approx(of.loc["ece", "low"], nan_ok=True)
-        assert found["normalised_alignment_high"] == pytest.approx(of.loc["normalised_alignment", "high"] + 1, nan_ok=True)
+        assert found["normalised_alignment_high"] == pytest.approx(
+            of.loc["normalised_alignment", "high"] + 1, nan_ok=True
+        )
 
 
 def test_what_a_model_saves_comes_from_its_metrics(run, table):

@@ -284,7 +284,8 @@ def test_what_is_realised_is_counted_on_test():
     assert chosen(found, "accuracy", 0.02, "realised") == 0  # as many gained as lost
     low, high = (chosen(found, "flips", 0.02, f"realised_{end}") for end in ("low", "high"))
     wilson = binomtest(100, 400).proportion_ci(method="wilsoncc")
-    assert (low, high) == pytest.approx((wilson.low, wilson.high), abs=1e-6)
+    assert high == pytest.approx(wilson.high, abs=1e-6)
+    assert wilson.low - 0.001 < low < wilson.low  # its tail is longer: see `tango_bound`
 
 
 def test_without_a_test_nothing_is_realised():

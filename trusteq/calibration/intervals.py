@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from trusteq.calibration.bins import Design, Sums, check_predictions, check_probabilities, check_same_shape
 from trusteq.calibration.proper_scores import SCORES, Score, debiased, scores
 from trusteq.errors import DataError
-from trusteq.estimates import Bounds, Estimate, beyond_normal, mean, paired_difference, proportion
+from trusteq.estimates import Bounds, Estimate, beyond_normal, mean, mean_less, paired_difference, proportion
 from trusteq.statistics import DRAWS, LEVEL, interval, resampled_sums, stream, value_order
 
 _GROUPS = 20_000  # more units than this are resampled in random groups
@@ -48,10 +48,9 @@ def score_intervals(
     """
     probabilities, labels = check_predictions(probabilities, labels)
     design = Design.of(probabilities, n_bins=n_bins, binning=binning)
-    columns, found = _of_examples(design, labels), {}
-    right = found["accuracy"] = proportion(columns["accuracy"], clusters=clusters)
-    for name in columns.keys() - found:
-        found[name] = _mean(SCORES[name], columns[name], clusters)
+    columns = _of_examples(design, labels)
+    found = means(columns, clusters=clusters)
+    right = found["accuracy"]
     how = {"clusters": clusters, "n_bins": n_bins, "binning": binning, "draws": draws, "seed": seed}
     slack = beyond_normal(right, columns["accuracy"], clusters=clusters)
     (sums,), (resampled,), size = _resampled([probabilities], labels, **how)
@@ -108,22 +107,18 @@ def difference_estimates(
     """Return what each score of the compressed model is less the large one's, by name, where it has an interval.
 
     large, compressed: probabilities (n, C) of the same examples and classes. Accuracy has the bounds of
-    `estimates.paired_difference`, other means have those of `estimates.mean`. Each model has its own bins. The interval
-    of an ECE's difference is that of the two debiased ones, by the bootstrap, widened by the bias that is left where a
-    model may be calibrated. Whatever is made of right answers is widened at least by what normal theory lacks on these
-    (`estimates.beyond_normal`). How often all this holds the truth, simulated: benchmarks/decisions.json.
+    `estimates.paired_difference`, overconfidence those of `estimates.mean_less`, other means those of `estimates.mean`.
+    Each model has its own bins. The interval of an ECE's difference is that of the two debiased ones, by the bootstrap,
+    widened by the bias that is left where a model may be calibrated, and at least by what normal theory lacks on right
+    answers (`estimates.beyond_normal`). How often all this holds the truth, simulated: benchmarks/decisions.json.
     For the rest, and the errors, see `score_intervals`.
     """
     large, labels = check_predictions(large, labels)
     models = [large, check_same_shape(large, compressed)]
     first, second = (_of_examples(Design.of(model, n_bins=n_bins, binning=binning), labels) for model in models)
-    change = {name: second[name] - first[name] for name in first if name != "accuracy"}
-    right = paired_difference(first["accuracy"], second["accuracy"], clusters=clusters)
+    found = mean_differences(first, second, clusters=clusters)
+    right = found["accuracy"]
     slack = beyond_normal(right, second["accuracy"] * 1.0 - first["accuracy"], clusters=clusters)
-    found = {"accuracy": right}
-    for name, values in change.items():
-        found[name] = _mean(SCORES[name], values, clusters)
-    found["overconfidence"] = found["overconfidence"].widened(slack)
     how = {"clusters": clusters, "n_bins": n_bins, "binning": binning, "draws": draws, "seed": seed}
     both, resampled, size = _resampled(models, labels, **how)
     for score in _drawn_scores():
@@ -132,6 +127,26 @@ def difference_estimates(
         ends = _bootstrapped(whole, drawn, size, right)
         found[score.name] = ends.widened(lambda alpha, left=left: max(left, slack(alpha)))
     return found
+
+
+def means(columns: Mapping[str, np.ndarray], *, clusters: ArrayLike | None = None) -> dict[str, Estimate]:
+    """Return the estimates of the scores that are means, by name.
+
+    columns: what each example adds, (n,), by name of the score: see `Score.of_examples`.
+    """
+    found = {name: _mean(SCORES[name], values, clusters) for name, values in columns.items() if name != "accuracy"}
+    return found | {"accuracy": proportion(columns["accuracy"], clusters=clusters)}
+
+
+def mean_differences(
+    first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray], *, clusters: ArrayLike | None = None
+) -> dict[str, Estimate]:
+    """Return what each score that is a mean is in `second` less what it is in `first`; columns as in `means`."""
+    right = paired_difference(first["accuracy"], second["accuracy"], clusters=clusters)
+    change = {name: second[name] - first[name] for name in first if name != "accuracy"}
+    found = {name: _mean(SCORES[name], values, clusters) for name, values in change.items()}
+    over = mean_less(change["overconfidence"], right, clusters=clusters)
+    return found | {"accuracy": right, "overconfidence": over}
 
 
 def _mean(score: Score, values: np.ndarray, clusters: ArrayLike | None) -> Estimate:

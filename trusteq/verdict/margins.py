@@ -163,8 +163,8 @@ def _outcome(one: Measured, *, is_beyond: bool, alpha: float) -> tuple[str, str]
         if one.is_beyond(alpha):
             return UNDECIDED, "beyond the margin by itself, but not where all measures are asked at once"
         return UNDECIDED, "the interval reaches across the margin"
-    if one.estimate.effective < one.smallest:
-        have = f"{one.estimate.effective:,.0f} independent examples do not show"
+    if one.estimate.independent < one.smallest:
+        have = f"{one.estimate.independent:,.0f} independent examples do not show"
         return UNDECIDED, f"what happens at the rate of the margin {have}; {math.ceil(one.smallest):,} would"
     return EQUIVALENT, "the whole interval lies within the margin"
 

@@ -138,7 +138,7 @@ def seeds_needed(estimate: Estimate, parts: Components, *, margin: float) -> int
     from scipy.special import stdtr, stdtrit
 
     size, n_seeds = abs(estimate.value), np.arange(max(FEWEST_SEEDS, parts.n_seeds), MOST_SEEDS + 1)
-    if size <= margin < size + unseen(estimate.effective, TAIL):
+    if size <= margin < size + unseen(estimate.independent, TAIL):
         return None
     error, t = np.sqrt(parts.variance(n_seeds)), -stdtrit(n_seeds - 1, TAIL)
     with np.errstate(divide="ignore", invalid="ignore"):
