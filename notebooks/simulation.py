@@ -112,6 +112,16 @@ page.seeds()
 # about others, and more examples do not help. An interval over few seeds is wide, and so errs seldom: that too is
 # honest.
 #
+# ## No worse than training again
+#
+# Here large model, small model and twins are trainings of one model, so *worse* is always false; *spread* is by how
+# much a training moves all logits. Below stand the published trainings of the large model, taken in every order as
+# large model, small model and twin. *Undecided* is what few examples leave: half of a margin is a narrow target.
+
+# %%
+page.retraining()
+
+# %% [markdown]
 # ## Audits that stop early
 #
 # An audit with `--until-decided` explains more and more examples and stops as soon as it can decide. Looking several

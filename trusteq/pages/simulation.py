@@ -90,6 +90,16 @@ def sequential() -> None:
     put(show(rows.loc[~rows["clusters"], columns], formats=formats, caption=_wanted(rows)))
 
 
+def retraining() -> None:
+    """Show how often another training of the large model is called worse than its twins, simulated and as published."""
+    made = benchmark("retraining")
+    rows = pd.DataFrame(made["rows"])
+    formats = dict.fromkeys(["worse", "undecided", "no-worse", "worst measure"], _PERCENT) | {"n": "{:,}"}
+    put(show(rows.drop(columns="holds"), formats=formats, caption=_wanted(rows)))
+    said = pd.DataFrame(made["published"]).groupby(["data", "method"], sort=False)["answer"].value_counts()
+    put(show(said.unstack(fill_value=0).reset_index(), caption="Published trainings, each order of three"))
+
+
 def handover() -> None:
     """Show how often thresholds of the hand-over keep their level, and what they leave to the small model."""
     rows = pd.DataFrame(benchmark("handover")["rows"])
@@ -106,7 +116,9 @@ def _worst(rows: pd.DataFrame, by, columns: dict, formats: dict | None = None):
 
 def origin() -> None:
     """Show on which machine and in which time the benchmarks were made."""
-    made = {name: benchmark(name) for name in ("intervals", "decisions", "seeds", "sequential", "handover")}
+    made = {
+        name: benchmark(name) for name in ("intervals", "decisions", "seeds", "retraining", "sequential", "handover")
+    }
     minutes = ", ".join(f"{name} in {of['seconds'] / 60:.1f} minutes" for name, of in made.items())
     put(f"Made on {' and '.join(sorted({of['machine'] for of in made.values()}))}: {minutes}.")
 
