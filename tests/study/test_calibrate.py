@@ -230,7 +230,7 @@ def test_loyalty_goes_by_id(sides, loyalty):
 def test_no_table_holds_a_text(differences, repaired, loyalty):
     """Premises are data of others: they group the examples, and go no further."""
     known = {*SIDES, "itself", *proper_scores.SCORES, *LOYALTY}
-    known |= {"equivalent", "not-equivalent", "undecided", "4 examples: fewer than 15 decide nothing"}
+    known |= {"equivalent", "not-equivalent", "undecided", "examples: 4, and fewer than 15 decide nothing"}
     for table in (differences, repaired, loyalty):
         for name in table.select_dtypes(exclude="number"):
             assert set(table[name].dropna()) <= known

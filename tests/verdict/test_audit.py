@@ -93,7 +93,7 @@ def test_five_examples_decide_nothing(examples):
     assert found.verdict == "undecided"
     row = found.dimensions.set_index("measure").loc["accuracy"]
     assert (row["n"], row["n_needed"]) == (5, 183)
-    assert "5 examples: fewer than 15 decide nothing" in row["reason"]
+    assert "examples: 5, and fewer than 15 decide nothing" in row["reason"]
     assert "To decide on accuracy: 183 examples" in " ".join(found.to_html().split())
 
 

@@ -126,13 +126,22 @@ class Measured:
         if not math.isfinite(self.estimate.value):
             return "it cannot be measured on these examples"
         if self.estimate.is_clustered and self.estimate.units < FEWEST_CLUSTERS:
-            return (
-                f"{self.estimate.units} groups of examples that belong together, of which fewer than "
-                f"{FEWEST_CLUSTERS} decide nothing; if the rows are independent, say so with --group none"
-            )
+            few = f"groups of examples that belong together: {self.estimate.units}, and fewer than {FEWEST_CLUSTERS}"
+            return f"{few} decide nothing; if the rows are independent, say so with --group none"
         if self.estimate.n < FEWEST_EXAMPLES:
-            return f"{self.estimate.n} examples: fewer than {FEWEST_EXAMPLES} decide nothing"
+            return f"examples: {self.estimate.n}, and fewer than {FEWEST_EXAMPLES} decide nothing"
         return None
+
+    @property
+    def is_seen_within(self) -> bool:
+        """Whether the difference that was seen is within the margin."""
+        value = self.loss.value
+        return value <= self._edge and (self.margin.one_sided or value >= -self._edge)
+
+    @property
+    def is_too_few(self) -> bool:
+        """Whether what happens at the rate of the margin may not have shown in so few examples."""
+        return self.estimate.independent < self.smallest and math.isfinite(self.smallest)
 
     @property
     def smallest(self) -> float:
@@ -159,14 +168,15 @@ def _outcome(one: Measured, *, is_beyond: bool, alpha: float) -> tuple[str, str]
         return UNDECIDED, one.lacks
     if is_beyond:
         return DIFFERENT, "the whole interval lies beyond the margin"
-    if not one.is_within(alpha):
-        if one.is_beyond(alpha):
-            return UNDECIDED, "beyond the margin by itself, but not where all measures are asked at once"
-        return UNDECIDED, "the interval reaches across the margin"
-    if one.estimate.independent < one.smallest:
-        have = f"{one.estimate.independent:,.0f} independent examples do not show"
-        return UNDECIDED, f"what happens at the rate of the margin {have}; {math.ceil(one.smallest):,} would"
-    return EQUIVALENT, "the whole interval lies within the margin"
+    is_within = one.is_within(alpha)
+    if one.is_too_few and (is_within or one.is_seen_within):
+        have = f"{one.estimate.independent:,.0f} independent examples do not show what happens at the rate of the margin"
+        return UNDECIDED, f"{have}; {math.ceil(one.smallest):,} would"
+    if is_within:
+        return EQUIVALENT, "the whole interval lies within the margin"
+    if one.is_beyond(alpha):
+        return UNDECIDED, "beyond the margin by itself, but not where all measures are asked at once"
+    return UNDECIDED, "the interval reaches across the margin"
 
 
 def smallest_n(margin: float) -> float:
