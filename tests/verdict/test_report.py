@@ -93,7 +93,7 @@ def test_equal_files_are_equivalent_once_there_are_enough_rows(tmp_path, n, outc
     found = audit_predictions(both, both)
     row = found.dimensions.set_index("measure").loc["accuracy"]
     assert row["outcome"] == outcome
-    reason = {1: "fewer than 15", 14: "fewer than 15", 182: "183 would", 183: "within the margin"}[n]
+    reason = {1: "fewer than 15", 14: "fewer than 15", 182: "; 183 do", 183: "within the margin"}[n]
     assert reason in row["reason"]
     assert (row["low"], row["high"]) == (
         (-1, 1) if n == 1 else pytest.approx((0.025 ** (1 / n) - 1, 1 - 0.025 ** (1 / n)))

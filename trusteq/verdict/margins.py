@@ -170,8 +170,10 @@ def _outcome(one: Measured, *, is_beyond: bool, alpha: float) -> tuple[str, str]
         return DIFFERENT, "the whole interval lies beyond the margin"
     is_within = one.is_within(alpha)
     if one.is_too_few and (is_within or one.is_seen_within):
-        have = f"{one.estimate.independent:,.0f} independent examples do not show what happens at the rate of the margin"
-        return UNDECIDED, f"{have}; {math.ceil(one.smallest):,} would"
+        shown = (
+            f"independent examples do not show what happens at the rate of the margin; {math.ceil(one.smallest):,} do"
+        )
+        return UNDECIDED, f"{one.estimate.independent:,.0f} {shown}"
     if is_within:
         return EQUIVALENT, "the whole interval lies within the margin"
     if one.is_beyond(alpha):
