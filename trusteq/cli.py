@@ -231,11 +231,14 @@ def explain(
 
 @app.command()
 def audit(
-    large: Annotated[str, typer.Argument(help="A checkpoint's folder, a Hub id, or a CSV of predictions.")],
+    large: Annotated[str, typer.Argument(help="A checkpoint's folder, a Hub id, or a file of predictions.")],
     compressed: Annotated[str, typer.Argument(help="The same of the model that is to replace it.")],
     out: Annotated[Path, typer.Option(help="Folder to write audit.json, audit.html and model-card.md to.")],
     data: Annotated[Path | None, typer.Option(help="Examples: csv, tsv, jsonl, parquet, SNLI's files.")] = None,
     task: Annotated[str | None, typer.Option(help="The task of the examples, such as snli.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Class names A,B,C in index order: the columns of files of predictions.")
+    ] = None,
     retrained: Annotated[
         list[str] | None, typer.Option(help="The large model trained again with another seed, repeatable.")
     ] = None,
@@ -269,26 +272,30 @@ def audit(
             raise ExperimentError(f"audit: --ask {asked} needs more than two models; give {how}")
     options = {"margins": parse_margins(margin or []), "names": (large, compressed), "seed": seed}
     models, column = [large, compressed, *(retrained or [])], None if group == "none" else group
-    if all(model.endswith(".csv") for model in models):
+    from trusteq.verdict.prediction_file import is_predictions
+
+    if all(map(is_predictions, models)):
         from trusteq.verdict.predictions import read_predictions
 
-        how = {"group": column, "slices": slices}
+        how = {"group": column, "slices": slices, "labels": _names(labels) or _labels_of(task)}
         first, second, *twins = (read_predictions(model, **how) for model in models)
         if dev:
             options["dev"] = _both(dev, lambda file: read_predictions(file, **how))
         found = verdict.audit_predictions(first, second, retrained=twins, **options)
     else:
+        if labels is not None:
+            raise ExperimentError("audit: --labels names the columns of files of predictions; models name their own")
         if data is None or task is None:
-            raise ExperimentError("audit: give --data FILE and --task NAME, or two CSV files of predictions")
+            raise ExperimentError("audit: give --data FILE and --task NAME, or two files of predictions (csv, parquet)")
         from trusteq.examples.files import read_examples
         from trusteq.models.classifier import load_classifier
         from trusteq.registry import load_task
 
-        labels, examples = load_task(task).labels, read_examples(data, task=task)
+        classes, examples = load_task(task).labels, read_examples(data, task=task)
         if dev and len(dev) > 1:
             raise ExperimentError(f"audit: --dev has {len(dev)} files; give one file of examples")
         first, second, *twins = (load_classifier(model, hub=hub) for model in models)
-        options |= {"explain": explain, "method": method, "n_samples": n_samples, "labels": labels, "progress": True}
+        options |= {"explain": explain, "method": method, "n_samples": n_samples, "labels": classes, "progress": True}
         options |= {"clusters": None if group == "none" else column or "text_a", "slices": slices}
         options |= {"until_decided": until_decided, "dev": read_examples(dev[0], task=task) if dev else None}
         found = verdict.audit(first, second, examples, retrained=twins, **options)
@@ -300,6 +307,16 @@ def audit(
         typer.echo(f"{row.question} {row.answer}")
     typer.echo(f"verdict: {found.verdict}; report: {out / 'audit.html'}")
     raise typer.Exit(EXIT_CODES[_answered(found, ask, share)])
+
+
+def _names(labels: str | None) -> tuple[str, ...] | None:
+    return None if labels is None else tuple(label.strip() for label in labels.split(","))
+
+
+def _labels_of(task: str | None) -> tuple[str, ...] | None:
+    from trusteq.registry import load_task
+
+    return None if task is None else load_task(task).labels
 
 
 def _both(files: list[Path], read: Callable) -> tuple:
@@ -322,18 +339,23 @@ def _answered(found: "Audit", ask: Ask, share: float) -> str:
 
 @app.command()
 def calibrate(
-    predictions: Annotated[Path, typer.Argument(help="A CSV: label, one column per class, perhaps id.")],
+    predictions: Annotated[Path, typer.Argument(help="A file: label, one column per class, perhaps id.")],
     out: Annotated[
         Path | None, typer.Option(help="Folder to write to; default: the file's name + -calibration.")
     ] = None,
+    labels: Annotated[str | None, typer.Option(help="Class names A,B,C in index order: the columns to score.")] = None,
     seed: int = 0,
 ):
     """Score the calibration of saved predictions, with null bands and a reliability diagram."""
+    from trusteq.examples.delimited import kind_of
     from trusteq.verdict import report
     from trusteq.verdict.predictions import read_predictions
 
-    out = Path(f"{predictions.stem}-calibration") if out is None else out
-    found = report.write_calibration(read_predictions(predictions), out, name=predictions.name, seed=seed)
+    out = Path(f"{kind_of(predictions)[0]}-calibration") if out is None else out
+    read = read_predictions(predictions, labels=_names(labels))
+    found = report.write_calibration(read, out, name=predictions.name, seed=seed)
+    for note in found.attrs["notes"]:
+        typer.echo(f"note: {note}", err=True)
     typer.echo(report.shown_scores(found).to_string(index=False))
     typer.echo(f"report: {out / 'calibration.html'}")
 

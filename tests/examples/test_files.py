@@ -1,3 +1,5 @@
+import csv
+import gzip
 import json
 
 import numpy as np
@@ -35,7 +37,7 @@ def refused(path, line, message, *, task="snli"):
     """Assert that reading fails with one line that starts with path:line and holds the message."""
     with pytest.raises(DataError) as caught:
         read_examples(path, task=task)
-    assert str(caught.value).startswith(f"{path}:{line}: ")
+    assert str(caught.value).startswith(f"{path}:{line}: " if line else f"{path}: ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -144,6 +146,43 @@ def test_parquet_labels_may_be_widened_by_nulls_elsewhere(tmp_path):
     assert examples.attrs["unlabelled"] == 1
 
 
+PAIRS = "text_a,text_b,label\na man,naps,1\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "notes"),
+    [
+        ("pairs.csv.gz", gzip.compress(PAIRS.encode()), 0),
+        ("pairs.CSV", PAIRS.encode("utf-16"), 0),
+        ("pairs.csv", "sep=,\n" + PAIRS, 0),
+        ("pairs.csv", PAIRS.replace(",", ";"), 1),
+        ("pairs.csv", PAIRS.replace(",", "\t"), 1),
+        ("pairs.tsv", PAIRS, 1),
+        ("pairs.csv", PAIRS.replace(",1\n", ",Neutral\n"), 1),
+        ("pairs.csv", PAIRS.replace(",1\n", ",1.0\n"), 0),
+    ],
+)
+def test_files_are_read_as_people_save_them(write, name, content, notes):
+    examples = read_examples(write(name, content), task="snli")
+    assert examples.to_numpy().tolist() == [["pairs-0", "a man", "naps", 1]]
+    assert len(examples.attrs["notes"]) == notes
+
+
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+@pytest.mark.parametrize("extra", [["a\nline", "a\ttab"], ["plain", "plain too"]])
+def test_a_tsv_that_pandas_quoted_is_read_back(tmp_path, quoting, extra):
+    texts = ['He said "no".', *extra]
+    frame = pd.DataFrame({"text_a": texts, "text_b": "b", "label": 0})
+    frame.to_csv(tmp_path / "a.tsv", sep="\t", index=False, quoting=quoting)
+    assert read_examples(tmp_path / "a.tsv", task="snli")["text_a"].tolist() == texts
+
+
+@pytest.mark.parametrize("text", ['"A man" naps.', '"Stop!"', 'He said "no', '"', '""', '"a ""b"" c'])
+def test_quotes_of_a_raw_tsv_stay(write, text):
+    content = f"text_a\ttext_b\tlabel\n{text}\tb\t0\n"
+    assert read_examples(write("a.tsv", content), task="snli")["text_a"].tolist() == [text]
+
+
 # --- what is refused ---
 
 
@@ -175,13 +214,38 @@ def test_parquet_labels_may_be_widened_by_nulls_elsewhere(tmp_path):
         ("text_a,text_b,label\r\na,b,0\r\na\0,b,0\r\n", 3, "NUL byte"),
         (b"text_a,text_b,label\na,b,0\na,caf\xe9,0\n", 3, "byte 0xe9 is not UTF-8"),
         (b"\xef\xbb\xbftext_a,text_b,label\r\xff,b,0\r", 2, "byte 0xff is not UTF-8"),
-        ("text_a,text_b,label\na,b,0\n".encode("utf-16"), 1, "not UTF-8"),
+        ("text_a,text_b,label\na,b,0\n".encode("utf-16-le"), 1, "NUL byte, as UTF-16 has; save the file as UTF-8"),
+        ("text_a\ttext_b;label\na\tb;0\n", 1, "no commas in the header, but tabs and semicolons"),
+        (b"PK\x03\x04", None, "Excel"),
         ("id,text_a,text_b,label\n1,a,b,0\n2,a,b,-1\n1,a,b,0\n", 4, "id '1' occurs twice, first on line 2"),
         ("id,text_a,text_b,label\n,a,b,0\n", 2, "id is empty"),
     ],
 )
 def test_bad_csv_is_named_by_line(write, content, line, message):
     refused(write("bad.csv", content), line, message)
+
+
+def test_lines_are_counted_with_the_one_that_names_the_separator(write):
+    refused(write("a.csv", "sep=;\ntext_a;text_b;label\na;b;0\na;b;x\n"), 4, "unknown label 'x'")
+
+
+def test_minus_one_beside_plus_one_alone_is_refused(write):
+    """In a task of two classes -1 would silently count as no gold label."""
+    for labels in (["1", "-1"], ["+1", "-1", "1"], ["1.0", "-1.0"]):
+        path = write("signs.csv", "\n".join(["sentence,label", *(f"fine,{label}" for label in labels)]))
+        refused(path, 1, "-1 and +1 alone", task="sst2")
+    kept = read_examples(write("a.csv", "sentence,label\na,1\nb,-1\nc,0\n"), task="sst2")
+    assert kept["label"].tolist() == [1, 0] and kept.attrs["unlabelled"] == 1
+    named = load_task("sst2").model_copy(update={"labels": ("-1", "1")})
+    kept = read_examples(write("a.csv", "sentence,label\na,1\nb,-1\n"), task=named)
+    assert kept["label"].tolist() == [1, 0]
+
+
+def test_classes_called_by_numbers_make_labels_names(write):
+    """What a label means depends on the class names alone: 0 is no index where classes are called 1 and 2."""
+    stars = load_task("sst2").model_copy(update={"labels": ("1", "2")})
+    assert read_examples(write("a.csv", "sentence,label\na,1\nb,2.0\n"), task=stars)["label"].tolist() == [0, 1]
+    refused(write("b.csv", "sentence,label\na,1\nb,0\n"), 3, "a number is a name and no index", task=stars)
 
 
 @pytest.mark.parametrize("extension", ["tsv", "txt"])

@@ -3,6 +3,7 @@
 import functools
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from refusals import one_line
 
 import trusteq
 from trusteq.errors import DataError, ExperimentError, ModelError
+from trusteq.registry import load_task
 from trusteq.verdict import report
 from trusteq.verdict.audit import audit, audit_predictions
 from trusteq.verdict.margins import load_margins, overall, parse_margins
@@ -309,3 +311,83 @@ def test_it_stops_as_soon_as_the_alignment_is_decided(examples):
 
 def test_the_package_offers_it():
     assert trusteq.audit is audit
+
+
+def test_a_table_of_examples_is_typed_before_a_model_runs(examples):
+    """Integer ids, label names, no id and no text_b are what people have; each gives the same audit of accuracy."""
+    plain = quick(LARGE, noisy(1), examples, method="occlusion", explain=5)
+    named = examples["label"].map(dict(enumerate(LABELS)))
+    for table, note in (
+        (examples.assign(id=range(600), label=named).drop(columns="text_b"), None),
+        (examples.assign(label=examples["label"].astype(float)), None),
+        (examples.assign(label=named.str.upper()), "labels are matched up to case: NO, YES"),
+        (examples.drop(columns="id").set_index(pd.Index(range(7, 607))), "called by their row number"),
+    ):
+        found = quick(LARGE, noisy(1), table, method="occlusion", explain=5)
+        of = found.dimensions.set_index("measure").loc["accuracy"]
+        assert of["large"] == plain.dimensions.set_index("measure").loc["accuracy", "large"]
+        assert note is None or any(note in said for said in found.notes)
+        assert found.comparison.a.predictions.ids.dtype == object
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        (lambda t: t.drop(columns="label"), ["no column 'label'"]),
+        (lambda t: t.rename(columns={"text_a": "text"}), ["no column 'text_a'", "did you mean 'text"]),
+        (lambda t: t.assign(text_a=[*t["text_a"][:3], None, *t["text_a"][4:]]), ["row 3", "text_a is empty"]),
+        (lambda t: t.assign(text_b=["b"] * 5 + [None] * 595), ["row 5", "text_b is empty"]),
+        (lambda t: t.assign(text_a=5), ["row 0", "text_a is 5, not text"]),
+        (lambda t: t.assign(label=[0.5] * 600), ["row 0", "0.5", "an index 0 to 1"]),
+        (lambda t: t.assign(label=["ja"] * 600), ["row 0", "'ja'", "known: no, yes"]),
+        (lambda t: t.assign(label=[1, None] * 300), ["row 1", "label is empty"]),
+        (lambda t: t.assign(label=[1, -1] * 300), ["-1 and +1 alone"]),
+        (lambda t: t.assign(label=[[1]] * 600), ["row 0", "label is no name or index"]),
+        (lambda t: t.assign(text_a=[["a"]] * 600), ["row 0", "text_a is ['a'], not text"]),
+        (lambda t: t.assign(label=-1), ["none of the 600 examples has a gold label"]),
+        (lambda t: t.assign(id=[None, *range(599)]), ["row 0", "id is empty"]),
+        (lambda t: t.assign(id=[1, "1", *range(2, 600)]), ["row 1", "id occurs twice"]),
+        (lambda t: t.to_dict("records"), ["list, not a pandas.DataFrame"]),
+    ],
+)
+def test_a_table_that_is_none_of_examples_is_refused_before_a_model_runs(examples, change, parts):
+    def unasked(*_):
+        raise AssertionError("the model was asked")
+
+    one_line(DataError, lambda: quick(unasked, unasked, change(examples), labels=LABELS), *parts)
+    if isinstance(change(examples), pd.DataFrame):
+        one_line(DataError, lambda: quick(unasked, unasked, examples, dev=change(examples), labels=LABELS), "dev: ")
+
+
+def test_rows_without_a_gold_label_are_said_in_every_form(examples, tmp_path):
+    gold = examples["label"].where(np.arange(600) >= 20, -1)
+    found = quick(LARGE, LARGE, examples.assign(label=gold), method="occlusion", explain=5)
+    said = "20 rows without a gold label were skipped."
+    assert found.facts["examples"] == 580 and said in found.notes[0]
+    assert said in found.to_html() and said in json.loads(found.to_json())["notes"] and said in found.to_model_card()
+    rows = examples.assign(label=gold)[["text_a", "label"]]
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    read = trusteq.read_examples(tmp_path / "rows.csv", task=load_task("sst2"))
+    assert said in quick(LARGE, LARGE, read, method="occlusion", explain=5).notes
+
+
+def test_models_whose_classes_differ_in_case_are_matched(examples):
+    other = Linear(WEIGHTS)
+    other.labels = ("no", "yes")
+    shouting = lambda text_a, text_b=None: other(text_a)[:, ::-1]  # noqa: E731
+    shouting.labels = ("YES", "NO")
+    found = quick(LARGE, shouting, examples, method="occlusion")
+    assert found.verdict == "equivalent" and found.comparison.alignment.mean == 1
+    assert "compressed: class names are matched up to case: YES as yes, NO as no" in found.notes
+
+
+def test_what_was_found_out_about_files_is_said_with_the_name_of_the_side():
+    same, _ = saved(np.random.default_rng(0), 300)
+    upper, twin = replace(same, labels=("NO", "YES")), replace(same, notes=("a twin's",))
+    found = audit_predictions(
+        replace(same, notes=("large's own",)), upper, retrained=[twin], dev=(same, upper), names=("a.csv", "b.csv")
+    )
+    case = "class names are matched up to case: NO as no, YES as yes"
+    wanted = ["a.csv: large's own", f"b.csv: {case}", "retrained: a twin's", f"dev of b.csv: {case}"]
+    assert list(found.notes[:4]) == wanted == json.loads(found.to_json())["notes"][:4]
+    assert all(note.replace("'", "&#39;") in found.to_html() for note in wanted)

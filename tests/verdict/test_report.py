@@ -153,6 +153,40 @@ def test_calibrate_answers_with_a_table(trusteq, tmp_path):
     assert (tmp_path / "p-calibration" / "calibration.html").is_file()
 
 
+def test_both_commands_take_predictions_as_they_were_saved(trusteq, tmp_path):
+    """Compressed, parquet, in capitals; what was found out is on the screen, in the JSON and on the page."""
+    table = pd.read_csv(predictions_file(tmp_path, "plain.csv")).assign(text="x")
+    table.to_csv(tmp_path / "A.CSV", index=False, sep=";")
+    table.to_csv(tmp_path / "b.csv.gz", index=False)
+    table.drop(columns="text").to_parquet(tmp_path / "c.parquet")
+    plain = trusteq("audit", tmp_path / "plain.csv", tmp_path / "plain.csv", "--out", tmp_path / "plain")
+    for name in ("A.CSV", "b.csv.gz"):
+        done = trusteq("audit", tmp_path / name, tmp_path / "c.parquet", "--out", tmp_path / "out")
+        assert done.returncode == plain.returncode, done.stderr
+        note = f"{tmp_path / name}: the classes are the columns no, yes; ignored: text"
+        assert f"note: {note}" in done.stderr.splitlines()
+        assert note in json.loads((tmp_path / "out" / "audit.json").read_text())["notes"]
+        assert note in (tmp_path / "out" / "audit.html").read_text()
+    done = trusteq("calibrate", tmp_path / "b.csv.gz")
+    assert done.returncode == 0, done.stderr
+    note = "the classes are the columns no, yes; ignored: text"
+    assert done.stderr == f"note: {note}\n"
+    assert note in json.loads((tmp_path / "b-calibration" / "calibration.json").read_text())["notes"]
+    assert note in (tmp_path / "b-calibration" / "calibration.html").read_text()
+    done = trusteq("calibrate", tmp_path / "c.parquet", "--labels", "no,yse")
+    refused(done, "no column of the class 'yse'", "did you mean 'yes'")
+    refused(trusteq("audit", "m", "n", "--labels", "a,b", "--out", "out"), "--labels", "files of predictions")
+
+
+def test_labels_against_the_columns_are_said_by_calibrate_as_by_an_audit(trusteq, tmp_path):
+    table = pd.read_csv(predictions_file(tmp_path))
+    table.assign(label=table["label"].map({"yes": "no", "no": "yes"})).to_csv(tmp_path / "p.csv", index=False)
+    done = trusteq("calibrate", tmp_path / "p.csv")
+    assert done.returncode == 0 and done.stderr.startswith("note: the classes look swapped: accuracy is ")
+    audit = trusteq("audit", tmp_path / "p.csv", tmp_path / "p.csv", "--out", tmp_path / "out")
+    assert done.stderr.strip().removeprefix("note: ") in audit.stderr
+
+
 def test_bad_input_leaves_nothing_behind(trusteq, tmp_path):
     file = predictions_file(tmp_path)
     other = predictions_file(tmp_path, "other.csv", n=399)

@@ -41,16 +41,33 @@ def check_probabilities(probabilities: ArrayLike) -> np.ndarray:
         raise DataError(f"probabilities: shape {values.shape}; give (examples, classes) with at least 2 classes")
     if not len(values):
         raise DataError("probabilities: no rows; give at least one example")
-    # nan fails both comparisons, so it counts as outside
-    outside = ~((values >= -_ROUNDING) & (values <= 1 + _ROUNDING)).all(axis=1)
-    if outside.any():
-        row = int(outside.argmax())
-        raise DataError(f"probabilities: row {row} is {_shown(values[row])}, not all in [0, 1]: give softmax output")
+    if why := why_no_probabilities(values):
+        raise DataError(f"probabilities: {why}")
     off = np.abs(values.sum(axis=1) - 1) > _SUM_TOLERANCE
     if off.any():
         row = int(off.argmax())
-        raise DataError(f"probabilities: row {row} sums to {values[row].sum():.6g}, not 1: give softmax output")
+        raise DataError(f"probabilities: row {row} sums to {values[row].sum():.6g}, not 1; give rows that do")
     return np.clip(values, 0.0, 1.0)
+
+
+def why_no_probabilities(values: np.ndarray) -> str | None:
+    """Return which row of an (n, C) array is not in [0, 1] and what it looks like, in one line; None if all are."""
+    # nan fails both comparisons, so it counts as outside
+    outside = ~((values >= -_ROUNDING) & (values <= 1 + _ROUNDING)).all(axis=1)
+    if not outside.any():
+        return None
+    row = int(outside.argmax())
+    return f"row {row} is {_shown(values[row])}, not all in [0, 1]: {_looks_like(values)}"
+
+
+def _looks_like(values: np.ndarray) -> str:
+    if not np.isfinite(values).all():
+        return "give a number from 0 to 1 for each class"
+    if (values >= 0).all() and np.allclose(values.sum(axis=1), 100, atol=1):
+        return "these look like percentages, divide them by 100"
+    if (values <= 0).all() and np.allclose(np.exp(values).sum(axis=1), 1, atol=1e-2):
+        return "these look like log-probabilities, give their exponential"
+    return "these look like logits, give their softmax"
 
 
 def check_same_shape(large: np.ndarray, compressed: ArrayLike) -> np.ndarray:

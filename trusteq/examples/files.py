@@ -1,11 +1,8 @@
 """Read a file of examples into the one table that all else takes; what is wrong with it is named by file and line."""
 
-import codecs
-import csv
-import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,13 +11,16 @@ import pandas as pd
 import pyarrow as pa
 
 from trusteq.errors import DataError, nearest
+from trusteq.examples.delimited import bad, decoded, kind_of, separated
 from trusteq.registry import Task, load_task
 
 Records = Iterator[tuple[int, dict]]  # line in the file, from 1; column -> value
+Read = tuple[dict[str, int], Records, tuple[str, ...]]  # column -> line; the records; what was found out
 _NO_GOLD_LABEL = ("-1", "-")  # on the Hub; in SNLI's files, where the annotators found no majority
 _SNLI_COLUMNS = {"text_a": "sentence1", "text_b": "sentence2", "label": "gold_label"}  # SNLI's and MNLI's own files
 _QUORA_LABEL = "is_duplicate"  # in Quora's and GLUE's files; the Hub renames it
 _ANNOTATORS = {f"label{i}" for i in range(1, 6)}  # single judgements in SNLI's txt; copies drop empty ones at the end
+_WHOLE = re.compile(r"[+-]?\d{1,9}(\.0*)?")
 _UNENCODABLE = re.compile("[\0\ud800-\udfff]")  # JSON escapes bring these in; tokenizers and parquet choke on them
 
 
@@ -29,13 +29,14 @@ def read_examples(path: str | Path, *, task: str | Task) -> pd.DataFrame:
 
     Columns: `text_a, text_b, label`, or the task's own names, or those of SNLI's files (`sentence1, sentence2,
     gold_label`); others are ignored. Labels by index or by name. csv is quoted; tsv and txt are not. Text is kept as it
-    is. Returns id (the file's own, or "<stem>-<row>", rows from 0), text_a, text_b (None for single texts), label
-    (index). Rows without a gold label (-1 or "-") are skipped; `.attrs["unlabelled"]` counts them.
+    is. Other separators, UTF-16 and gzip are taken where the file is plain about them. Returns id (the file's own, or
+    "<stem>-<row>", rows from 0), text_a, text_b (None for single texts), label (index). Rows without a gold label (-1
+    or "-") are skipped; `.attrs["unlabelled"]` counts them, and `.attrs["notes"]` says what was found out.
     Raises DataError with `path:line`, lines from 1 and the header included (parquet: rows from 1).
     """
     rows = read_rows(path, task=task)
     examples = rows[rows["label"] >= 0].reset_index(drop=True)
-    examples.attrs["unlabelled"] = len(rows) - len(examples)
+    examples.attrs = {"unlabelled": len(rows) - len(examples), "notes": rows.attrs["notes"]}
     return examples
 
 
@@ -43,28 +44,33 @@ def read_rows(path: str | Path, *, task: str | Task) -> pd.DataFrame:
     """Return all rows of a file, as `read_examples` does; label is -1, and there are no texts, without a gold label."""
     task = load_task(task) if isinstance(task, str) else task
     path = Path(path)
-    columns, records = _reader(path)(path)
+    columns, records, notes = _reader(path)(path)
     layout = _layout(path, columns, task)
-    rows, lines = [], {}
+    rows, lines, spelled, stem = [], {}, set(), kind_of(path)[0]
     for row, (line, record) in enumerate(records):
         try:
             example = _example(record, layout, task)
-            name = _id(record["id"]) if "id" in record else f"{path.stem}-{row}"
+            name = _id(record["id"]) if "id" in record else f"{stem}-{row}"
             if name in lines:
                 raise DataError(f"id {_short(name)} occurs twice, first on line {lines[name]}; ids must be unique")
         except DataError as error:
-            raise _bad(path, line, str(error)) from None
+            raise bad(path, line, str(error)) from None
         lines[name] = line
+        spelled.add(str(record[layout["label"]]))
         rows.append((name, *(example or (None, None, -1))))
     table = pd.DataFrame(rows, columns=["id", "text_a", "text_b", "label"]).astype({"label": np.int64})
+    if (table["label"] < 0).any():
+        check_signs(spelled, len(task.labels), where=f"{path}:1")
     if not (table["label"] >= 0).any():
         what = f"none of its {len(table)} rows has a gold label" if len(table) else "no rows"
-        raise _bad(path, 1, f"{what}; give at least one labelled example")
+        raise bad(path, 1, f"{what}; give at least one labelled example")
+    table.attrs["notes"] = [*notes, *case_note_of(spelled, task.labels)]
     return table
 
 
-def _bad(path: Path, line: int, message: str) -> DataError:
-    return DataError(f"{path}:{line}: {' '.join(message.split())}")  # a broken header can hold line breaks
+def case_note_of(spelled: Iterable[str], labels: Sequence[str]) -> list[str]:
+    others = sorted({found for found in map(str.strip, spelled) if found not in labels and matched_case(found, labels)})
+    return [f"labels are matched up to case: {', '.join(others)}"] if others else []
 
 
 def _short(value: object, limit: int = 60) -> str:
@@ -84,7 +90,7 @@ def _layout(path: Path, columns: dict[str, int], task: Task) -> dict[str, str]:
     missing = [column for column in best.values() if column not in columns]
     if missing and columns:
         unused = [column for column in columns if column not in best.values()]
-        raise _bad(path, min(columns.values()), f"no column {missing[0]!r}; {nearest(missing[0], unused or columns)}")
+        raise bad(path, min(columns.values()), f"no column {missing[0]!r}; {nearest(missing[0], unused or columns)}")
     return best
 
 
@@ -101,20 +107,64 @@ def _example(record: dict, layout: dict[str, str], task: Task) -> tuple[str, str
 
 
 def _label(value: object, column: str, task: Task) -> int | None:
-    if isinstance(value, float) and value.is_integer():  # parquet widens integer columns that hold a null
-        value = int(value)
     if _is_empty(value):
         raise DataError(f"{column} is empty; write -1 where there is no gold label")
     name = str(value).strip()
-    if name in _NO_GOLD_LABEL:
-        return None
-    if name in task.labels:
-        return task.labels.index(name)
-    indices = [str(index) for index in range(len(task.labels))]
-    if name in indices:
-        return int(name)
-    hint = nearest(_short(name)[1:-1], task.labels)
-    raise DataError(f"unknown label {_short(name)} of task {task.name!r}; {hint}, or an index 0 to {indices[-1]}")
+    if (index := label_index(name, task.labels)) is not None:
+        return None if index < 0 else index
+    raise DataError(f"unknown label {_short(name)} of task {task.name!r}; {known_labels(name, task.labels)}")
+
+
+def known_labels(name: object, labels: Sequence[str]) -> str:
+    """Return a hint that names what a label may be: a class name, or an index where none is called by a number."""
+    named = nearest(str(name)[:60], labels)
+    if any(whole(label) is not None for label in labels):
+        return f"{named}; classes are called by numbers, so a number is a name and no index"
+    return f"{named}, or an index 0 to {len(labels) - 1}"
+
+
+def label_index(spelled: str, labels: Sequence[str]) -> int | None:
+    """Return the class index that a label stands for, -1 where it says that there is none, None for anything else.
+
+    It is a class name, perhaps in other case; or, where no class is called by a whole number, a whole number is an
+    index. So what a label means depends on the class names alone, never on the other labels. Pandas and parquet widen
+    integers that stand with a null: 2.0 is 2.
+    """
+    if spelled in labels:
+        return labels.index(spelled)
+    number, numbered = whole(spelled), [whole(label) for label in labels]
+    if number is not None and numbered.count(number) == 1:
+        return numbered.index(number)
+    if spelled in _NO_GOLD_LABEL or number == -1:
+        return -1
+    if number is not None:
+        return number if set(numbered) == {None} and 0 <= number < len(labels) else None
+    alike = matched_case(spelled, labels)
+    return None if alike is None else labels.index(alike)
+
+
+def matched_case(name: str, labels: Sequence[str]) -> str | None:
+    """Return the one label that is `name` up to case; None where there is none, or several."""
+    alike = [label for label in labels if label.casefold() == name.casefold()]
+    return alike[0] if len(alike) == 1 else None
+
+
+def whole(name: str) -> int | None:
+    """Return the whole number that a text is, as 2, +2, -1 and 2.0 are; None for any other text."""
+    return int(float(name)) if _WHOLE.fullmatch(name) else None
+
+
+def check_signs(labels: Iterable[object], n_classes: int, *, where: str) -> None:
+    """Raise DataError where the labels of two classes are -1 and 1 alone: -1 would count as no gold label."""
+    found = {whole(str(label).strip()) for label in labels}
+    if n_classes == 2 and found == {-1, 1}:
+        why = "the labels are -1 and +1 alone, and -1 means no gold label here"
+        raise DataError(f"{where}: {why}; write 0 and 1, or the class names")
+
+
+def skipped_note(n: int) -> list[str]:
+    """Return what is to be said about rows without a gold label; nothing where there are none."""
+    return [f"{n:,} row{'s' * (n != 1)} without a gold label {'were' if n != 1 else 'was'} skipped."] if n else []
 
 
 def _text(value: object, column: str) -> str:
@@ -138,95 +188,62 @@ def _is_empty(value: object) -> bool:
 
 
 def _reader(path: Path):
-    if path.suffix.lower() not in READERS:
-        raise DataError(f"{path}: unknown extension {path.suffix!r}; {nearest(path.suffix.lower(), READERS)}")
+    if (extension := kind_of(path)[1]) not in READERS:
+        raise DataError(f"{path}: unknown extension {path.suffix!r}; {nearest(extension, READERS)}")
     if not path.is_file():
         raise DataError(f"{path}: {'not a file' if path.exists() else 'no such file'}; give a file of examples")
-    return READERS[path.suffix.lower()]
+    return READERS[extension]
 
 
-def _decoded(path: Path) -> str:
-    """Return the text of a UTF-8 file, with or without a byte order mark."""
-    try:
-        data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    try:
-        text, bad = data.decode("utf-8"), data.find(b"\0")
-    except UnicodeDecodeError as error:
-        line = _line_of(data, error.start)
-        raise _bad(path, line, f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8") from None
-    if bad >= 0:
-        raise _bad(path, _line_of(data, bad), "holds a NUL byte; save the file as UTF-8 text")
-    return text
-
-
-def _line_of(data: bytes, offset: int) -> int:
-    return len(re.findall(rb"\r\n|\r|\n", data[:offset])) + 1
-
-
-def _read_delimited(path: Path, *, delimiter: str, quoting: int) -> tuple[dict[str, int], Records]:
-    lines = io.StringIO(_decoded(path), newline="")  # splits lines as the csv module wants them: ends kept
-    rows = _rows(path, csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True))
-    line, header = next(rows, (1, []))
-    repeated = [column for column in header if header.count(column) > 1]
-    if repeated:
-        raise _bad(path, line, f"column {_short(repeated[0])} occurs twice; name each column once")
-    trailing = _ANNOTATORS if delimiter == "\t" else set()
-    return dict.fromkeys(header, line), _zipped(path, header, rows, trailing=trailing)
-
-
-def _rows(path: Path, reader) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line on which each row starts, and its fields; blank lines are no rows."""
-    line = 1
-    try:
-        for fields in reader:
-            if fields:
-                yield line, fields
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise _bad(path, line, f"{error}; check the quotes of the row that starts here") from None
+def _read_delimited(path: Path, *, separator: str, raw: bool) -> Read:
+    found = separated(path, separator=separator, raw=raw)
+    trailing = _ANNOTATORS if separator == "\t" else set()
+    return (
+        dict.fromkeys(found.header, found.line),
+        _zipped(path, found.header, found.rows, trailing=trailing),
+        found.notes,
+    )
 
 
 def _zipped(path: Path, header: list[str], rows: Iterator[tuple[int, list[str]]], *, trailing: set[str]) -> Records:
     """Yield rows as dicts; raise on ragged ones, unless only columns named in `trailing` are cut off."""
     for line, fields in rows:
         if len(fields) > len(header) or not trailing.issuperset(header[len(fields) :]):
-            raise _bad(path, line, f"{len(fields)} fields, the header has {len(header)}; check separators and quotes")
+            raise bad(path, line, f"{len(fields)} fields, the header has {len(header)}; check separators and quotes")
         yield line, dict(zip(header, fields, strict=False))
 
 
-def _read_jsonl(path: Path) -> tuple[dict[str, int], Records]:
+def _read_jsonl(path: Path) -> Read:
     records = list(_json_objects(path))
     line, first = records[0] if records else (1, {})
-    return dict.fromkeys(first, line), iter(records)
+    return dict.fromkeys(first, line), iter(records), ()
 
 
 def _json_objects(path: Path) -> Records:
-    for line, raw in enumerate(_decoded(path).split("\n"), start=1):  # str.splitlines would also split inside texts
+    for line, raw in enumerate(decoded(path).split("\n"), start=1):  # str.splitlines would also split inside texts
         if not raw.strip():
             continue
         try:
             record = json.loads(raw)
         except (ValueError, RecursionError) as error:
-            raise _bad(path, line, f"broken JSON ({error}); give one object a line") from None
+            raise bad(path, line, f"broken JSON ({error}); give one object a line") from None
         if not isinstance(record, dict):
-            raise _bad(path, line, f"{_short(record)} is not a JSON object; give one object a line")
+            raise bad(path, line, f"{_short(record)} is not a JSON object; give one object a line")
         yield line, record
 
 
-def _read_parquet(path: Path) -> tuple[dict[str, int], Records]:
+def _read_parquet(path: Path) -> Read:
     try:
         frame = pd.read_parquet(path)
     except (pa.ArrowException, ValueError, OSError) as error:
-        raise _bad(path, 1, f"not a parquet file ({str(error)[:120]})") from None
-    return dict.fromkeys(frame.columns, 1), enumerate(frame.to_dict("records"), start=1)
+        raise bad(path, 1, f"not a parquet file ({str(error)[:120]})") from None
+    return dict.fromkeys(frame.columns, 1), enumerate(frame.to_dict("records"), start=1), ()
 
 
 READERS = {
-    ".csv": partial(_read_delimited, delimiter=",", quoting=csv.QUOTE_MINIMAL),
-    ".tsv": partial(_read_delimited, delimiter="\t", quoting=csv.QUOTE_NONE),
-    ".txt": partial(_read_delimited, delimiter="\t", quoting=csv.QUOTE_NONE),
+    ".csv": partial(_read_delimited, separator=",", raw=False),
+    ".tsv": partial(_read_delimited, separator="\t", raw=True),
+    ".txt": partial(_read_delimited, separator="\t", raw=True),
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,
 }

@@ -145,6 +145,8 @@ def quiet_hub() -> Iterator[None]:
 
 
 def _check(frame: pd.DataFrame, source: Source, task: Task) -> None:
+    from trusteq.examples.files import check_signs
+
     if frame.empty:
         raise DataError(f"{_name(source)}: no rows")
     missing = frame["label"].isna() | ~frame["label"].isin(range(-1, len(task.labels)))
@@ -153,6 +155,7 @@ def _check(frame: pd.DataFrame, source: Source, task: Task) -> None:
         raise DataError(
             f"{_name(source)}: row {row}: label {frame['label'][row]} is not an index into {list(task.labels)}"
         )
+    check_signs(frame["label"].astype(int).unique(), len(task.labels), where=_name(source))
     for name in task.columns.keys() - {"label"}:
         if frame[name].isna().any():
             row = frame[name].isna().idxmax()

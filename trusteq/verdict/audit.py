@@ -18,7 +18,7 @@ from trusteq.statistics import stream_seed
 from trusteq.verdict import sequential
 from trusteq.verdict.comparison import SIDES, Comparison, Explained, Side
 from trusteq.verdict.margins import UNDECIDED, load_margins
-from trusteq.verdict.predictions import Predictions, check_same_labels, matched
+from trusteq.verdict.predictions import Predictions, case_note, matched, respelled, spelled_as
 
 if TYPE_CHECKING:
     from trusteq.verdict.report import Audit
@@ -47,8 +47,8 @@ def audit(
     """Audit a pair of models: may the compressed one replace the large one?
 
     large, compressed: Classifiers, or callables (text_a, text_b) -> probabilities; the same class names, in any order.
-    examples: id, text_a, text_b, label (index into `labels`, by default the large model's; where a callable has no
-    `.labels` of its own, they are its as well).
+    examples: id, text_a, text_b, label (index or name in `labels`, by default the large model's; where a callable has
+    no `.labels` of its own, they are its as well); see `checked_examples` for what may be absent.
     retrained: the large model trained again with other seeds, which the compressed one may be no worse than. dev: more
     examples of the same columns, which choose from what confidence on the compressed model may answer alone.
     margins: by measure, replacing the defaults of margins.yaml. Accuracy and calibration use all examples, the
@@ -64,15 +64,18 @@ def audit(
     """
     from trusteq.attribution.explain import check
     from trusteq.examples.load import sample
+    from trusteq.examples.table import checked_examples
     from trusteq.verdict.report import audited
 
     wanted = load_margins(margins)
     labels = _labels_of(large, labels) if labels is None else tuple(labels)
     # Checked before any model is run: explaining takes minutes.
     for model in (large, compressed, *retrained):
-        check_same_labels(labels, _labels_of(model, labels))
-    for found in (examples, dev) if dev is not None else (examples,):
-        _check_examples(found, clusters, slices if found is examples else None)
+        spelled_as(_labels_of(model, labels), labels)
+    examples = checked_examples(examples, labels)
+    _check_columns(examples, clusters, slices)
+    if dev is not None:
+        _check_columns(dev := checked_examples(dev, labels, where="audit, dev"), clusters)
     check(examples, method=method, n_samples=n_samples)
     untrained = _untrained(large, seed)
     models = {names[0]: large, names[1]: compressed} | {f"retrained {n}": of for n, of in enumerate(retrained, 1)}
@@ -107,15 +110,21 @@ def audit(
         dev=on_dev,
         slices=None if slices is None else examples[slices].astype(str).to_numpy(),
         looks=looks,
+        notes=_said(examples, dev),
     )
 
 
-def _check_examples(examples: pd.DataFrame, clusters: str | None, slices: str | None) -> None:
-    if examples.empty or examples["id"].duplicated().any():
-        raise DataError("audit: no examples, or an id occurs twice; give each example a unique id")
-    for column in (clusters, slices):
+def _check_columns(examples: pd.DataFrame, *columns: str | None) -> None:
+    for column in columns:
         if column is not None and column not in examples:
             raise DataError(f"audit: no column {column!r} in the examples; {nearest(column, examples)}")
+
+
+def _said(examples: pd.DataFrame, dev: pd.DataFrame | None) -> list[str]:
+    """Return what is to be said about the examples themselves."""
+    from trusteq.examples.table import notes_of
+
+    return notes_of(examples) + ([] if dev is None else [f"dev: {note}" for note in notes_of(dev)])
 
 
 def _place_outcome(pair: Comparison) -> str:
@@ -151,8 +160,9 @@ def audit_predictions(
 
     first, second = matched(large, compressed)
     pair = Comparison(*map(Side, names, (first, second)), margins=load_margins(margins), seed=seed)
+    dev = None if dev is None else tuple(respelled(of, first.labels) for of in matched(*dev))
     twins = [replace(pair, b=Side("retrained", matched(first, twin)[1])) for twin in retrained]
-    return audited(pair, twins=twins, dev=None if dev is None else matched(*dev), slices=first.slices)
+    return audited(pair, twins=twins, dev=dev, slices=first.slices)
 
 
 def _labels_of(model: Callable, labels: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -174,9 +184,10 @@ def predicted(
         raise DataError(f"{name}: {error}") from None
     if probabilities.shape[1] != len(labels):
         raise DataError(f"{name}: {probabilities.shape[1]} probabilities for {len(labels)} labels")
-    own = _labels_of(model, labels)
+    own = spelled_as(names := _labels_of(model, labels), labels)
     in_order = probabilities[:, [own.index(label) for label in labels]]
-    return Predictions(labels, in_order, gold, examples["id"].to_numpy(dtype=object), grouped(examples, clusters))
+    ids, groups = examples["id"].to_numpy(dtype=object), grouped(examples, clusters)
+    return Predictions(labels, in_order, gold, ids, groups, notes=case_note(names, own))
 
 
 def grouped(examples: pd.DataFrame, by: str | None = "text_a") -> np.ndarray | None:
@@ -204,9 +215,13 @@ def explained(
     from trusteq.attribution.explain import explain
     from trusteq.attribution.methods import METHODS
 
-    options = {"method": method, "n_samples": n_samples, "labels": _labels_of(model, labels), "progress": progress}
+    own = _labels_of(model, labels)
+    options = {"method": method, "n_samples": n_samples, "labels": own, "progress": progress}
     seeds = [stream_seed(seed, "audit", side, str(time)) for time in range(times if METHODS[method].draws else 1)]
     tables = [explain(model, examples, seed=drawn, **options) for drawn in seeds]
+    spelled = dict(zip(own, spelled_as(own, labels), strict=True))
+    if own != tuple(spelled.values()):
+        tables = [table.assign(label=table["label"].map(spelled)) for table in tables]
     seen = examples[~examples["id"].isin(tables[0].attrs["skipped"])]  # the others have no words
     label, groups = seen.set_index("id")["label"].map(dict(enumerate(labels))), grouped(seen, clusters)
     first, *again = (Ranking(table, label) for table in tables)

@@ -16,7 +16,16 @@ from trusteq.calibration.bins import check_predictions, check_probabilities, che
 from trusteq.calibration.intervals import bootstrap_groups, consistency_bars
 from trusteq.calibration.proper_scores import reliability_table
 from trusteq.errors import DataError, nearest
+from trusteq.examples.files import matched_case, skipped_note
 from trusteq.statistics import interval, resampled_sums
+from trusteq.verdict.prediction_file import (
+    Table,
+    check_empty_columns,
+    class_columns,
+    gold_of,
+    probabilities_of,
+    read_table,
+)
 
 _SWAP = 0.2  # accuracy that another order of the classes would have to add to be called suspicious
 
@@ -28,6 +37,7 @@ class Predictions:
     labels: class names, in the order of the columns. probabilities: float64, (n, C). gold: int64, (n,), class indices.
     ids: (n,) of str, or None where the file has none. clusters: (n,), what belongs together (such as all hypotheses
     about one premise), or None. slices: (n,) of str, the part of the data that each example is in, or None.
+    notes: what was found out about where they come from, and should be known before they are relied on.
     """
 
     labels: tuple[str, ...]
@@ -36,13 +46,14 @@ class Predictions:
     ids: np.ndarray | None = None
     clusters: np.ndarray | None = None
     slices: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, table: pd.DataFrame, labels, *, where: str = "predictions") -> "Predictions":
         """Return the predictions in a table: `label` (index or name), one column per class, perhaps `id`."""
         labels = tuple(map(str, labels))
         try:
-            gold = _gold(table["label"], labels, where=where)
+            gold, _ = gold_of(Table(where, table, None, ".", ()), labels)
             probabilities, gold = check_predictions(table[list(labels)].to_numpy(), gold)
         except DataError as error:
             raise DataError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None
@@ -64,60 +75,82 @@ class Predictions:
         return replace(self, probabilities=self.probabilities[rows], gold=self.gold[rows], **moved)
 
 
-def read_predictions(path: str | Path, *, group: str | None = None, slices: str | None = None) -> Predictions:
-    """Read a CSV of predictions: `label`, one column of probabilities per class name, and an optional `id`.
+def read_predictions(
+    path: str | Path, *, group: str | None = None, slices: str | None = None, labels: Sequence[str] | None = None
+) -> Predictions:
+    """Read a file of predictions: `label`, one column of probabilities per class name, and an optional `id`.
 
-    `label` holds class names, or indices in the order of the columns. group, slices: columns that say which examples
-    belong together, and in which part of the data they are. Raises DataError: no such file, not a CSV, no
-    label, fewer than two classes, a value that is no number, and whatever `check_predictions` refuses.
+    csv, tsv or parquet, perhaps compressed by gzip. `label` holds class names, or indices in the order of the columns;
+    rows without a gold label (-1 or "-") are skipped. Columns of text are ignored; `.notes` says so, and what else was
+    found out. group, slices: columns that say which examples belong together, and in which part of the data they are.
+    labels: the class names in index order, where other columns hold numbers too.
+    Raises DataError: no such file, not a CSV, no label, fewer than two classes, a column that may be no class, rows
+    that sum to 1 not even within what rounding explains, a label that is none.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; give a CSV with label and one column of probabilities per class")
-    try:
-        table = pd.read_csv(path, dtype={"id": str}, keep_default_na=True)
-    except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a CSV file: {' '.join(str(error).split())}") from None
-    if "label" not in table:
-        raise DataError(f"{path}: no column 'label'; {nearest('label', map(str, table.columns))}")
-    if table.empty:
-        raise DataError(f"{path}: no rows; give at least one example")
+    table = read_table(path)
     for column in (group, slices):
-        if column is not None and column not in table:
-            raise DataError(f"{path}: no column {column!r}; {nearest(column, map(str, table.columns))}")
-    labels = [str(column) for column in table.columns if column not in ("id", "label", group, slices)]
-    for label in labels:
-        if not pd.api.types.is_numeric_dtype(table[label]):
-            line = int(pd.to_numeric(table[label], errors="coerce").isna().to_numpy().argmax()) + 2
-            raise DataError(
-                f"{path}:{line}: column {label!r} holds {table[label].iloc[line - 2]!r}; beside id and label every "
-                "column is a class's probabilities"
-            )
-    if len(labels) < 2:
-        raise DataError(f"{path}: {len(labels)} columns of probabilities; give one for each class, at least 2")
-    of_each = {name: table[column].astype(str) for name, column in (("clusters", group), ("slices", slices)) if column}
-    found = Predictions.of(table, labels, where=str(path))
-    return replace(found, **{name: values.to_numpy(dtype=object) for name, values in of_each.items()})
+        if column is not None and column not in table.cells:
+            raise table.error(f"no column {column!r}; {nearest(column, map(str, table.cells.columns))}")
+    names, notes = class_columns(table, labels, aside=("id", "label", group, slices))
+    gold, meanings = gold_of(table, names)
+    probabilities, rounded = probabilities_of(table, names)
+    empty = [] if labels is not None else check_empty_columns(table, names, gold)
+    labelled = gold >= 0
+    if not labelled.any():
+        raise table.error(f"none of its {len(gold)} rows has a gold label; give at least one labelled example")
+    of_each = {"clusters": group, "slices": slices, "ids": "id" if "id" in table.cells else None}
+    texts = {name: _texts(table, column) for name, column in of_each.items() if column}
+    said = (*table.notes, *notes, *meanings, *rounded, *empty, *skipped_note(int((~labelled).sum())))
+    found = Predictions(names, probabilities.clip(0, 1), gold, notes=said, **texts)
+    return found if labelled.all() else found.rows(np.flatnonzero(labelled))
 
 
-def _gold(values: pd.Series, labels: tuple[str, ...], *, where: str) -> np.ndarray:
-    """Return class indices from names, or from indices where no class is called so."""
-    names = values.astype(str)
-    known = dict(zip(labels, range(len(labels)), strict=True))
-    if not pd.api.types.is_integer_dtype(values) or set(names.unique()) <= set(known):
-        codes = names.map(known)
-        if codes.isna().any():
-            row = int(codes.isna().to_numpy().argmax())
-            raise DataError(f"{where}: row {row} is labelled {values.iloc[row]!r}; {nearest(names.iloc[row], labels)}")
-        return codes.to_numpy(dtype=np.int64)
-    return values.to_numpy(dtype=np.int64)
+def _texts(table: Table, column: str) -> np.ndarray:
+    """Return the cells of a column that says what a row is; raise DataError for an empty one, or an id twice."""
+    texts = table.text(column)
+    if (texts == "").any():
+        row = int((texts == "").to_numpy().argmax())
+        raise table.error(f"{table.at(row)}: {column} is empty; give every row one, or leave the column out")
+    if column == "id" and len(repeated := texts[texts.duplicated()]):
+        raise table.error(f"id {repeated.iloc[0]!r} occurs twice; ids must be unique")
+    return texts.to_numpy(dtype=object)
+
+
+def spelled_as(labels: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return a model's class names, in its order, as `wanted` spells them: the same names, perhaps in other case.
+
+    Raises DataError where they are not the same, and names those of one alone.
+    """
+    found = tuple(label if label in wanted else matched_case(label, wanted) or label for label in labels)
+    if set(found) == set(wanted) and len(found) == len(wanted):
+        return found
+    both = f"{', '.join(wanted)} against {', '.join(labels)}"
+    alone = [sorted(set(names) - set(others)) for names, others in ((wanted, found), (found, wanted))]
+    which = "; ".join(
+        f"{', '.join(map(repr, names))} in the {of} alone"
+        for of, names in zip(("first", "second"), alone, strict=True)
+        if names
+    )
+    raise DataError(f"the models have different labels: {both} ({which}); give both, and the examples, the same names")
 
 
 def check_same_labels(large: Sequence[str], compressed: Sequence[str]) -> None:
-    """Raise DataError unless both models have the same class names, in whatever order."""
-    if set(large) != set(compressed):
-        both = f"{', '.join(large)} against {', '.join(compressed)}"
-        raise DataError(f"the models have different labels: {both}; give both, and the examples, the same class names")
+    """Raise DataError unless both models have the same class names, spelled alike, in whatever order."""
+    if set(spelled_as(compressed, large)) != set(compressed):
+        raise DataError(f"class names differ in case: {', '.join(large)} against {', '.join(compressed)}")
+
+
+def case_note(labels: Sequence[str], spelled: Sequence[str]) -> tuple[str, ...]:
+    """Return what is to be said where class names were matched up to case."""
+    changed = [f"{own} as {name}" for own, name in zip(labels, spelled, strict=True) if own != name]
+    return (f"class names are matched up to case: {', '.join(changed)}",) if changed else ()
+
+
+def respelled(predictions: Predictions, labels: tuple[str, ...]) -> Predictions:
+    """Return the same with the classes as `labels` spells them, in that order, and a note where the case differs."""
+    spelled = spelled_as(predictions.labels, labels)
+    notes = (*predictions.notes, *case_note(predictions.labels, spelled))
+    return replace(predictions, labels=spelled, notes=notes).columns(labels)
 
 
 def matched(large: Predictions, compressed: Predictions) -> tuple[Predictions, Predictions]:
@@ -125,8 +158,7 @@ def matched(large: Predictions, compressed: Predictions) -> tuple[Predictions, P
 
     Raises DataError where the class names, the ids, the numbers of rows or the gold labels differ.
     """
-    check_same_labels(large.labels, compressed.labels)
-    compressed = compressed.columns(large.labels)
+    compressed = respelled(compressed, large.labels)
     if (large.ids is None) != (compressed.ids is None):
         raise DataError("only one of the two has ids; give both a column id, or neither")
     n, other = len(large.gold), len(compressed.gold)
@@ -167,7 +199,7 @@ def suspicious_order(predictions: Predictions) -> str | None:
     moved = [f"{predictions.labels[a]} as {predictions.labels[b]}" for a, b in enumerate(order) if a != b]
     return (
         f"the classes look swapped: accuracy is {now:.3f}, and would be {best:.3f} with {', '.join(moved)}; "
-        "check id2label of its config.json"
+        "check id2label of its config.json, or the columns of its file"
     )
 
 

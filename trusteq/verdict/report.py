@@ -182,12 +182,13 @@ def audited(
     dev: tuple[Predictions, Predictions] | None = None,
     slices: np.ndarray | None = None,
     looks: Stopped | None = None,
+    notes: Sequence[str] = (),
 ) -> Audit:
     """Return the audit of a pair whose predictions match and which may be explained.
 
     twins, untrained: the large model beside itself trained again, and beside its encoder under a random head. dev: both
     models' predictions of other examples. slices: the part of the data that each example is in, shape (n,). looks: at
-    which the alignment was decided, where it was asked block by block.
+    which the alignment was decided, where it was asked block by block. notes: what to say about the examples.
     """
     pair = found.a.predictions, found.b.predictions
     sides = dict(zip(SIDES, pair, strict=True))
@@ -195,7 +196,8 @@ def audited(
     bands = {name: null_bands(model.probabilities, seed=found.seed) for name, model in sides.items()}
     accuracy = found.differences["accuracy"]
     facts = {"examples": accuracy.n, "independent": accuracy.units, "seed": found.seed, "draws": statistics.DRAWS}
-    notes = _notes(found, twins, untrained, dev) + ([looks.note] if looks else [])
+    said = [*notes, *_file_notes(found, twins, dev)]
+    notes = said + _notes(found, twins, untrained, dev) + ([looks.note] if looks else [])
     return Audit(
         found,
         retraining(found, twins, untrained) if twins else None,
@@ -243,6 +245,13 @@ def _where_both_say_the_same(found: Comparison) -> tuple:
     ends = (end if math.isfinite(end) else math.nan for end in place.interval)
     mean = float(found.alignment.scale.loc[among, "jaccard"].mean())
     return ("  where both predict the same", mean, place.value, *ends, f"{among.sum()} of {len(among)} examples")
+
+
+def _file_notes(found: Comparison, twins: Sequence[Comparison], dev: tuple | None) -> list[str]:
+    """Return what was found out where predictions come from, with the name of each side."""
+    sides = [(side.name, side.predictions) for side in (found.a, found.b, *(twin.b for twin in twins))]
+    sides += [(f"dev of {side.name}", of) for side, of in zip((found.a, found.b), dev or (), strict=False)]
+    return list(dict.fromkeys(f"{name}: {note}" for name, of in sides for note in of.notes))
 
 
 def _notes(found: Comparison, twins: Sequence, untrained: Comparison | None, dev: tuple | None) -> list[str]:
@@ -298,10 +307,14 @@ def write_audit(audit: Audit, folder: Path) -> None:
 
 
 def write_calibration(predictions: Predictions, folder: Path, *, name: str, seed: int = 0) -> pd.DataFrame:
-    """Write calibration.json and calibration.html about saved predictions; return their scores (`scores_beside`)."""
+    """Write calibration.json and calibration.html about saved predictions; return their scores (`scores_beside`).
+
+    `.attrs["notes"]` of the scores says what should be known before they are relied on.
+    """
     scores = scores_beside(predictions.probabilities, predictions.gold, seed=seed)
     reliability, swapped = reliability_with_bars(predictions), suspicious_order(predictions)
-    notes = [*([swapped] if swapped else []), _INDEPENDENT]
+    found = [*predictions.notes, *([swapped] if swapped else [])]
+    notes = [*found, _INDEPENDENT]
     values = {"examples": len(predictions.gold), "labels": list(predictions.labels), "seed": seed, "notes": notes}
     values |= {"scores": _records(scores), "reliability": _records(reliability)}
     figure, table = _svg(lambda: _diagram_and_histogram(reliability)), shown_scores(scores)
@@ -309,6 +322,7 @@ def write_calibration(predictions: Predictions, folder: Path, *, name: str, seed
     folder.mkdir(parents=True, exist_ok=True)
     write_text(to_json(values), folder / "calibration.json")
     write_text(page, folder / "calibration.html")
+    scores.attrs["notes"] = found
     return scores
 
 

@@ -1,0 +1,104 @@
+"""A caller's own table of examples, typed and checked before any model is asked."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from trusteq.errors import DataError, nearest
+from trusteq.examples.files import case_note_of, check_signs, label_index, skipped_note, whole
+
+
+def checked_examples(examples: pd.DataFrame, labels: Sequence[str], *, where: str = "audit") -> pd.DataFrame:
+    """Return examples as all else takes them: id (str, unique), text_a, text_b (None for single texts), label (index).
+
+    labels: class names in index order. Ids of any type become text, and are made from row numbers where there are none;
+    without text_b the texts are single; labels are indices or class names. Rows without a gold label (-1 or "-") are
+    left out. `.attrs["unlabelled"]` counts them, `.attrs["notes"]` says what else was made of the table.
+    Raises DataError, by row: no such column, no text, half of a pair, no label, a label that is no class, an id twice.
+    """
+    if not isinstance(examples, pd.DataFrame):
+        raise DataError(f"{where}: examples are {type(examples).__name__}, not a pandas.DataFrame; give one")
+    for column in ("text_a", "label"):
+        if column not in examples:
+            raise DataError(f"{where}: no column {column!r} in the examples; {nearest(column, map(str, examples))}")
+    if examples.empty:
+        raise DataError(f"{where}: no examples; give at least one")
+    ids, gold, notes = _ids(examples, where), *_gold(examples["label"], labels, where)
+    found = examples.assign(id=ids, text_b=_second(examples, where), label=gold)
+    _check_texts(found["text_a"], "text_a", where)
+    kept = found[gold >= 0] if (gold < 0).any() else found
+    if kept.empty:
+        raise DataError(f"{where}: none of the {len(found)} examples has a gold label; give at least one")
+    unlabelled = examples.attrs.get("unlabelled", 0) + len(found) - len(kept)
+    kept.attrs = examples.attrs | {"unlabelled": unlabelled, "notes": [*examples.attrs.get("notes", ()), *notes]}
+    if "id" not in examples:
+        kept.attrs["notes"].append("The examples have no id; they are called by their row number, from 0.")
+    return kept
+
+
+def notes_of(examples: pd.DataFrame) -> list[str]:
+    """Return what is to be said about examples that were read or checked: their notes, and the rows left out."""
+    return [*examples.attrs.get("notes", ()), *skipped_note(examples.attrs.get("unlabelled", 0))]
+
+
+def _ids(examples: pd.DataFrame, where: str) -> np.ndarray:
+    if "id" not in examples:
+        return np.array([str(row) for row in range(len(examples))], dtype=object)
+    ids = examples["id"].reset_index(drop=True)
+    if (lost := ids.isna() | (ids.astype(str).str.strip() == "")).any():
+        raise DataError(f"{where}: row {lost.argmax()}: id is empty; give every example one, or drop the column")
+    if (twice := ids.astype(str).duplicated()).any():
+        name = ids[twice.argmax()]
+        raise DataError(f"{where}: row {twice.argmax()}: the id occurs twice, {name!r}; give each example its own")
+    return ids.astype(str).to_numpy(dtype=object)
+
+
+def _second(examples: pd.DataFrame, where: str) -> pd.Series | None:
+    """Return the second texts; None where the texts are single."""
+    if "text_b" not in examples or examples["text_b"].isna().all():
+        return None
+    _check_texts(examples["text_b"], "text_b", where)
+    return examples["text_b"]
+
+
+def _check_texts(texts: pd.Series, column: str, where: str) -> None:
+    wrong = ~texts.map(lambda text: isinstance(text, str)).to_numpy(dtype=bool)
+    if wrong.any():
+        value = texts.tolist()[row := int(wrong.argmax())]
+        found = "empty" if pd.api.types.is_scalar(value) and pd.isna(value) else f"{repr(value)[:60]}, not text"
+        raise DataError(f"{where}: row {row}: {column} is {found}; give a text or leave the row out")
+
+
+def _gold(values: pd.Series, labels: Sequence[str], where: str) -> tuple[np.ndarray, list[str]]:
+    """Return class indices, int64 (n,), -1 without a gold label, and what is to be said about the labels."""
+    labels = tuple(labels)
+    if (strange := ~values.map(pd.api.types.is_scalar)).any():
+        raise DataError(f"{where}: row {strange.to_numpy().argmax()}: label is no name or index; give one class a row")
+    meaning = {value: _index(value, labels) for value in values.dropna().unique()}
+    for row, value in enumerate(values):
+        if pd.isna(value) or not str(value).strip():
+            raise DataError(f"{where}: row {row}: label is empty; write -1 where there is no gold label")
+        if meaning[value] is None:
+            raise DataError(
+                f"{where}: row {row} is labelled {repr(value)[:60]}, which is none of the large model's {len(labels)} "
+                f"classes; {nearest(value, labels)}, or an index 0 to {len(labels) - 1}"
+            )
+    if -1 in meaning.values():
+        check_signs(meaning, len(labels), where=where)
+    indices, notes = [value for value in meaning if _is_number(value)], case_note_of(map(str, meaning), labels)
+    named = [whole(label) for label in labels]
+    if indices and set(named) != {None} and named != list(range(len(labels))):
+        notes.append(f"Labels are indices: {', '.join(f'{i} is {label}' for i, label in enumerate(labels))}.")
+    return values.map(meaning).to_numpy(dtype=np.int64), notes
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
+
+
+def _index(value: object, labels: tuple[str, ...]) -> int | None:
+    """Return the class index of a label of a table: a number is an index, whatever the classes are called."""
+    if not _is_number(value):
+        return label_index(str(value).strip(), labels)
+    return int(value) if float(value).is_integer() and -1 <= value < len(labels) else None
