@@ -143,10 +143,9 @@ def test_packages_export_exactly_the_contracts_names():
     import trusteq
     from trusteq import alignment, calibration
 
-    names = ["audit", "audit_predictions", "explain", "load_classifier", "load_examples", "load_published"]
-    assert sorted(trusteq.__all__) == sorted(
-        [*names, "read_examples", "read_predictions", "alignment", "calibration", "errors"]
-    )
+    names = ["as_classifier", "audit", "audit_predictions", "explain", "load_classifier", "load_examples"]
+    names += ["load_published", "read_examples", "read_predictions"]
+    assert sorted(trusteq.__all__) == sorted([*names, "alignment", "calibration", "errors"])
     assert alignment.__all__ == ["align", "chance_jaccard", "jaccard", "top_features"]
     assert calibration.__all__ == ["reliability_table", "scores"]
     for home in (trusteq, alignment, calibration):

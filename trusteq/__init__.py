@@ -3,6 +3,7 @@
 import importlib
 
 _HOMES = {
+    "as_classifier": "trusteq.models.as_classifier",
     "audit": "trusteq.verdict.audit",
     "audit_predictions": "trusteq.verdict.audit",
     "explain": "trusteq.attribution.explain",

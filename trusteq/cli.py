@@ -213,12 +213,14 @@ def explain(
     """Weigh the words of one text or pair for the predicted class; print them, largest weight first."""
     import pandas as pd
 
+    from trusteq.attribution.explain import check
     from trusteq.attribution.explain import explain as explain_examples
     from trusteq.models.classifier import load_classifier
 
     classifier = load_classifier(model, hub=hub)
-    predicted = classifier.labels[classifier.predict_proba([text_a], text_b and [text_b]).argmax()]
     example = pd.DataFrame({"id": ["example"], "text_a": [text_a], "text_b": [text_b]})
+    check(example, method=method, n_samples=n_samples, mask=mask, classifier=classifier)
+    predicted = classifier.labels[classifier.predict_proba([text_a], text_b and [text_b]).argmax()]
     weights = explain_examples(classifier, example, method=method, n_samples=n_samples, seed=seed, mask=mask)
     for cut in weights.attrs["cut"].values():
         typer.echo(f"note: {cut} words beyond {classifier.max_length} tokens are cut and have no weight", err=True)
@@ -237,8 +239,11 @@ def audit(
     data: Annotated[Path | None, typer.Option(help="Examples: csv, tsv, jsonl, parquet, SNLI's files.")] = None,
     task: Annotated[str | None, typer.Option(help="The task of the examples, such as snli.")] = None,
     labels: Annotated[
-        str | None, typer.Option(help="Class names A,B,C in index order: the columns of files of predictions.")
+        str | None, typer.Option(help="A,B,C: class names in index order; default: the task's, or the checkpoint's.")
     ] = None,
+    text_a: Annotated[str | None, typer.Option(help="Column of --data with the first text.")] = None,
+    text_b: Annotated[str | None, typer.Option(help="Column of --data with the second text of a pair.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column of --data with the label.")] = None,
     retrained: Annotated[
         list[str] | None, typer.Option(help="The large model trained again with another seed, repeatable.")
     ] = None,
@@ -277,27 +282,33 @@ def audit(
     if all(map(is_predictions, models)):
         from trusteq.verdict.predictions import read_predictions
 
-        how = {"group": column, "slices": slices, "labels": _names(labels) or _labels_of(task)}
+        how = {"group": column, "slices": slices, "labels": _class_names(labels, task)}
         first, second, *twins = (read_predictions(model, **how) for model in models)
         if dev:
             options["dev"] = _both(dev, lambda file: read_predictions(file, **how))
         found = verdict.audit_predictions(first, second, retrained=twins, **options)
     else:
-        if labels is not None:
-            raise ExperimentError("audit: --labels names the columns of files of predictions; models name their own")
-        if data is None or task is None:
-            raise ExperimentError("audit: give --data FILE and --task NAME, or two files of predictions (csv, parquet)")
-        from trusteq.examples.files import read_examples
-        from trusteq.models.classifier import load_classifier
-        from trusteq.registry import load_task
-
-        classes, examples = load_task(task).labels, read_examples(data, task=task)
+        if data is None:
+            raise ExperimentError("audit: give --data FILE, with --task or --labels, or two files of predictions")
         if dev and len(dev) > 1:
             raise ExperimentError(f"audit: --dev has {len(dev)} files; give one file of examples")
-        first, second, *twins = (load_classifier(model, hub=hub) for model in models)
-        options |= {"explain": explain, "method": method, "n_samples": n_samples, "labels": classes, "progress": True}
+        from trusteq.examples.files import read_examples
+
+        names = _class_names(labels, task)
+        given = {"text_a": text_a, "text_b": text_b, "label": label}
+        how = {"task": task, "columns": {field: column for field, column in given.items() if column is not None}}
+        how["labels"] = names
+        # What the file lacks is said before a model is loaded, where the names of the classes are known by then.
+        examples = None if names is None else read_examples(data, **how)
+        from trusteq.models.classifier import load_classifier
+
+        first, second, *twins = (load_classifier(model, hub=hub, labels=names) for model in models)
+        if names is None:
+            names = how["labels"] = first.labels
+            examples = read_examples(data, **how)
+        options |= {"explain": explain, "method": method, "n_samples": n_samples, "labels": names, "progress": True}
         options |= {"clusters": None if group == "none" else column or "text_a", "slices": slices}
-        options |= {"until_decided": until_decided, "dev": read_examples(dev[0], task=task) if dev else None}
+        options |= {"until_decided": until_decided, "dev": read_examples(dev[0], **how) if dev else None}
         found = verdict.audit(first, second, examples, retrained=twins, **options)
     report.write_audit(found, out)
     for note in found.notes:
@@ -309,14 +320,18 @@ def audit(
     raise typer.Exit(EXIT_CODES[_answered(found, ask, share)])
 
 
-def _names(labels: str | None) -> tuple[str, ...] | None:
-    return None if labels is None else tuple(label.strip() for label in labels.split(","))
-
-
-def _labels_of(task: str | None) -> tuple[str, ...] | None:
+def _class_names(labels: str | None, task: str | None) -> tuple[str, ...] | None:
+    """Return the class names of --labels or of a task; None where the checkpoint has to tell."""
+    if labels is not None:
+        names = tuple(name.strip() for name in labels.split(","))
+        if len(names) < 2 or "" in names or len(set(names)) < len(names):
+            raise ExperimentError(f"--labels {labels}: give two names or more, each once, as A,B,C")
+        return names
+    if task is None:
+        return None
     from trusteq.registry import load_task
 
-    return None if task is None else load_task(task).labels
+    return load_task(task).labels
 
 
 def _both(files: list[Path], read: Callable) -> tuple:
@@ -352,7 +367,7 @@ def calibrate(
     from trusteq.verdict.predictions import read_predictions
 
     out = Path(f"{kind_of(predictions)[0]}-calibration") if out is None else out
-    read = read_predictions(predictions, labels=_names(labels))
+    read = read_predictions(predictions, labels=_class_names(labels, None))
     found = report.write_calibration(read, out, name=predictions.name, seed=seed)
     for note in found.attrs["notes"]:
         typer.echo(f"note: {note}", err=True)

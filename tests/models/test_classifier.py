@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from refusals import one_line
 from safetensors.torch import load_file, save_file
 
 from trusteq.errors import ModelError
@@ -209,3 +210,37 @@ def test_checkpoint_of_a_pretrained_model_is_not_a_classifier(tiny_bert):
 def test_missing_folder(name):
     with pytest.raises(ModelError, match=f"{name}: no such folder; give a checkpoint's folder or a Hub id"):
         load_classifier(name)
+
+
+# --- names of classes ---
+
+
+def test_names_for_a_checkpoint_without_any(tiny_bert):
+    folder = tiny_bert("BertForSequenceClassification", labels=("LABEL_0", "LABEL_1", "LABEL_2"))
+    named = load_classifier(folder, device="cpu", labels=("b", "a", "c"))
+    assert named.labels == ("b", "a", "c")
+    np.testing.assert_allclose(named.predict_proba(["a man"])[0], reference(folder, "a man"), rtol=0, atol=1e-6)
+    one_line(ModelError, lambda: load_classifier(folder, device="cpu"), "no class names", "or give labels")
+    for wrong in (("a", "b"), ("a", "b", "b")):
+        one_line(ModelError, lambda wrong=wrong: load_classifier(folder, labels=wrong), "3 classes", "one name a class")
+
+
+def test_a_checkpoint_with_names_keeps_its_order(folder):
+    assert load_classifier(folder, device="cpu", labels=("maybe", "no", "yes")).labels == LABELS
+    assert load_classifier(folder, device="cpu", labels=("MAYBE", "NO", "YES")).labels == ("NO", "YES", "MAYBE")
+    one_line(ModelError, lambda: load_classifier(folder, labels=("a", "b", "c")), "no, yes, maybe", "not a, b, c")
+
+
+@pytest.mark.parametrize(
+    ("values", "part"),
+    [
+        ({"id2label": {"0": "score"}, "label2id": {"score": 0}}, "one output"),
+        ({"problem_type": "multi_label_classification"}, "multi-label"),
+        ({"problem_type": "regression"}, "regression"),
+        ({"id2label": {"0": "yes", "1": "no", "2": "yes"}}, "two of its classes have one name"),
+    ],
+)
+def test_heads_that_choose_no_class(folder, tmp_path, values, part):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    config(**values)(copy)
+    one_line(ModelError, lambda: load_classifier(copy), copy, part)

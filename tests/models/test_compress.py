@@ -20,6 +20,7 @@ from trusteq.models.classifier import as_classifier, compress, load_classifier
 from trusteq.models.compress import (
     WAYS,
     Way,
+    apply,
     check_options,
     encoder_layers,
     linear_layers,
@@ -489,6 +490,33 @@ def test_half_precision_on_disk_is_single_precision_in_use(way, tmp_path):
     expected = settled(made.model.float())
     wanted = replace(made, model=expected).predict_proba(*PAIRS)
     np.testing.assert_allclose(loaded.predict_proba(*PAIRS), wanted, rtol=0, atol=1e-6)
+
+
+def test_a_way_that_finds_nothing_to_change(tmp_path, monkeypatch):
+    """GPT-2 keeps its weights in Conv1D layers, which are no linear ones."""
+    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1}
+    config = transformers.GPT2Config(n_layer=2, n_embd=16, n_head=2, vocab_size=23, num_labels=3, **special)
+    gpt = replace(classifier(), model=transformers.GPT2ForSequenceClassification(config).eval())
+    for way, options in {"int8": {}, "low-rank": {"keep": 0.5}, "prune-weights": {"share": 0.5}}.items():
+        one_line(ModelError, lambda way=way, of=options: compressed(gpt, way, **of), way, "GPT2", "linear")
+    assert compressed(gpt, "keep-layers", layers=(0,)).model.config.num_hidden_layers == 1
+    monkeypatch.setitem(WAYS, "idle", Way(lambda model: None))
+    monkeypatch.setitem(OPTIONS, "idle", {})
+    one_line(ModelError, lambda: compressed(classifier(), "idle"), "idle changed nothing of Bert")
+    # One whose config.json says so, made before this was looked for.
+    for part in (gpt.model, gpt.tokenizer):
+        part.save_pretrained(tmp_path)
+    names = {"id2label": dict(enumerate(LABELS)), "compression": [{"way": "int8", "options": {}}]}
+    edit(tmp_path, lambda config: config.update(names))
+    one_line(ModelError, lambda: load_classifier(tmp_path, device="cpu"), "int8", "GPT2", "linear")
+
+
+def test_what_a_way_changed_is_returned():
+    whole = classifier()
+    model = copy.deepcopy(whole.model)
+    changed = apply(model, "int8", {}, whole=whole.model)
+    assert changed and all(".layer." in name for name in changed)
+    assert {name.rpartition(".")[2] for name in changed} == {"weight", "scale"}
 
 
 @pytest.mark.parametrize("ordinary", [True, False])

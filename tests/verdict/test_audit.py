@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from refusals import one_line
+from refusals import one_line, refused
 
 import trusteq
 from trusteq.errors import DataError, ExperimentError, ModelError
@@ -391,3 +391,65 @@ def test_what_was_found_out_about_files_is_said_with_the_name_of_the_side():
     wanted = ["a.csv: large's own", f"b.csv: {case}", "retrained: a twin's", f"dev of b.csv: {case}"]
     assert list(found.notes[:4]) == wanted == json.loads(found.to_json())["notes"][:4]
     assert all(note.replace("'", "&#39;") in found.to_html() for note in wanted)
+
+
+# --- checkpoints from the shell ---
+
+
+NAMES = ("no", "yes", "maybe")
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """A file of pairs under columns of its own, labelled by name, with others beside them that mean nothing."""
+    words = ["a", "the", "man", "woman", "dog", "reads", "runs", "sleeps", "house", "good", "bad", "very", "not"]
+    rng = np.random.default_rng(0)
+    texts = [[" ".join(rng.choice(words, size=5)) for _ in range(24)] for _ in range(3)]
+    table = pd.DataFrame(dict(zip(("ask", "answer", "text_a"), texts, strict=True)))
+    table["gold"] = [NAMES[row % 3] for row in range(24)]
+    table.to_csv(tmp_path / "rows.csv", index=False)
+    return tmp_path / "rows.csv"
+
+
+ASKED = ("--method", "occlusion", "--explain", 4)
+COLUMNS = ("--text-a", "ask", "--text-b", "answer", "--label", "gold")
+
+
+@pytest.mark.parametrize("given", [("--labels", "no, yes,maybe"), ()])
+def test_an_audit_without_a_task(trusteq, tiny_bert, rows, tmp_path, given):
+    folder, out = tiny_bert("BertForSequenceClassification"), tmp_path / "out"
+    done = trusteq("audit", folder, folder, "--data", rows, *COLUMNS, *given, *ASKED, "--out", out)
+    assert done.returncode == 3, done.stderr
+    values = json.loads((out / "audit.json").read_text())
+    assert values["labels"] == list(NAMES) and values["facts"]["cut"] == {}
+    read = pd.read_csv(rows)
+    model = loaded(folder)
+    right = model.predict_proba(read["ask"], read["answer"]).argmax(axis=1) == np.arange(24) % 3
+    assert values["scores"][0]["score"] == "accuracy" and values["scores"][0]["large"] == pytest.approx(right.mean())
+
+
+def loaded(folder):
+    from trusteq.models.classifier import load_classifier
+
+    return load_classifier(folder, device="cpu")
+
+
+def test_names_of_classes_from_the_shell(trusteq, tiny_bert, rows, tmp_path):
+    nameless = tiny_bert("BertForSequenceClassification", labels=("LABEL_0", "LABEL_1", "LABEL_2"))
+    command = ("audit", nameless, nameless, "--data", rows, *COLUMNS, *ASKED, "--out", tmp_path / "out")
+    refused(trusteq(*command), "no class names", "labels")
+    assert trusteq(*command, "--labels", "no,yes,maybe").returncode == 3
+    refused(trusteq(*command, "--labels", "no,no,yes"), "--labels", "each once")
+    refused(trusteq(*command, "--labels", "no,yes"), "'maybe'", "rows.csv")
+    refused(trusteq(*command[:-8], "--labels", "no,yes,maybe", "--text-b", "anwser", "--out", tmp_path / "x"), "column")
+
+
+def test_texts_that_a_model_cuts_are_counted(tiny_bert, tmp_path):
+    folders = [tiny_bert("BertForSequenceClassification", model_max_length=limit) for limit in (32, 8)]
+    models = [loaded(folder) for folder in folders]
+    texts = ["a man"] * 10 + ["the dog runs in the park and eats"] * 14
+    table = pd.DataFrame({"id": map(str, range(24)), "text_a": texts, "text_b": None, "label": 0})
+    found = audit(*models, table, method="occlusion", explain=4, clusters=None, names=("whole", "short"))
+    assert found.facts["cut"] == {"short": 14}
+    note = "short takes 8 tokens: 14 of 24 examples are longer, and cut."
+    assert note in found.notes and note in found.to_html() and note in json.loads(found.to_json())["notes"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 import numpy as np
 
 from trusteq.attribution.features import Features
-from trusteq.errors import ModelError
+from trusteq.models.probabilities import check_output
 
 Question = tuple[Features, np.ndarray]  # an example and masks of its features, (n, features)
 # Examples explained side by side. On a CPU one fills a batch; alone, its last digits depend on no other example.
@@ -34,29 +34,8 @@ class TextPredictor:
         for start in range(0, n, TEXTS_AT_ONCE):
             chunk = slice(start, start + TEXTS_AT_ONCE)
             found = self.predict_proba(*(None if part is None else part[chunk] for part in texts))
-            parts.append(_probabilities(found, min(TEXTS_AT_ONCE, n - start), self.labels))
+            parts.append(check_output(found, min(TEXTS_AT_ONCE, n - start), self.labels))
         return np.concatenate(parts)
-
-
-def _probabilities(found, n: int, labels: tuple[str, ...]) -> np.ndarray:
-    what = "the classifier's probabilities"
-    try:
-        values = np.asarray(found, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ModelError(
-            f"{what} are not numbers in rows of equal length; return an array of shape ({n}, {len(labels)})"
-        ) from None
-    if values.shape != (n, len(labels)):
-        raise ModelError(
-            f"{what} for {n} texts and the classes {', '.join(labels)} have shape {values.shape}; "
-            f"return one row a text and one column a class, ({n}, {len(labels)})"
-        )
-    if not np.isfinite(values).all():
-        raise ModelError(f"{what} hold nan or infinity; return finite numbers")
-    wrong = np.abs(values.sum(axis=1) - 1).max()
-    if wrong > 1e-3 or values.min() < -1e-3:
-        raise ModelError(f"{what} do not sum to 1 (off by {wrong:.3g}) or are negative; return a softmax of the logits")
-    return values
 
 
 def answer(predictor, methods: Sequence[tuple[Features, Generator | np.ndarray]]) -> list:

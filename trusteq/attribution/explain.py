@@ -13,7 +13,8 @@ from trusteq.attribution.as_released import Joined, joint_of
 from trusteq.attribution.engine import TextPredictor, answer
 from trusteq.attribution.features import MASKS, Features, Texts, replacement
 from trusteq.attribution.methods import BOUNDARIES, METHODS
-from trusteq.errors import DataError, ExperimentError, ModelError, nearest
+from trusteq.errors import DataError, ExperimentError, nearest
+from trusteq.models.as_classifier import TextClassifier, as_classifier
 from trusteq.statistics import stream
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def explain(
     example has its own random stream, from (seed, method, id): order and company change nothing, and two classifiers
     explained under one seed see the same perturbations, under two seeds independent ones.
 
-    classifier: a Classifier; or anything that turns (text_a, text_b) into probabilities, (n, C), as a callable or by
-    `predict_proba`, and has `.labels` or is given `labels`. examples: columns id, text_a, text_b.
+    classifier: a Classifier; or anything that `as_classifier` makes one of, such as a callable from (text_a, text_b)
+    to probabilities, (n, C), that has `.labels` or is given `labels`. examples: columns id, text_a, text_b.
     n_samples: budget of forward passes for one example (shap: max_evals).
     boundary: "as-released" repeats the authors' scripts over the joined text instead (lime and shap; their own masking
     and features; single texts have no boundary and are explained as ever); joint: what they join by, " [SEP] " or two
@@ -59,14 +60,19 @@ def explain(
     Raises ExperimentError for unknown options, a budget below 2 or gradients of what has none, DataError for repeated
     ids, ModelError for probabilities that are none.
     """
-    check(examples, method=method, n_samples=n_samples, boundary=boundary, mask=mask, classifier=classifier)
-    predictor = _predictor(classifier, labels)
+    how = {"method": method, "n_samples": n_samples, "boundary": boundary, "mask": mask}
+    check(examples, **how)
+    classifier = as_classifier(classifier, labels=labels)
+    check(examples, **how, classifier=classifier)
+    predictor = _predictor(classifier)
     joined = METHODS[method].joined if boundary == "as-released" else None
     options = {"classifier": predictor.classifier, "mask": mask, "joined": joined, "joint": joint}
     found = [example_of(row, len(predictor.labels), **options) for row in examples.itertuples()]
     table = weigh(found, predictor, method=method, n_samples=n_samples, seed=seed, progress=progress)
     released = any(example.joint is not None for example in found)
     table.attrs = {"boundary": "as-released" if released else "safe", **table.attrs}
+    if getattr(classifier, "template", None) is not None:
+        table.attrs["template"] = classifier.template.text
     return table
 
 
@@ -87,7 +93,9 @@ def example_of(
     if joined is not None and isinstance(row.text_b, str):
         return joined(row.id, n_classes, row.text_a, row.text_b, joint_of(joint, n_classes=n_classes))
     sides = (row.text_a, row.text_b) if isinstance(row.text_b, str) else (row.text_a,)
-    return Texts(row.id, n_classes, sides, replacement(mask, classifier), classifier).fitted()
+    return Texts(
+        row.id, n_classes, sides, replacement(mask, getattr(classifier, "tokenizer", None)), classifier
+    ).fitted()
 
 
 def weigh(
@@ -127,7 +135,7 @@ def check(
     n_samples: int,
     boundary: str = "safe",
     mask: str = "delete",
-    classifier: "Classifier | Callable | None" = None,
+    classifier: "Classifier | TextClassifier | None" = None,
 ) -> None:
     """Raise what `explain` would raise for these options and examples, before any model is run."""
     for what, value, known in (("method", method, METHODS), ("boundary", boundary, BOUNDARIES), ("mask", mask, MASKS)):
@@ -140,11 +148,17 @@ def check(
         raise ExperimentError(f"n_samples={n_samples}: a method needs at least 2 forward passes")
     if examples["id"].duplicated().any():
         raise DataError(f"id {examples['id'][examples['id'].duplicated()].iloc[0]!r} occurs twice; ids must be unique")
-    if METHODS[method].needs_gradients and classifier is not None:
+    if classifier is None:
+        return
+    if METHODS[method].needs_gradients:
         _check_gradients(classifier, method)
+    replacement(mask, getattr(classifier, "tokenizer", None))
+    pairs = [isinstance(text, str) for text in examples["text_b"]]
+    for kind in {is_pair and boundary == "safe" for is_pair in pairs}:
+        classifier.check_texts(pairs=kind)
 
 
-def _check_gradients(classifier: "Classifier | Callable", method: str) -> None:
+def _check_gradients(classifier: "Classifier | TextClassifier", method: str) -> None:
     from trusteq.models.classifier import Classifier
 
     if not isinstance(classifier, Classifier):
@@ -157,21 +171,22 @@ def _check_gradients(classifier: "Classifier | Callable", method: str) -> None:
             f"{method} needs to know where each token stands in the text, and {type(classifier.tokenizer).__name__} "
             "does not tell; save the model with a fast tokenizer, or use another method, such as 'shapley'"
         )
+    if getattr(classifier.model.config, "is_encoder_decoder", False):
+        raise ExperimentError(
+            f"{method} follows the one embedding that a model reads, and {type(classifier.model).__name__} reads its "
+            "text twice, in encoder and decoder; use another method, such as 'shapley'"
+        )
+    if METHODS[method].needs_padding and classifier.tokenizer.pad_token_id is None:
+        raise ExperimentError(f"{method} starts from padding, and the tokenizer has no pad_token; set one")
 
 
-def _predictor(classifier: "Classifier | Callable", labels: Sequence[str] | None) -> "TokenPredictor | TextPredictor":
+def _predictor(classifier: "Classifier | TextClassifier") -> "TokenPredictor | TextPredictor":
     from trusteq.attribution.tokens import TokenPredictor
     from trusteq.models.classifier import Classifier
 
     if isinstance(classifier, Classifier):
         return TokenPredictor(classifier)
-    predict_proba = getattr(classifier, "predict_proba", classifier)
-    labels = getattr(classifier, "labels", None) if labels is None else labels
-    if not callable(predict_proba) or labels is None:
-        raise ModelError(
-            "a classifier is callable, (text_a, text_b) -> probabilities, and has `.labels`; or give labels=(...)"
-        )
-    return TextPredictor(predict_proba, labels)
+    return TextPredictor(classifier.predict_proba, classifier.labels)
 
 
 def _windows(examples: Sequence[Features], size: int, *, title: str | None) -> Iterator[Sequence[Features]]:

@@ -85,12 +85,19 @@ class Tokens:
 MASKS = {"delete": None, "[MASK]": "mask_token", "[UNK]": "unk_token"}
 
 
-def replacement(mask: str, classifier: "Classifier | None") -> str:
-    """Return what stands for a masked word: nothing, or the classifier's token; the mask itself for a callable."""
+def replacement(mask: str, tokenizer) -> str:
+    """Return what stands for a masked word: nothing, or the tokenizer's token; the mask itself where there is none.
+
+    Raises ExperimentError for a tokenizer without such a token.
+    """
     token = MASKS[mask]
     if token is None:
         return ""
-    return mask if classifier is None else getattr(classifier.tokenizer, token)
+    if tokenizer is None:
+        return mask
+    if (found := getattr(tokenizer, token)) is None:
+        raise ExperimentError(f"mask {mask!r}: the model's tokenizer has no {token}; use 'delete'")
+    return found
 
 
 @dataclass(frozen=True)
@@ -125,9 +132,9 @@ class Texts(Features):
     def tokens(self) -> Tokens:
         """Return the tokens of the texts, cut to what the model takes."""
         tokenizer = self.classifier.tokenizer
-        found = _tokenised(self.classifier, self.sides)
+        found, segments, places = _tokenised(self.classifier, self.sides)
         ids, types = (np.array(found[name]) if name in found else None for name in ("input_ids", "token_type_ids"))
-        feature = words.of_tokens(self.sides, found.sequence_ids(0), found["offset_mapping"][0])
+        feature = words.of_tokens(self.sides, segments, places)
         return Tokens(self.classifier.model, ids, types, np.array(feature), tokenizer.pad_token_id)
 
     def fitted(self) -> "Texts":
@@ -138,20 +145,16 @@ class Texts(Features):
         """
         if self.classifier is None or self._fits():
             return self
-        kept = _tokenised(self.classifier, self.sides)
         ends = [0] * len(self.sides)
-        for segment, (_, end) in zip(kept.sequence_ids(), kept["offset_mapping"][0], strict=True):
+        for segment, (_, end) in zip(*_tokenised(self.classifier, self.sides)[1:], strict=True):
             if segment is not None:
                 ends[segment] = max(ends[segment], end)
         shorter = replace(self, sides=tuple(map(_up_to_a_word, self.sides, ends)))
         return replace(shorter, n_cut=self.n_features - shorter.n_features)
 
     def _fits(self) -> bool:
-        limit = self.classifier.max_length
-        # A token has at least one character; the special tokens are three at most.
-        if sum(map(len, self.sides)) + 3 <= limit:
-            return True
-        return len(self.classifier.tokenizer(*_listed(self.sides), verbose=False)["input_ids"][0]) <= limit
+        # Characters do not tell: of some a byte-level tokenizer makes four tokens.
+        return not self.classifier.n_cut(*_listed(self.sides))
 
     def texts(self, masks: np.ndarray) -> tuple[list[str], list[str] | None]:
         """Return the first and the second texts under `masks`, (n, features); no second ones of a single text."""
@@ -163,14 +166,19 @@ class Texts(Features):
         return masked[0], masked[1] if len(masked) == 2 else None
 
 
-def _listed(texts: tuple[str, ...]) -> list[list[str]]:
+def _listed(texts: tuple[str, ...]) -> tuple[list[str], list[str] | None]:
     # Given as they are, a pair with an empty second text would be taken for a single text.
-    return [[text] for text in texts]
+    return [texts[0]], [texts[1]] if len(texts) == 2 else None
 
 
-def _tokenised(classifier: "Classifier", texts: tuple[str, ...]):
+def _tokenised(classifier: "Classifier", texts: tuple[str, ...]) -> tuple:
+    """Return the tokens, and of each which text it stands in, None for special ones, and its (start, end) there."""
     options = {"truncation": True, "max_length": classifier.max_length, "return_offsets_mapping": True}
-    return classifier.tokenizer(*_listed(texts), **options)
+    found = classifier.tokenizer(*classifier.given(*_listed(texts)), **options)
+    segments, offsets = found.sequence_ids(0), found["offset_mapping"][0]
+    if len(texts) == 2 and classifier.template is not None:
+        return found, *classifier.template.sides(texts, offsets)
+    return found, segments, offsets
 
 
 def _up_to_a_word(text: str, end: int) -> str:

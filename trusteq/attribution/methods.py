@@ -113,14 +113,15 @@ class Method:
     (n, classes), as often as it likes, and returns weights, (features, classes), or (weights, standard errors). One
     that needs no probabilities just returns.
     draws: whether the weights depend on the explainer's seed, so that it does not fully agree with itself.
-    needs_gradients: whether it asks for a model's gradients, which a callable has not. has_errors: whether it returns
-    standard errors. as_released: the function of the authors' scripts for each joint, and joined: the features of
-    theirs; none where they have no such method.
+    needs_gradients: whether it asks for a model's gradients, which a callable has not. needs_padding: whether it puts
+    padding in the place of words. has_errors: whether it returns standard errors. as_released: the function of the
+    authors' scripts for each joint, and joined: the features of theirs; none where they have no such method.
     """
 
     explain: Callable
     draws: bool
     needs_gradients: bool = False
+    needs_padding: bool = False
     has_errors: bool = False
     as_released: Mapping[str, Callable] = field(default_factory=dict)
     joined: type[Joined] | None = None
@@ -135,7 +136,7 @@ METHODS: dict[str, Method] = {
     "shap": Method(owen, draws=False, as_released={NLI: owen, PI: permutations}, joined=JoinedTokens),
     "shapley": Method(shapley, draws=True, has_errors=True),
     "occlusion": Method(occlusion, draws=False),
-    "integrated-gradients": Method(integrated_gradients, draws=False, needs_gradients=True),
+    "integrated-gradients": Method(integrated_gradients, draws=False, needs_gradients=True, needs_padding=True),
     "gradient-x-input": Method(gradient_x_input, draws=False, needs_gradients=True),
     "random": Method(random, draws=True),
 }

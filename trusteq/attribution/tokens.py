@@ -62,7 +62,8 @@ class TokenPredictor:
 
         texts: one, or a pair. replacement: what stands for a masked word.
         """
-        if len(texts) not in self._special_tokens:
+        by_template = len(texts) == 2 and self.classifier.template is not None
+        if by_template or len(texts) not in self._special_tokens:
             return None
         before, *after = self._special_tokens[len(texts)]
         blocks: list[Block] = [([before], None)]

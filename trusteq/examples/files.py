@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,13 @@ _WHOLE = re.compile(r"[+-]?\d{1,9}(\.0*)?")
 _UNENCODABLE = re.compile("[\0\ud800-\udfff]")  # JSON escapes bring these in; tokenizers and parquet choke on them
 
 
-def read_examples(path: str | Path, *, task: str | Task) -> pd.DataFrame:
+def read_examples(
+    path: str | Path,
+    *,
+    task: str | Task | None = None,
+    labels: Sequence[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """Read examples from a csv, tsv, txt (tab-separated, as SNLI's own), jsonl or parquet file, in file order.
 
     Columns: `text_a, text_b, label`, or the task's own names, or those of SNLI's files (`sentence1, sentence2,
@@ -32,20 +38,36 @@ def read_examples(path: str | Path, *, task: str | Task) -> pd.DataFrame:
     is. Other separators, UTF-16 and gzip are taken where the file is plain about them. Returns id (the file's own, or
     "<stem>-<row>", rows from 0), text_a, text_b (None for single texts), label (index). Rows without a gold label (-1
     or "-") are skipped; `.attrs["unlabelled"]` counts them, and `.attrs["notes"]` says what was found out.
+    labels: class names in index order, in place of a task. columns: the file's column for each of text_a, text_b (left
+    out for single texts) and label, where they are not the task's; those not named are called as here.
     Raises DataError with `path:line`, lines from 1 and the header included (parquet: rows from 1).
     """
-    rows = read_rows(path, task=task)
+    rows = read_rows(path, task=_task(Path(path), task, labels), columns=columns)
     examples = rows[rows["label"] >= 0].reset_index(drop=True)
     examples.attrs = {"unlabelled": len(rows) - len(examples), "notes": rows.attrs["notes"]}
     return examples
 
 
-def read_rows(path: str | Path, *, task: str | Task) -> pd.DataFrame:
+def _task(path: Path, task: str | Task | None, labels: Sequence[str] | None) -> str | Task:
+    """Return what says how a file is read: a task, or one of these class names and the columns that the file has."""
+    if task is None and labels is None:
+        raise DataError(f"{path}: give a task, or labels, the class names in index order")
+    if task is not None and labels is None:
+        return task
+    if task is not None:
+        known = load_task(task) if isinstance(task, str) else task
+        return known.model_copy(update={"labels": tuple(labels)})
+    sides = ("text_a", "text_b") if "text_b" in _reader(path)(path)[0] else ("text_a",)
+    fields = {field: field for field in (*sides, "label")}
+    return Task.model_construct(name=path.stem, title=path.stem, labels=tuple(labels), columns=fields)
+
+
+def read_rows(path: str | Path, *, task: str | Task, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Return all rows of a file, as `read_examples` does; label is -1, and there are no texts, without a gold label."""
     task = load_task(task) if isinstance(task, str) else task
     path = Path(path)
-    columns, records, notes = _reader(path)(path)
-    layout = _layout(path, columns, task)
+    present, records, notes = _reader(path)(path)
+    layout = _layout(path, present, task, dict(columns or {}))
     rows, lines, spelled, stem = [], {}, set(), kind_of(path)[0]
     for row, (line, record) in enumerate(records):
         try:
@@ -78,14 +100,18 @@ def _short(value: object, limit: int = 60) -> str:
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
 
-def _layout(path: Path, columns: dict[str, int], task: Task) -> dict[str, str]:
-    """Return field -> column for the naming scheme that the file follows; the closest one explains what is missing."""
-    own = dict(task.columns)
+def _layout(path: Path, columns: dict[str, int], task: Task, named: dict[str, str]) -> dict[str, str]:
+    """Return field -> column for the naming scheme that the file follows; the closest one explains what is missing.
+
+    columns: of the file. named: the column for a field, where the user says so, in every scheme.
+    """
+    own = dict(task.columns) | named
     schemes = [{field: field for field in own}, own]
     if "text_b" in own:
         schemes.append(_SNLI_COLUMNS)
     if own["text_a"] == "question1":
         schemes.append(own | {"label": _QUORA_LABEL})
+    schemes = [scheme | named for scheme in schemes]
     best = max(schemes, key=lambda scheme: sum(column in columns for column in scheme.values()))
     missing = [column for column in best.values() if column not in columns]
     if missing and columns:

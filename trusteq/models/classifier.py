@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -20,16 +21,21 @@ from transformers.initialization import no_init_weights
 from trusteq.errors import ModelError, nearest
 from trusteq.examples.load import quiet_hub
 from trusteq.examples.synthetic import vocabulary
-from trusteq.models.compress import WAYS, check_claim, check_options, put_together, settled, steps
+from trusteq.models.compress import WAYS, apply, check_claim, check_options, put_together, settled, steps
 from trusteq.models.forward import Rows, logits
 from trusteq.models.layers import HEADS, saved_kind
+from trusteq.models.probabilities import check_finite, check_output
 from trusteq.models.recipe import Recipe
+from trusteq.models.template import Template
 from trusteq.registry import Compression, ModelSpec
 from trusteq.statistics import stream_seed
 
 # Weights that do not fit go into the report that `check_weights` reads, instead of into an error that names none.
 # Checkpoints may be stored in half precision; we compute in single precision.
 LOADING = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
+LONGEST = 4096  # tokens of a text, for models that have no last place and a tokenizer without a limit
+# What a model must say the same of, alone and together, up to rounding.
+COMPANY, SAME = ("a man reads", "a man reads in the park, and a dog sleeps in the house", "the dog sleeps"), 1e-4
 
 
 @dataclass(frozen=True)
@@ -38,12 +44,16 @@ class Classifier:
 
     labels: class names, in the order of the columns of the probabilities.
     max_length: tokens of a text or pair; longer ones are cut, the longer side first.
+    equal_lengths: whether only rows of equal length share a batch, since padding would change what the model says.
+    template: what makes one text of a pair, for a tokenizer that puts nothing between the two; None for all others.
     """
 
     model: transformers.PreTrainedModel
     tokenizer: transformers.PreTrainedTokenizerBase
     labels: tuple[str, ...]
     max_length: int
+    equal_lengths: bool = False
+    template: Template | None = None
 
     def predict_proba(self, text_a: Sequence[str], text_b: Sequence[str | None] | None = None) -> np.ndarray:
         """Return class probabilities, float64 of shape (n, C), rows summing to 1.
@@ -58,8 +68,11 @@ class Classifier:
         return probabilities
 
     def encode(self, firsts: list[str], seconds: list[str] | None) -> Rows:
-        """Return the token ids of texts or pairs."""
-        tokens = self.tokenizer(firsts, seconds, truncation=True, max_length=self.max_length)
+        """Return the token ids of texts or pairs; raise ModelError for pairs whose boundary would be lost."""
+        tokens = self.tokenizer(*self.given(firsts, seconds), truncation=True, max_length=self.max_length)
+        for name in ("input_ids", "token_type_ids"):
+            if name in tokens and not all(tokens[name]):
+                tokens[name] = [row or self._start[name] for row in tokens[name]]
         lengths = np.array([len(ids) for ids in tokens["input_ids"]])
         kept = np.arange(lengths.max()) < lengths[:, None]
         filled = {name: np.zeros(kept.shape, dtype=np.int64) for name in ("input_ids", "token_type_ids")}
@@ -67,29 +80,88 @@ class Classifier:
             filled[name][kept] = np.concatenate(tokens[name])
         return Rows(filled["input_ids"], lengths, filled["token_type_ids"] if "token_type_ids" in tokens else None)
 
+    def given(self, firsts: list[str], seconds: list[str] | None) -> tuple[list[str], list[str] | None]:
+        """Return what the tokenizer is given: the texts as they are, or pairs as one text by the template."""
+        if seconds is None:
+            return firsts, None
+        if self.template is not None:
+            return [self.template.join(*pair) for pair in zip(firsts, seconds, strict=True)], None
+        self.check_texts(pairs=True)
+        return firsts, seconds
+
+    def check_texts(self, *, pairs: bool) -> None:
+        """Raise ModelError for pairs where the tokenizer joins them by nothing, and there is no template."""
+        if pairs and self.template is None and self._loses_boundary:
+            raise ModelError(
+                f"{type(self.tokenizer).__name__} puts nothing between the texts of a pair, so that where one ends is "
+                "lost; give load_classifier(template='Premise: {text_a}\\nHypothesis: {text_b}'), as it was trained"
+            )
+
+    def n_cut(self, firsts: list[str], seconds: list[str] | None) -> int:
+        """Return how many of the texts or pairs have more tokens than the model takes."""
+        tokens = self.tokenizer(*self.given(firsts, seconds), verbose=False)["input_ids"]
+        return sum(len(ids) > self.max_length for ids in tokens)
+
+    @functools.cached_property
+    def _loses_boundary(self) -> bool:
+        alone = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("a", "b")]
+        if not all(alone):  # a vocabulary of words that has neither
+            added = self.tokenizer.num_special_tokens_to_add
+            return added(pair=True) <= added(pair=False)
+        pair, texts = self.tokenizer("a", "b"), alone[0] + alone[1]
+        ids, types = pair["input_ids"], pair.get("token_type_ids", ())
+        beside = any(ids[at : at + len(texts)] == texts for at in range(len(ids)))
+        return beside and len(set(types)) < 2
+
+    @functools.cached_property
+    def _start(self) -> dict[str, list[int]]:
+        """What a model reads of a text that has no token: the token that starts, or ends, a text."""
+        known = [self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, self.tokenizer.pad_token_id]
+        usable = [token for token in known if token is not None]
+        if not usable:
+            raise ModelError("a text without any token, and the tokenizer has no bos_token to stand for it; set one")
+        return {"input_ids": usable[:1], "token_type_ids": [0]}
+
     def predict_rows(self, rows: Sequence[Rows]) -> list[np.ndarray]:
-        """Return the class probabilities of each block of token ids, float64 of shape (n, C)."""
-        found = logits(self.model, rows, padding=self.tokenizer.pad_token_id or 0)
-        return [softmax(block, axis=1) for block in found]
+        """Return the class probabilities of each block of token ids, float64 of shape (n, C).
+
+        Raises ModelError for probabilities that are none.
+        """
+        padding = None if self.equal_lengths else padding_id(self.model, self.tokenizer)
+        found = logits(self.model, rows, padding=padding)
+        return [check_finite(softmax(block, axis=1)) for block in found]
 
 
-def load_classifier(path_or_hub_id: str | Path, *, hub: str | Path | None = None, device: str = "auto") -> Classifier:
+def load_classifier(
+    path_or_hub_id: str | Path,
+    *,
+    hub: str | Path | None = None,
+    device: str = "auto",
+    labels: Sequence[str] | None = None,
+    template: str | None = None,
+) -> Classifier:
     """Load a fine-tuned classifier from a folder, a mirror of the Hub or the Hub.
 
     hub: a mirror (`DIR/models/<hub id>/`) read before the Hub; default: the environment's TRUSTEQ_HUB.
     device: "auto" takes CUDA when there is one.
+    labels: class names in index order, for a checkpoint that has none (LABEL_0); of one that has names, the same ones,
+    which stay in its order.
+    template: what makes one text of a pair for a tokenizer that puts nothing between the two (Llama, GPT-2), such as
+    "Premise: {text_a}\\nHypothesis: {text_b}"; its own words are never features.
 
-    Raises ModelError: nothing there, weights missing or left over, class names missing, a Hub that cannot be reached.
+    Raises ModelError: nothing there, weights missing or left over, class names missing, a Hub that cannot be reached, a
+    head that is no classifier, probabilities that depend on the texts beside a text.
     """
-    source = locate(path_or_hub_id, hub)
+    source, joined = locate(path_or_hub_id, hub), None if template is None else Template.of(template)
     with loading(path_or_hub_id):
         config = transformers.AutoConfig.from_pretrained(source)
-        labels = _class_names(path_or_hub_id, config)
+        labels = class_names(path_or_hub_id, config, labels)
         tokenizer = load_tokenizer(path_or_hub_id, source)
         model, report = _model(path_or_hub_id, source, config)
     check_weights(path_or_hub_id, report)
     check_claim(path_or_hub_id, model)
-    return as_classifier(model, tokenizer, labels, device=device)
+    found = in_any_company(path_or_hub_id, as_classifier(model, tokenizer, labels, device=device))
+    return replace(found, template=joined)
 
 
 def _model(name: str | Path, source: str, config: transformers.PretrainedConfig) -> tuple:
@@ -113,11 +185,77 @@ def load_config(hub_id: str, *, hub: str | Path | None = None) -> transformers.P
         return transformers.AutoConfig.from_pretrained(locate(hub_id, hub))
 
 
-def as_classifier(model, tokenizer, labels: Sequence[str], *, device: str = "auto") -> Classifier:
-    """Return a model ready to predict, on its device."""
+def as_classifier(model, tokenizer, labels: Sequence[str], *, device: "str | torch.device" = "auto") -> Classifier:
+    """Return a model ready to predict, on its device; one without a padding token is given one."""
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    limit = min(tokenizer.model_max_length, model.config.max_position_embeddings)
+    _give_padding(model, tokenizer)
+    limit = min(tokenizer.model_max_length, positions(model))
     return Classifier(model.to(device).eval(), tokenizer, tuple(labels), int(limit))
+
+
+def positions(model: transformers.PreTrainedModel) -> int:
+    """Return how many tokens a model has places for; LONGEST for one that needs none (T5) or says no number (XLNet).
+
+    RoBERTa and its kin count places from the padding token's id on, so that as many of their positions are never used.
+    """
+    places = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if places is None or places <= 0:
+        return LONGEST
+    tables = (part for name, part in model.named_modules() if name.endswith("position_embeddings"))
+    for table in tables:
+        if getattr(table, "padding_idx", None) is not None:
+            return min(places, len(table.weight) - table.padding_idx - 1)
+    return places
+
+
+def padding_id(model: transformers.PreTrainedModel, tokenizer) -> int | None:
+    """Return the id that rows are padded with: the one that the head takes for padding; None where it has no embedding.
+
+    A decoder's head reads the last token that is not its `pad_token_id`, whatever the tokenizer pads with.
+    """
+    own = model.config.get_text_config().pad_token_id
+    padding = (tokenizer.pad_token_id or 0) if own is None else own
+    return padding if 0 <= padding < len(model.get_input_embeddings().weight) else None
+
+
+def _give_padding(model: transformers.PreTrainedModel, tokenizer) -> None:
+    """Let a head without a padding token know the one that is used, so that it reads the last token of each row.
+
+    Not one that may end a text, which the head would pass over; -1, which no token is, where there is no other: rows
+    are then not padded at all.
+    """
+    config = model.config.get_text_config()
+    if config.pad_token_id is not None:
+        return
+    ends = {*tokenizer("a")["input_ids"][-1:], tokenizer.unk_token_id}
+    known = (tokenizer.pad_token_id, tokenizer.eos_token_id)
+    n_known = len(model.get_input_embeddings().weight)
+    usable = [token for token in known if token is not None and token not in ends and token < n_known]
+    config.pad_token_id = usable[0] if usable else -1
+
+
+def in_any_company(name: str | Path, classifier: Classifier) -> Classifier:
+    """Return a classifier that says the same of a text whatever stands beside it, without padding where that is why.
+
+    Raises ModelError where even rows of equal length change each other, or for a model that has no logits, (n, C).
+    """
+    tolerance = max(SAME, 10 * torch.finfo(classifier.model.dtype).eps)
+    try:
+        for equal_lengths in (classifier.equal_lengths, True):
+            found = replace(classifier, equal_lengths=equal_lengths)
+            blocks = [found.encode([text], None) for text in COMPANY]
+            alone = np.concatenate([found.predict_rows([block])[0] for block in blocks])
+            check_output(alone, len(COMPANY), classifier.labels)
+            if np.abs(np.concatenate(found.predict_rows(blocks)) - alone).max() <= tolerance:
+                return found
+    except (AttributeError, ValueError, IndexError, TypeError, RuntimeError) as error:
+        why = " ".join(str(error).split())
+        raise ModelError(f"model {name}: cannot classify a text of three words ({why})") from None
+    except ModelError as error:
+        raise ModelError(f"model {name}: {error}") from None
+    raise ModelError(
+        f"model {name}: what it says of a text depends on the texts in its batch; use a form without batch statistics"
+    )
 
 
 def locate(path_or_hub_id: str | Path, hub: str | Path | None = None) -> str:
@@ -181,13 +319,41 @@ def check_weights(name: str | Path, report: dict, *, new_ok=(), unused_ok=()) ->
             )
 
 
-def _class_names(name: str | Path, config: transformers.PretrainedConfig) -> tuple[str, ...]:
-    labels = tuple(config.id2label.get(index) for index in range(config.num_labels))
-    if None in labels or any(label == f"LABEL_{index}" for index, label in enumerate(labels)):
+def class_names(
+    name: str | Path, config: transformers.PretrainedConfig, given: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """Return the class names of a checkpoint in index order: its own, or those given where it has none.
+
+    Raises ModelError for a head that is not of one class among two or more, and where there are no names or others.
+    """
+    if config.num_labels < 2 or config.problem_type in ("regression", "multi_label_classification"):
+        kind = "one output" if config.num_labels < 2 else config.problem_type.replace("_", "-")
+        raise ModelError(f"model {name}: its head has {kind}; a classifier chooses one of two classes or more")
+    own = tuple(config.id2label.get(index) for index in range(config.num_labels))
+    nameless = None in own or any(label == f"LABEL_{index}" for index, label in enumerate(own))
+    if given is None and nameless:
         raise ModelError(
-            f"model {name}: no class names; put them into id2label of its config.json, as {json.dumps({0: '...'})}"
+            f"model {name}: no class names; put them into id2label of its config.json, as {json.dumps({0: '...'})}, "
+            "or give labels"
         )
-    return labels
+    if given is None and len(set(own)) < len(own):
+        raise ModelError(
+            f"model {name}: two of its classes have one name ({', '.join(own)}); rename them in config.json"
+        )
+    if given is None:
+        return own
+    labels = tuple(map(str, given))
+    if len(labels) != len(own) or len(set(labels)) < len(labels):
+        raise ModelError(f"model {name}: {len(own)} classes, and labels {', '.join(labels)}; give one name a class")
+    if nameless:
+        return labels
+    by_name = {label.casefold(): label for label in labels}
+    if {label.casefold() for label in own} != by_name.keys() or len(by_name) < len(own):
+        raise ModelError(
+            f"model {name}: its classes are {', '.join(own)}, not {', '.join(labels)}; leave labels out, or "
+            "rename them in its config.json"
+        )
+    return tuple(by_name[label.casefold()] for label in own)
 
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -204,7 +370,7 @@ def build(spec: ModelSpec, *, labels: Sequence[str], recipe: Recipe):
         "label2id": {label: index for index, label in enumerate(labels)},
     }
     model, tokenizer = _pretrained(spec, recipe.head, names) if spec.hub else _from_scratch(spec, recipe.head, names)
-    tokenizer.model_max_length = min(recipe.max_length, model.config.max_position_embeddings)
+    tokenizer.model_max_length = min(recipe.max_length, positions(model))
     return model, tokenizer
 
 
@@ -254,7 +420,7 @@ def compress(classifier: Classifier, compression: Compression) -> Classifier:
                 f"{compression.way} cannot follow {step['way']}, which leaves no whole matrices of floats; "
                 f"compress by {step['way']} once, and last"
             )
-    way.function(model, **options)
+    apply(model, compression.way, options, whole=classifier.model)
     model.config.compression = [*before, {"way": compression.way, "options": options}]
     return replace(classifier, model=model if compression.recover else settled(model))
 

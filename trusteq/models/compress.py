@@ -40,7 +40,7 @@ def int8(model: "transformers.PreTrainedModel") -> None:
     """Store the weights of linear layers in 8 bits, and multiply whole numbers on the CPU (see `Int8Linear`)."""
     from trusteq.models.layers import Int8Linear
 
-    _replace_linear(model, Int8Linear.of)
+    _replace_linear(model, Int8Linear.of, way="int8")
 
 
 def prune_weights(model: "transformers.PreTrainedModel", *, share: Share) -> None:
@@ -50,7 +50,7 @@ def prune_weights(model: "transformers.PreTrainedModel", *, share: Share) -> Non
     """
     from torch.nn.utils import prune
 
-    pruned = [(layer, "weight") for layer in linear_layers(model)]
+    pruned = [(layer, "weight") for layer in _some_linear(model, "prune-weights")]
     prune.global_unstructured(pruned, pruning_method=prune.L1Unstructured, amount=share)
 
 
@@ -77,7 +77,28 @@ def low_rank(model: "transformers.PreTrainedModel", *, keep: Share) -> None:
     """
     from trusteq.models.layers import factorised
 
-    _replace_linear(model, lambda layer: factorised(layer, keep))
+    _replace_linear(model, lambda layer: factorised(layer, keep), way="low-rank")
+
+
+def apply(model: "transformers.PreTrainedModel", way: str, options: dict, *, whole) -> list[str]:
+    """Compress a model in place by one way; return the names of the tensors that it replaced, removed or changed.
+
+    options: validated (`check_options`). whole: the model that it is a copy of. Raises ModelError where nothing changed
+    and no claim shows that the model is what the way makes.
+    """
+    WAYS[way].function(model, **options)
+    before, after = whole.state_dict(), model.state_dict()
+    changed = [name for name in before | after if not _is_same(before.get(name), after.get(name))]
+    claim = WAYS[way].claim
+    if not changed and (claim is None or claim(model, options)):
+        raise ModelError(f"{way} changed nothing of {type(model).__name__}; it has nothing that this way works on")
+    return changed
+
+
+def _is_same(before: "torch.Tensor | None", after: "torch.Tensor | None") -> bool:
+    if before is None or after is None or (before.shape, before.dtype) != (after.shape, after.dtype):
+        return False
+    return bool((before == after).all())
 
 
 def _other_depth(model: "transformers.PreTrainedModel", options: dict) -> str | None:
@@ -221,8 +242,17 @@ def linear_layers(model: "transformers.PreTrainedModel") -> list["torch.nn.Linea
     return [part for part in encoder_layers(model).modules() if type(part) is torch.nn.Linear]
 
 
-def _replace_linear(model: "transformers.PreTrainedModel", make: Callable) -> None:
-    linear = set(linear_layers(model))
+def _some_linear(model: "transformers.PreTrainedModel", way: str) -> list["torch.nn.Linear"]:
+    if not (found := linear_layers(model)):
+        raise ModelError(
+            f"{way}: {type(model).__name__} has no linear layers in its encoder, so that nothing would change; "
+            "its weights are in layers of another kind (GPT-2's are Conv1D)"
+        )
+    return found
+
+
+def _replace_linear(model: "transformers.PreTrainedModel", make: Callable, *, way: str) -> None:
+    linear = set(_some_linear(model, way))
     # A list first: what replaces a layer may hold linear layers itself.
     for parent in list(encoder_layers(model).modules()):
         for name, part in list(parent.named_children()):

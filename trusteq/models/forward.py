@@ -36,17 +36,18 @@ class Rows:
     types: np.ndarray | None = None
 
 
-def logits(model, rows: Sequence[Rows], *, padding: int = 0, budget: int | None = None) -> list[np.ndarray]:
+def logits(model, rows: Sequence[Rows], *, padding: int | None = 0, budget: int | None = None) -> list[np.ndarray]:
     """Return the model's logits for each block of rows, float64 of shape (n, C).
 
-    padding: id of the padding token. budget: tokens of a batch. Out of memory on a GPU halves it, down to one row.
+    padding: id of the padding token; None where none may be read, so that only rows of equal length share a batch.
+    budget: tokens of a batch. Out of memory on a GPU halves it, down to one row.
     """
     # By default oneDNN keeps a kernel for each of 1,024 shapes, hundreds of MB; read when torch first calls it.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     device = model.device.type
     budget = budget or BUDGET.get(device, BUDGET["cpu"])
     of_a_token = 12 * model.config.num_hidden_layers * model.config.hidden_size**2  # multiplications, in all layers
-    spare = int(CALL.get(device, CALL["cpu"]) / of_a_token)
+    spare = 0 if padding is None else int(CALL.get(device, CALL["cpu"]) / of_a_token)
     whole = _stack(rows)
     order = np.argsort(whole.lengths, kind="stable")
     parts, done = [], 0
@@ -103,7 +104,7 @@ def _stack(rows: Sequence[Rows]) -> Rows:
     return Rows(ids, np.concatenate([block.lengths for block in rows]), types)
 
 
-def _inputs(rows: Rows, chosen: np.ndarray, padding: int) -> dict[str, np.ndarray]:
+def _inputs(rows: Rows, chosen: np.ndarray, padding: int | None) -> dict[str, np.ndarray]:
     """Return the inputs of one batch: ids, types where there are any, and a mask where rows are padded."""
     lengths = rows.lengths[chosen]
     longest = int(lengths.max())

@@ -14,6 +14,7 @@ from trusteq.alignment.ranking import Ranking
 from trusteq.calibration.bins import check_predictions
 from trusteq.errors import DataError, ModelError, nearest
 from trusteq.estimates import TAIL
+from trusteq.models.as_classifier import as_classifier
 from trusteq.statistics import stream_seed
 from trusteq.verdict import sequential
 from trusteq.verdict.comparison import SIDES, Comparison, Explained, Side
@@ -46,7 +47,8 @@ def audit(
 ) -> "Audit":
     """Audit a pair of models: may the compressed one replace the large one?
 
-    large, compressed: Classifiers, or callables (text_a, text_b) -> probabilities; the same class names, in any order.
+    large, compressed: Classifiers, callables (text_a, text_b) -> probabilities, or what else `as_classifier` takes; the
+    same class names, in any order.
     examples: id, text_a, text_b, label (index or name in `labels`, by default the large model's; where a callable has
     no `.labels` of its own, they are its as well); see `checked_examples` for what may be absent.
     retrained: the large model trained again with other seeds, which the compressed one may be no worse than. dev: more
@@ -59,8 +61,8 @@ def audit(
     clusters: the column that says which examples belong together, such as SNLI's hypotheses about one premise, or None
     where all are independent. slices: a column whose parts are compared one by one.
 
-    Raises DataError for examples or probabilities that cannot be used or models with different labels, ExperimentError
-    for unknown options.
+    Raises DataError for examples or probabilities that cannot be used or models with different labels, ModelError for
+    what is no classifier of such texts, ExperimentError for unknown options.
     """
     from trusteq.attribution.explain import check
     from trusteq.examples.load import sample
@@ -68,15 +70,19 @@ def audit(
     from trusteq.verdict.report import audited
 
     wanted = load_margins(margins)
-    labels = _labels_of(large, labels) if labels is None else tuple(labels)
     # Checked before any model is run: explaining takes minutes.
+    large = _classifier(large, labels)
+    labels = large.labels if labels is None else tuple(labels)
+    compressed, *retrained = (_classifier(model, labels) for model in (compressed, *retrained))
     for model in (large, compressed, *retrained):
-        spelled_as(_labels_of(model, labels), labels)
+        spelled_as(model.labels, labels)
     examples = checked_examples(examples, labels)
     _check_columns(examples, clusters, slices)
     if dev is not None:
         _check_columns(dev := checked_examples(dev, labels, where="audit, dev"), clusters)
     check(examples, method=method, n_samples=n_samples)
+    for model in (large, compressed, *retrained):
+        check(examples, method=method, n_samples=n_samples, classifier=model)
     untrained = _untrained(large, seed)
     models = {names[0]: large, names[1]: compressed} | {f"retrained {n}": of for n, of in enumerate(retrained, 1)}
     models |= {"its random head": untrained} if untrained else {}
@@ -103,7 +109,7 @@ def audit(
     for name in list(models)[2:]:
         once = explained(name, models[name], chosen, times=1, **how)
         others[name] = replace(pair, b=Side(name, predictions[name], once))
-    return audited(
+    found = audited(
         pair,
         twins=[of for name, of in others.items() if models[name] is not untrained],
         untrained=others.get("its random head"),
@@ -112,6 +118,30 @@ def audit(
         looks=looks,
         notes=_said(examples, dev),
     )
+    cut = {name: n_cut for name, of in models.items() if (n_cut := _n_cut(of, examples)) and of is not untrained}
+    notes = [
+        f"{name} takes {models[name].max_length} tokens: {n_cut} of {len(examples)} examples are longer, and cut."
+        for name, n_cut in cut.items()
+    ]
+    return replace(found, notes=(*found.notes, *notes), facts=found.facts | {"cut": cut})
+
+
+def _classifier(model, labels: Sequence[str] | None):
+    """Return a model as a classifier, under class names of its own where it has any."""
+    if labels is None and callable(model) and not hasattr(model, "labels") and not hasattr(model, "get_params"):
+        raise ModelError("audit: the large model has no `.labels`; give labels=(...), the class names in order")
+    return as_classifier(model, labels=None if getattr(model, "labels", None) is not None else labels)
+
+
+def _texts(examples: pd.DataFrame) -> tuple[list[str], list[str] | None]:
+    """Return first and second texts; no second ones where all are missing."""
+    pair = examples["text_b"].map(lambda text: isinstance(text, str)).any()
+    return examples["text_a"].tolist(), examples["text_b"].tolist() if pair else None
+
+
+def _n_cut(model, examples: pd.DataFrame) -> int:
+    """Return how many examples a checkpoint cuts; 0 of what does not tell."""
+    return model.n_cut(*_texts(examples)) if hasattr(model, "n_cut") else 0
 
 
 def _check_columns(examples: pd.DataFrame, *columns: str | None) -> None:
@@ -175,12 +205,10 @@ def predicted(
     name: str, model: Callable, examples: pd.DataFrame, labels: tuple[str, ...], clusters: str | None = "text_a"
 ) -> Predictions:
     """Return what a model says about examples, its classes in the order of `labels`; `name` is for errors."""
-    pair = examples["text_b"].map(lambda text: isinstance(text, str)).any()
     predict_proba = getattr(model, "predict_proba", model)
-    texts = (examples["text_a"].tolist(), examples["text_b"].tolist() if pair else None)
     try:
-        probabilities, gold = check_predictions(predict_proba(*texts), examples["label"].to_numpy())
-    except DataError as error:
+        probabilities, gold = check_predictions(predict_proba(*_texts(examples)), examples["label"].to_numpy())
+    except (DataError, ModelError) as error:
         raise DataError(f"{name}: {error}") from None
     if probabilities.shape[1] != len(labels):
         raise DataError(f"{name}: {probabilities.shape[1]} probabilities for {len(labels)} labels")

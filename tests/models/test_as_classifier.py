@@ -1,0 +1,252 @@
+"""What people have at hand, as a classifier: the same numbers as their own calls, and one line for what cannot be."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import transformers
+from refusals import one_line
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
+
+import trusteq
+from trusteq.errors import DataError, ExperimentError, ModelError
+from trusteq.models.classifier import Classifier, load_classifier
+
+LABELS = ("neg", "pos")
+TEXTS = ["good film", "bad film", "good dog", "bad dog", "a good day", "a bad day"] * 3
+GOLD = [1, 0] * 9
+EXAMPLES = pd.DataFrame({"id": [f"x-{n}" for n in range(18)], "text_a": TEXTS, "text_b": None, "label": GOLD})
+PAIRS = EXAMPLES.assign(text_b=TEXTS[::-1])
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return make_pipeline(CountVectorizer(), LogisticRegression()).fit(TEXTS, [LABELS[label] for label in GOLD])
+
+
+@pytest.fixture(scope="module")
+def on_columns():
+    """A pipeline that was fitted on a DataFrame of pairs."""
+    columns = ColumnTransformer([(name, CountVectorizer(), name) for name in ("text_a", "text_b")])
+    return make_pipeline(columns, LogisticRegression()).fit(PAIRS[["text_a", "text_b"]], GOLD)
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_bert):
+    return tiny_bert("BertForSequenceClassification")
+
+
+def parts(folder):
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
+    return model, transformers.AutoTokenizer.from_pretrained(folder)
+
+
+def halves(texts, *_):
+    return np.full((len(texts), 2), 0.5)
+
+
+# --- sklearn ---
+
+
+def test_a_pipeline_says_what_it_says_itself(pipeline):
+    found = trusteq.as_classifier(pipeline)
+    assert found.labels == LABELS
+    np.testing.assert_array_equal(found.predict_proba(TEXTS), pipeline.predict_proba(TEXTS))
+    assert found.predict_proba([]).shape == (0, 2)
+    one_line(ModelError, lambda: found.predict_proba(TEXTS, TEXTS), "Pipeline reads one text", "text_a and text_b")
+
+
+def test_a_pipeline_on_a_table_reads_pairs(on_columns):
+    found = trusteq.as_classifier(on_columns, labels=LABELS)
+    expected = on_columns.predict_proba(PAIRS[["text_a", "text_b"]])
+    np.testing.assert_array_equal(found.predict_proba(PAIRS["text_a"], PAIRS["text_b"]), expected)
+    assert found.labels == LABELS and trusteq.as_classifier(on_columns).labels == ("0", "1")
+    one_line(ModelError, lambda: found.predict_proba(TEXTS), "reads pairs", "text_b")
+
+
+def test_names_of_an_estimators_classes():
+    def fitted(*values):
+        gold = [values[label] for label in GOLD]
+        return make_pipeline(CountVectorizer(), LogisticRegression()).fit(TEXTS, gold)
+
+    # Of names the estimator knows the order, which is that of the alphabet; of indices the labels do.
+    assert trusteq.as_classifier(fitted("pos", "neg"), labels=("pos", "neg")).labels == ("neg", "pos")
+    assert trusteq.as_classifier(fitted(0, 1), labels=("pos", "neg")).labels == ("pos", "neg")
+    one_line(ModelError, lambda: trusteq.as_classifier(fitted("a", "b"), labels=LABELS), "a, b", "neg, pos")
+    one_line(ModelError, lambda: trusteq.as_classifier(fitted(1, 2), labels=LABELS), "1, 2")
+    one_line(ModelError, lambda: trusteq.as_classifier(fitted(0, 1), labels=("a", "b", "c")), "not 3")
+
+
+def test_estimators_that_give_no_probabilities():
+    one_line(ModelError, lambda: trusteq.as_classifier(LogisticRegression()), "LogisticRegression is not fitted")
+    unsure = make_pipeline(CountVectorizer(), LinearSVC()).fit(TEXTS, GOLD)
+    one_line(ModelError, lambda: trusteq.as_classifier(unsure), "no probabilities", "CalibratedClassifierCV")
+
+
+# --- transformers ---
+
+
+@pytest.mark.parametrize("texts", [("the dog runs",), ("a man reads", "the man eats")])
+def test_a_pipeline_of_transformers_and_its_parts_are_the_checkpoint(folder, texts):
+    pipe = transformers.pipeline("text-classification", model=str(folder), device="cpu")
+    given = texts[0] if len(texts) == 1 else {"text": texts[0], "text_pair": texts[1]}
+    scores = pipe(given, top_k=None)
+    columns = [[text] for text in texts]
+    for object in (pipe, parts(folder)):
+        found = trusteq.as_classifier(object)
+        assert isinstance(found, Classifier) and found.labels == ("no", "yes", "maybe")
+        expected = [{of["label"]: of["score"] for of in scores}[label] for label in found.labels]
+        np.testing.assert_allclose(found.predict_proba(*columns)[0], expected, rtol=0, atol=1e-6)
+    assert trusteq.as_classifier(found) is found
+
+
+def test_what_is_no_classifier_of_transformers(folder, tiny_bert):
+    model, tokenizer = parts(folder)
+    one_line(ModelError, lambda: trusteq.as_classifier((tokenizer, model)), "(model, tokenizer)")
+    one_line(ModelError, lambda: trusteq.as_classifier((model,)), "(model, tokenizer)")
+    bare = transformers.AutoModel.from_pretrained(tiny_bert("BertModel"))
+    one_line(ModelError, lambda: trusteq.as_classifier((bare, tokenizer)), "BertModel", "logits")
+    of_tokens = transformers.BertForTokenClassification(model.config)
+    one_line(ModelError, lambda: trusteq.as_classifier((of_tokens, tokenizer)), "BertForTokenClassification")
+    filling = transformers.pipeline("fill-mask", model=str(tiny_bert("BertForMaskedLM")), device="cpu")
+    one_line(ModelError, lambda: trusteq.as_classifier(filling), "fill-mask", "text-classification")
+    raw = transformers.pipeline(
+        "text-classification", model=model, tokenizer=tokenizer, device="cpu", function_to_apply="sigmoid"
+    )
+    one_line(ModelError, lambda: trusteq.as_classifier(raw), "sigmoid", "softmax")
+
+
+# --- callables ---
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda texts: halves(texts),
+        lambda texts, batch_size=32: halves(texts[: 18 * (batch_size == 32)]),
+        lambda text_a, text_b=None: halves(text_a),
+        lambda text_a, text_b: halves(text_a),
+        lambda *texts: halves(*texts),
+        halves,
+    ],
+)
+def test_callables_of_one_list_and_of_two(function):
+    found = trusteq.as_classifier(function, labels=LABELS)
+    assert (found.predict_proba(TEXTS) == 0.5).all() and found.predict_proba(TEXTS).shape == (18, 2)
+
+
+def test_pairs_go_to_callables_of_two_lists_alone():
+    def second(text_a, text_b):
+        return np.array([[len(text), 10 - len(text)] for text in text_b]) / 10
+
+    found = trusteq.as_classifier(second, labels=LABELS)
+    np.testing.assert_array_equal(found.predict_proba(["a"], ["four"]), [[0.4, 0.6]])
+    for function in (lambda texts: halves(texts), lambda texts, batch_size=32: halves(texts)):
+        one = trusteq.as_classifier(function, labels=LABELS)
+        one_line(ModelError, lambda one=one: one.predict_proba(["a"], ["b"]), "reads one text", "pairs")
+
+
+def test_an_object_with_labels_keeps_its_own_unless_others_are_given():
+    class Named:
+        labels = ("a", "b")
+
+        def predict_proba(self, texts):
+            return halves(texts)
+
+    assert trusteq.as_classifier(Named()).labels == ("a", "b")
+    assert trusteq.as_classifier(Named(), labels=LABELS).labels == LABELS
+
+
+@pytest.mark.parametrize(
+    ("object", "part"),
+    [
+        (None, "NoneType is no classifier"),
+        ("a/folder", "str is no classifier"),
+        (LogisticRegression, "no classifier"),
+        ((1, 2), "tuple is no classifier"),
+        (lambda a, b, c: a, "takes 3 arguments"),
+        (lambda: 1, "takes 0 arguments"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_line(object, part):
+    one_line(ModelError, lambda: trusteq.as_classifier(object, labels=LABELS), part)
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (lambda found: found * np.nan, "nan or infinity"),
+        (lambda found: found[:, 0], "have shape (18,)"),
+        (lambda found: found[1:], "have shape (17, 2)"),
+        (lambda found: found * 100, "do not sum to 1"),
+        (lambda found: [["a", "b"]] * 18, "not numbers"),
+    ],
+)
+def test_outputs_are_checked(change, part):
+    found = trusteq.as_classifier(lambda texts: change(halves(texts)), labels=LABELS)
+    one_line(ModelError, lambda: found.predict_proba(TEXTS), part)
+
+
+def test_nothing_heavy_is_imported_for_a_callable():
+    code = "import sys, trusteq; trusteq.as_classifier(lambda texts: texts, labels='ab')"
+    code += "; assert not {'torch', 'transformers', 'sklearn', 'pandas'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- in use ---
+
+
+def test_an_audit_takes_them(pipeline, folder):
+    one_argument = lambda texts: pipeline.predict_proba(texts)  # noqa: E731
+    found = trusteq.audit(pipeline, one_argument, EXAMPLES, method="occlusion", explain=18, labels=LABELS)
+    row = found.dimensions.set_index("measure").loc["accuracy"]
+    assert (row["large"], row["compressed"]) == (1, 1) and found.comparison.alignment.mean == 1
+    three = EXAMPLES.assign(text_b="a man")
+    trusteq.audit(parts(folder), parts(folder), three, method="occlusion", explain=2)
+
+
+@pytest.mark.parametrize(
+    ("models", "options", "error", "part"),
+    [
+        (("pipeline", "pipeline"), {"examples": PAIRS}, ModelError, "reads one text"),
+        (("classifier", "callable"), {"method": "integrated-gradients"}, ExperimentError, "needs a model's gradients"),
+        (("classifier", "nothing"), {}, ModelError, "no classifier"),
+        (("callable", "classifier"), {}, DataError, "different labels"),
+    ],
+)
+def test_an_audit_refuses_before_any_model_runs(pipeline, folder, monkeypatch, models, options, error, part):
+    def unasked(*_):
+        raise AssertionError("a model was asked")
+
+    classifier = load_classifier(folder, device="cpu")
+    monkeypatch.setattr(Classifier, "predict_rows", unasked)
+    monkeypatch.setattr(LogisticRegression, "predict_proba", unasked)
+    unasked.labels = LABELS if "different" in part else classifier.labels
+    known = {"pipeline": pipeline, "classifier": classifier, "callable": unasked, "nothing": 5}
+    options = {"examples": EXAMPLES, **options}
+    one_line(error, lambda: trusteq.audit(*(known[name] for name in models), **options), part)
+
+
+def test_explain_takes_them(pipeline):
+    found = trusteq.explain(pipeline, EXAMPLES.head(2), method="occlusion")
+    good = found[(found["word"] == "good") & (found["label"] == "pos")]["weight"].iloc[0]
+    expected = pipeline.predict_proba(["good film"])[0, 1] - pipeline.predict_proba(["film"])[0, 1]
+    assert good == pytest.approx(expected, abs=1e-12)
+
+
+def test_half_precision_and_names_for_what_has_none(tiny_bert):
+    nameless = parts(tiny_bert("BertForSequenceClassification", labels=("LABEL_0", "LABEL_1", "LABEL_2")))
+    pipe = transformers.pipeline("text-classification", model=nameless[0], tokenizer=nameless[1], device="cpu")
+    named = trusteq.as_classifier(pipe, labels=("x", "y", "z"))
+    whole = named.predict_proba(TEXTS)
+    scores = {of["label"]: of["score"] for of in pipe(TEXTS[0], top_k=None)}
+    np.testing.assert_allclose(whole[0], [scores[f"LABEL_{n}"] for n in range(3)], rtol=0, atol=1e-6)
+    half = trusteq.as_classifier((nameless[0].bfloat16(), nameless[1]), labels=("x", "y", "z"))
+    np.testing.assert_allclose(half.predict_proba(TEXTS), whole, rtol=0, atol=0.05)
+    one_line(ModelError, lambda: trusteq.as_classifier(pipe), "BertForSequenceClassification", "give labels")

@@ -1,0 +1,199 @@
+"""Anything that classifies texts as one thing: `predict_proba(text_a, text_b)` and `labels`.
+
+The libraries are imported only where the object is of theirs: whoever has one has imported it already.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trusteq.errors import ModelError
+from trusteq.models.probabilities import check_output
+
+PAIR = ("text_a", "text_b")
+
+
+@dataclass(frozen=True)
+class TextClassifier:
+    """A function of texts with the names of its classes.
+
+    ask: takes first texts, and second ones if it `reads_pairs`; returns one distribution over `labels` a text, (n, C).
+    reads_singles: whether it takes texts without a second one. name: what it is called in an error.
+    """
+
+    ask: Callable
+    labels: tuple[str, ...]
+    name: str
+    reads_pairs: bool = True
+    reads_singles: bool = True
+
+    def predict_proba(self, text_a: Sequence[str], text_b: Sequence[str | None] | None = None) -> np.ndarray:
+        """Return class probabilities, float64 of shape (n, C), rows summing to 1.
+
+        text_b: the second texts of pairs; None, or all missing, for single texts. Raises ModelError for what are no
+        probabilities, and for pairs where it reads single texts or the other way round.
+        """
+        firsts = list(text_a)
+        seconds = None if text_b is None or not any(isinstance(text, str) for text in text_b) else list(text_b)
+        if not firsts:
+            return np.empty((0, len(self.labels)))
+        self.check_texts(pairs=seconds is not None)
+        return check_output(self.ask(firsts, seconds), len(firsts), self.labels)
+
+    __call__ = predict_proba
+
+    def check_texts(self, *, pairs: bool) -> None:
+        """Raise ModelError if it cannot read pairs, or single texts, before it is asked."""
+        if pairs and not self.reads_pairs:
+            raise ModelError(
+                f"{self.name} reads one text, and the examples are pairs; fit it on a DataFrame with the columns "
+                "text_a and text_b, or give a function (text_a, text_b) -> probabilities"
+            )
+        if not pairs and not self.reads_singles:
+            raise ModelError(f"{self.name} reads pairs, and the examples are single texts; give text_b")
+
+
+def as_classifier(object, *, labels: Sequence[str] | None = None):
+    """Return a classifier made of anything that turns texts into class probabilities.
+
+    object: a Classifier, which is returned as it is; (model, tokenizer) of transformers, or its text-classification
+    pipeline, which become Classifiers (set to predict, and given a padding token where there is none); an estimator or
+    Pipeline of sklearn with `predict_proba`, on a list of texts, or on a DataFrame with the columns text_a and text_b
+    if it was fitted on one; a callable, or an object with `predict_proba`, of one list of texts or of two.
+    labels: class names in the order of the probabilities, for what has none of its own (`.labels`, an sklearn
+    estimator's `classes_` where they are no indices, id2label of a model).
+
+    Raises ModelError in one line for what cannot be used, and later for outputs that are no probabilities.
+    """
+    for of_this_kind, make in (
+        (_is_ours, lambda found, labels: found),
+        (_is_model_and_tokenizer, lambda found, labels: _of_checkpoint(*found, labels)),
+        (_is_pipeline, _of_pipeline),
+        (_is_estimator, _of_estimator),
+    ):
+        if of_this_kind(object):
+            return make(object, labels)
+    return _of_callable(object, labels)
+
+
+def _class_of(module: str, name: str) -> type | tuple:
+    """Return a class of a module that somebody has imported; an empty tuple, which nothing is one of, if nobody has."""
+    return getattr(sys.modules[module], name) if module in sys.modules else ()
+
+
+def _is_ours(object) -> bool:
+    return isinstance(object, (TextClassifier, _class_of("trusteq.models.classifier", "Classifier")))
+
+
+def _is_model_and_tokenizer(object) -> bool:
+    models = _class_of("transformers", "PreTrainedModel")
+    return isinstance(object, tuple) and any(isinstance(part, models) for part in object)
+
+
+def _is_pipeline(object) -> bool:
+    return isinstance(object, _class_of("transformers", "Pipeline"))
+
+
+def _is_estimator(object) -> bool:
+    return hasattr(object, "fit") and hasattr(object, "get_params") and not isinstance(object, type)
+
+
+def _of_checkpoint(model, tokenizer=None, *labels):
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from trusteq.models import classifier
+
+    if len(labels) != 1 or not isinstance(model, PreTrainedModel) or not isinstance(tokenizer, PreTrainedTokenizerBase):
+        raise ModelError("of transformers, give (model, tokenizer), in this order")
+    name = type(model).__name__
+    names = classifier.class_names(name, model.config, labels[0])
+    ready = classifier.as_classifier(model, tokenizer, names, device=model.device)
+    return classifier.in_any_company(name, ready)
+
+
+def _of_pipeline(pipeline, labels):
+    if pipeline.task != "text-classification" or pipeline.tokenizer is None:
+        raise ModelError(f"a pipeline for {pipeline.task}; give one for text-classification")
+    function = getattr(pipeline._postprocess_params.get("function_to_apply"), "value", "softmax")
+    if function != "softmax":
+        raise ModelError(f"the pipeline applies {function}, and its outputs are no distribution; make it with softmax")
+    return _of_checkpoint(pipeline.model, pipeline.tokenizer, labels)
+
+
+def _of_estimator(estimator, labels):
+    name = type(estimator).__name__
+    if not hasattr(estimator, "classes_") and not hasattr(estimator, "predict_proba"):
+        raise ModelError(f"{name} gives no probabilities or is not fitted; fit it, or take another")
+    if not hasattr(estimator, "predict_proba"):
+        raise ModelError(f"{name} gives no probabilities; wrap it in sklearn's CalibratedClassifierCV")
+    if not hasattr(estimator, "classes_"):
+        raise ModelError(f"{name} is not fitted; call fit first")
+    names = _names_of_classes(name, list(estimator.classes_), labels)
+    columns = set(map(str, getattr(estimator, "feature_names_in_", ()))) & set(PAIR)
+    if not columns:
+        return TextClassifier(lambda firsts, _: estimator.predict_proba(firsts), names, name, reads_pairs=False)
+
+    def ask(firsts, seconds):
+        import pandas as pd
+
+        texts = {"text_a": firsts} | ({} if seconds is None else {"text_b": seconds})
+        return estimator.predict_proba(pd.DataFrame(texts))
+
+    return TextClassifier(ask, names, name, reads_pairs="text_b" in columns, reads_singles="text_b" not in columns)
+
+
+def _names_of_classes(name: str, classes: list, labels: Sequence[str] | None) -> tuple[str, ...]:
+    """Return names in the order of an estimator's classes: its own, or of indices those given."""
+    if len(classes) < 2:
+        raise ModelError(f"{name} knows {len(classes)} class; a classifier chooses one of two classes or more")
+    own = tuple(map(str, classes))
+    if labels is None or set(own) == (given := set(map(str, labels))):
+        return own
+    if not all(isinstance(value, (int, np.integer)) and 0 <= value < len(labels) for value in classes):
+        raise ModelError(f"{name}: its classes_ are {', '.join(own)}, and labels {', '.join(map(str, labels))}")
+    if len(given) != len(classes) or len(labels) != len(classes):
+        raise ModelError(f"{name}: its classes_ are {', '.join(own)}; give one label each, not {len(labels)}")
+    return tuple(str(labels[value]) for value in classes)
+
+
+def _of_callable(object, labels):
+    function = getattr(object, "predict_proba", object)
+    if isinstance(object, type) or not callable(function):
+        raise ModelError(
+            f"{type(object).__name__} is no classifier; give a checkpoint's Classifier, (model, tokenizer), "
+            "a pipeline, an sklearn estimator or a callable (text_a, text_b) -> probabilities"
+        )
+    own = getattr(object, "labels", None) if labels is None else labels
+    if own is None:
+        raise ModelError(
+            "a classifier is callable, (text_a, text_b) -> probabilities, and has `.labels`; or give labels=(...)"
+        )
+    name = getattr(object, "__name__", type(object).__name__)
+    needed, possible = _lists_taken(function)
+    if needed > 2 or not possible:
+        raise ModelError(f"{name} takes {needed} arguments; a classifier takes one list of texts, or two")
+
+    def ask(firsts, seconds):
+        return function(firsts) if seconds is None and needed < 2 else function(*(firsts, seconds)[:possible])
+
+    return TextClassifier(ask, tuple(map(str, own)), name, reads_pairs=possible == 2)
+
+
+def _lists_taken(function: Callable) -> tuple[int, int]:
+    """Return how many arguments a callable needs by position, and how many lists of texts it can take, 2 at most.
+
+    A second argument that need not be given is one for texts if its default is None: another default says what it is.
+    """
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # written in C, and does not tell
+        return 2, 2
+    positional = [of for of in parameters if of.kind in (of.POSITIONAL_ONLY, of.POSITIONAL_OR_KEYWORD)]
+    needed = sum(of.default is of.empty for of in positional)
+    if any(of.kind is of.VAR_POSITIONAL for of in parameters):
+        return needed, 2
+    possible = needed if len(positional) == needed else needed + (positional[needed].default is None)
+    return needed, min(possible, 2)
