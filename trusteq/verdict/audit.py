@@ -106,7 +106,7 @@ def audit(
     else:
         sides = both(chosen)
     pair, others = compared(sides, level), {}
-    for name in list(models)[2:]:
+    for name in [name for name in models if name not in names]:
         once = explained(name, models[name], chosen, times=1, **how)
         others[name] = replace(pair, b=Side(name, predictions[name], once))
     found = audited(
