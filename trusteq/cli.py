@@ -285,7 +285,7 @@ def audit(
         how = {"group": column, "slices": slices, "labels": _class_names(labels, task)}
         first, second, *twins = (read_predictions(model, **how) for model in models)
         if dev:
-            options["dev"] = _both(dev, lambda file: read_predictions(file, **how))
+            options["dev"] = _both(dev, lambda file: read_predictions(file, **how | {"slices": None}))
         found = verdict.audit_predictions(first, second, retrained=twins, **options)
     else:
         if data is None:
@@ -297,15 +297,17 @@ def audit(
         names = _class_names(labels, task)
         given = {"text_a": text_a, "text_b": text_b, "label": label}
         how = {"task": task, "columns": {field: column for field, column in given.items() if column is not None}}
-        how["labels"] = names
+        how["labels"], fields = names, {None, "text_a", "text_b", "label"}
+        how["columns"] |= {kept: kept for kept in {column} - fields}
+        sliced = {"columns": how["columns"] | {kept: kept for kept in {slices} - fields}}
         # What the file lacks is said before a model is loaded, where the names of the classes are known by then.
-        examples = None if names is None else read_examples(data, **how)
+        examples = None if names is None else read_examples(data, **how | sliced)
         from trusteq.models.classifier import load_classifier
 
         first, second, *twins = (load_classifier(model, hub=hub, labels=names) for model in models)
         if names is None:
             names = how["labels"] = first.labels
-            examples = read_examples(data, **how)
+            examples = read_examples(data, **how | sliced)
         options |= {"explain": explain, "method": method, "n_samples": n_samples, "labels": names, "progress": True}
         options |= {"clusters": None if group == "none" else column or "text_a", "slices": slices}
         options |= {"until_decided": until_decided, "dev": read_examples(dev[0], **how) if dev else None}

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import one_line
 
 from trusteq.errors import DataError, ExperimentError
 from trusteq.examples.files import read_examples
@@ -325,3 +326,13 @@ def test_files_that_cannot_be_opened_are_named(tmp_path):
 def test_unknown_tasks_are_named(write):
     with pytest.raises(ExperimentError, match="did you mean 'snli'"):
         read_examples(write("a.csv", "text_a,text_b,label\na,b,0\n"), task="snil")
+
+
+def test_further_columns_are_kept_where_they_are_named(tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text("text_a,topic,label\nfine,a,1\npoor,7,0\n")
+    found = read_examples(file, labels=("no", "yes"), columns={"topic": "topic"})
+    assert found["topic"].tolist() == ["a", "7"] and "topic" not in read_examples(file, labels=("no", "yes"))
+    one_line(
+        DataError, lambda: read_examples(file, labels=("no", "yes"), columns={"topic": "topics"}), "'topics'", "'topic'"
+    )

@@ -16,6 +16,7 @@ from trusteq.registry import Task, load_task
 
 Records = Iterator[tuple[int, dict]]  # line in the file, from 1; column -> value
 Read = tuple[dict[str, int], Records, tuple[str, ...]]  # column -> line; the records; what was found out
+_FIELDS = ("text_a", "text_b", "label")
 _NO_GOLD_LABEL = ("-1", "-")  # on the Hub; in SNLI's files, where the annotators found no majority
 _SNLI_COLUMNS = {"text_a": "sentence1", "text_b": "sentence2", "label": "gold_label"}  # SNLI's and MNLI's own files
 _QUORA_LABEL = "is_duplicate"  # in Quora's and GLUE's files; the Hub renames it
@@ -39,7 +40,8 @@ def read_examples(
     "<stem>-<row>", rows from 0), text_a, text_b (None for single texts), label (index). Rows without a gold label (-1
     or "-") are skipped; `.attrs["unlabelled"]` counts them, and `.attrs["notes"]` says what was found out.
     labels: class names in index order, in place of a task. columns: the file's column for each of text_a, text_b (left
-    out for single texts) and label, where they are not the task's; those not named are called as here.
+    out for single texts) and label, where they are not the task's; those not named are called as here. Under any other
+    name a column is kept as text, such as what examples are grouped by.
     Raises DataError with `path:line`, lines from 1 and the header included (parquet: rows from 1).
     """
     rows = read_rows(path, task=_task(Path(path), task, labels), columns=columns)
@@ -67,7 +69,11 @@ def read_rows(path: str | Path, *, task: str | Task, columns: Mapping[str, str] 
     task = load_task(task) if isinstance(task, str) else task
     path = Path(path)
     present, records, notes = _reader(path)(path)
-    layout = _layout(path, present, task, dict(columns or {}))
+    further = {name: column for name, column in (columns or {}).items() if name not in _FIELDS}
+    layout = _layout(path, present, task, {name: of for name, of in (columns or {}).items() if name in _FIELDS})
+    for column in further.values():
+        if column not in present:
+            raise bad(path, 1, f"no column {column!r}; {nearest(column, present)}")
     rows, lines, spelled, stem = [], {}, set(), kind_of(path)[0]
     for row, (line, record) in enumerate(records):
         try:
@@ -79,8 +85,8 @@ def read_rows(path: str | Path, *, task: str | Task, columns: Mapping[str, str] 
             raise bad(path, line, str(error)) from None
         lines[name] = line
         spelled.add(str(record[layout["label"]]))
-        rows.append((name, *(example or (None, None, -1))))
-    table = pd.DataFrame(rows, columns=["id", "text_a", "text_b", "label"]).astype({"label": np.int64})
+        rows.append((name, *(example or (None, None, -1)), *(str(record[column]) for column in further.values())))
+    table = pd.DataFrame(rows, columns=["id", *_FIELDS, *further]).astype({"label": np.int64})
     if (table["label"] < 0).any():
         check_signs(spelled, len(task.labels), where=f"{path}:1")
     if not (table["label"] >= 0).any():
