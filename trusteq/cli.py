@@ -38,6 +38,9 @@ class Ask(StrEnum):
 
 
 HubOption = Annotated[Path | None, typer.Option(help="A mirror of the Hub: DIR/models/<id>, DIR/datasets/<id>.")]
+TemplateOption = Annotated[
+    str | None, typer.Option(help="What joins a pair for a tokenizer without a separator: '{text_a} ... {text_b}'.")
+]
 ProjectOption = Annotated[Path | None, typer.Option(help="A checkout of trusteq; default: the one you are in.")]
 
 
@@ -201,12 +204,14 @@ def execute(
 
 @app.command()
 def explain(
-    model: Annotated[str, typer.Argument(help="A checkpoint's folder or a Hub id.")],
+    model: Annotated[str, typer.Argument(help="A checkpoint's folder, a Hub id, or file.py:function.")],
     text_a: Annotated[str, typer.Option(help="The first text.")],
     text_b: Annotated[str | None, typer.Option(help="The second text of a pair.")] = None,
     method: Annotated[str, typer.Option(help=f"Attribution method: {METHODS}.")] = "lime",
     n_samples: Annotated[int, typer.Option(min=2, help="Budget of forward passes.")] = 1000,
     mask: Annotated[str, typer.Option(help="What a masked word leaves: delete, [MASK] or [UNK].")] = "delete",
+    labels: Annotated[str | None, typer.Option(help="A,B,C: class names in index order, where it has none.")] = None,
+    template: TemplateOption = None,
     seed: int = 0,
     hub: HubOption = None,
 ):
@@ -215,9 +220,9 @@ def explain(
 
     from trusteq.attribution.explain import check
     from trusteq.attribution.explain import explain as explain_examples
-    from trusteq.models.classifier import load_classifier
+    from trusteq.models.as_classifier import named_classifier
 
-    classifier = load_classifier(model, hub=hub)
+    classifier = named_classifier(model, hub=hub, labels=_class_names(labels, None), template=template)
     example = pd.DataFrame({"id": ["example"], "text_a": [text_a], "text_b": [text_b]})
     check(example, method=method, n_samples=n_samples, mask=mask, classifier=classifier)
     predicted = classifier.labels[classifier.predict_proba([text_a], text_b and [text_b]).argmax()]
@@ -233,7 +238,9 @@ def explain(
 
 @app.command()
 def audit(
-    large: Annotated[str, typer.Argument(help="A checkpoint's folder, a Hub id, or a file of predictions.")],
+    large: Annotated[
+        str, typer.Argument(help="A checkpoint's folder, a Hub id, file.py:function, or a file of predictions.")
+    ],
     compressed: Annotated[str, typer.Argument(help="The same of the model that is to replace it.")],
     out: Annotated[Path, typer.Option(help="Folder to write audit.json, audit.html and model-card.md to.")],
     data: Annotated[Path | None, typer.Option(help="Examples: csv, tsv, jsonl, parquet, SNLI's files.")] = None,
@@ -244,6 +251,7 @@ def audit(
     text_a: Annotated[str | None, typer.Option(help="Column of --data with the first text.")] = None,
     text_b: Annotated[str | None, typer.Option(help="Column of --data with the second text of a pair.")] = None,
     label: Annotated[str | None, typer.Option(help="Column of --data with the label.")] = None,
+    template: TemplateOption = None,
     retrained: Annotated[
         list[str] | None, typer.Option(help="The large model trained again with another seed, repeatable.")
     ] = None,
@@ -302,9 +310,9 @@ def audit(
         sliced = {"columns": how["columns"] | {kept: kept for kept in {slices} - fields}}
         # What the file lacks is said before a model is loaded, where the names of the classes are known by then.
         examples = None if names is None else read_examples(data, **how | sliced)
-        from trusteq.models.classifier import load_classifier
+        from trusteq.models.as_classifier import named_classifier
 
-        first, second, *twins = (load_classifier(model, hub=hub, labels=names) for model in models)
+        first, second, *twins = (named_classifier(model, hub=hub, labels=names, template=template) for model in models)
         if names is None:
             names = how["labels"] = first.labels
             examples = read_examples(data, **how | sliced)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import transformers
-from refusals import one_line
+from refusals import one_line, refused
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -250,3 +250,42 @@ def test_half_precision_and_names_for_what_has_none(tiny_bert):
     half = trusteq.as_classifier((nameless[0].bfloat16(), nameless[1]), labels=("x", "y", "z"))
     np.testing.assert_allclose(half.predict_proba(TEXTS), whole, rtol=0, atol=0.05)
     one_line(ModelError, lambda: trusteq.as_classifier(pipe), "BertForSequenceClassification", "give labels")
+
+
+# --- named on the command line ---
+
+
+@pytest.fixture
+def own_code(tmp_path):
+    """A file with a function that knows one word, as a user has it."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import numpy as np\n\n\ndef guess(text_a):\n"
+        "    yes = np.array([0.9 if 'good' in text else 0.2 for text in text_a])\n"
+        "    return np.column_stack([1 - yes, yes])\n"
+    )
+    return file
+
+
+def test_a_function_is_named_by_its_file(trusteq, own_code, tmp_path):
+    named = ("--labels", "no,yes", "--method", "occlusion")
+    done = trusteq("explain", f"{own_code}:guess", "--text-a", "a good film", *named)
+    assert done.returncode == 0 and "predicted: yes" in done.stdout and "good     0.7" in done.stdout
+    rows = tmp_path / "rows.csv"
+    rows.write_text("text_a,label\n" + "".join(f"a {word} film {row},{kind}\n" for row in range(20)
+                    for word, kind in (("good", "yes"), ("poor", "no"))))  # fmt: skip
+    done = trusteq(
+        "audit", *[f"{own_code}:guess"] * 2, "--data", rows, *named, "--explain", 5, "--out", tmp_path / "out"
+    )
+    assert done.returncode == 3, done.stderr
+
+
+def test_what_is_not_there_is_refused_by_name(trusteq, own_code):
+    asked = ("--text-a", "a", "--labels", "no,yes")
+    refused(trusteq("explain", f"{own_code}:gues", *asked), "no 'gues'", "did you mean 'guess'")
+    refused(trusteq("explain", f"{own_code.parent}/other.py:guess", *asked), "cannot be imported", "FileNotFoundError")
+    refused(trusteq("explain", "no_such_package.models:guess", *asked), "cannot be imported", "no_such_package")
+    refused(trusteq("explain", f"{own_code}:guess", "--text-a", "a"), "labels")
+    refused(trusteq("explain", f"{own_code}:guess", *asked, "--template", "{text_a} {text_b}"), "template")
+    own_code.write_text("1 / 0\n")
+    refused(trusteq("explain", f"{own_code}:guess", *asked), "ZeroDivisionError")

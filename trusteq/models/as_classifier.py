@@ -3,14 +3,16 @@
 The libraries are imported only where the object is of theirs: whoever has one has imported it already.
 """
 
+import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from trusteq.errors import ModelError
+from trusteq.errors import ModelError, nearest
 from trusteq.models.probabilities import check_output
 
 PAIR = ("text_a", "text_b")
@@ -197,3 +199,36 @@ def _lists_taken(function: Callable) -> tuple[int, int]:
         return needed, 2
     possible = needed if len(positional) == needed else needed + (positional[needed].default is None)
     return needed, min(possible, 2)
+
+
+def named_classifier(name: str, *, hub=None, labels: Sequence[str] | None = None, template: str | None = None):
+    """Return the classifier that a word of the command line names.
+
+    name: a checkpoint's folder or a Hub id (see `load_classifier`), or a function of texts, or whatever else
+    `as_classifier` takes, as "file.py:name" or "package.module:name". Raises ModelError where there is no such thing.
+    """
+    place, colon, member = name.rpartition(":")
+    if not colon or not member.isidentifier() or Path(name).exists():
+        from trusteq.models.classifier import load_classifier
+
+        return load_classifier(name, hub=hub, labels=labels, template=template)
+    if template is not None:
+        raise ModelError(f"{name}: a template is for checkpoints; a function joins its texts itself")
+    module = _module(place, name)
+    if not hasattr(module, member):
+        public = [known for known in vars(module) if not known.startswith("_")]
+        raise ModelError(f"{name}: {place} has no {member!r}; {nearest(member, public)}")
+    return as_classifier(getattr(module, member), labels=labels)
+
+
+def _module(place: str, name: str):
+    try:
+        if not place.endswith(".py"):
+            return importlib.import_module(place)
+        spec = importlib.util.spec_from_file_location(Path(place).stem, place)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    except Exception as error:  # the user's own code may fail in any way
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ModelError(f"{name}: {place} cannot be imported ({said})") from None

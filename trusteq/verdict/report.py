@@ -53,6 +53,7 @@ MEANINGS = {
     DIFFERENT: "In at least one measure the interval lies outside its margin, corrected for asking several.",
     UNDECIDED: "No measure is shown to lie outside its margin, and at least one is not shown to lie within.",
 }
+_NEUTRAL = "#4a5568"  # of an answer that is neither yes nor no
 _INDEPENDENT = "Examples are taken as independent; where they come in groups, intervals are too narrow."
 
 
@@ -389,9 +390,9 @@ def answer_table(audit: Audit) -> pd.DataFrame:
         row = audit.handover.set_index(["risk", "level"]).loc[ASKED]
         text = f"{row['share']:.0%} of inputs" if row["share"] else "On none"
         where = f"At a risk of {ASKED[1]:.0%} of {RISKS[ASKED[0]].title}, for inputs like dev's; other risks are below."
-        rows.append((QUESTIONS["handover"], text, where, UNDECIDED))
+        rows.append((QUESTIONS["handover"], text, where, None))
     table = pd.DataFrame(rows, columns=["question", "answer", "meaning", "colour"])
-    return table.assign(colour=table["colour"].map(OUTCOME_COLOURS))
+    return table.assign(colour=table["colour"].map(OUTCOME_COLOURS).fillna(_NEUTRAL))
 
 
 def _markdown(table: pd.DataFrame) -> str:
