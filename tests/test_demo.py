@@ -63,10 +63,12 @@ def test_models_err_and_their_confidence_differs_from_their_accuracy(demo):
 
 
 def test_the_controls_of_the_demo_are_told_apart(demo):
-    """The large model reseeded is equivalent, with a random head it is not, and random words stand at chance."""
+    """The large model reseeded is equivalent, or undecided of few words; with a random head it is not equivalent, and
+    random words stand at chance.
+    """
     for task in demo.experiment.tasks:
         verdicts = demo.comparison(task, "verdicts").drop_duplicates(["method", "model"]).set_index("model")["verdict"]
-        assert set(verdicts["reseeded"]) == {"equivalent"}
+        assert "equivalent" in set(verdicts["reseeded"]) <= {"equivalent", "undecided"}
         assert set(verdicts["random-head"]) == {"not-equivalent"}
         controls = demo.comparison(task, "controls").set_index("model_b")
         assert controls.loc["random-features", "normalised"].abs().max() < 0.2
