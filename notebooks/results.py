@@ -57,9 +57,6 @@ page.verdicts(run)
 # not be green. They show what the procedure makes of a model that is the same, and of one that has not learned the
 # task. "Itself, retrained" has no right answer here: the next section makes it the yardstick.
 
-# %% tags=["hide-output"]
-page.differences(run)
-
 # %% [markdown]
 # ## No worse than training again? And with hand-over?
 #
@@ -76,6 +73,12 @@ page.differences(run)
 
 # %%
 page.answers(run)
+
+# %% [markdown]
+# What they rest on, each difference, each loss and each risk:
+
+# %% tags=["hide-output"]
+page.differences(run)
 
 # %% [markdown]
 # ## How much hangs on the margins

@@ -47,15 +47,22 @@ def verdicts(run: Results) -> None:
 
 
 def answers(run: Results) -> None:
-    """Show the three answers about each smaller model, then what the last two of them rest on."""
+    """Show the three answers about each smaller model."""
+    caption = "Alone: the share answered alone at a risk of 1% of flips kept"
+    put(show(answer_table(run), formats={"alone": "{:.0%}"}, caption=caption))
+
+
+def differences(run: Results) -> None:
+    """Show what the answers rest on: each difference, each loss beside training again, each risk of a hand-over."""
+    table = difference_table(deciding(all_verdicts(run)), run)
+    put(show(table, formats={"difference": "{:+z.3f}", "margin": "{:.2f}"}, caption="Each measure and its margin"))
     found = all_verdicts(run, "retraining")
-    put(show(answer_table(run), formats={"alone": "{:.0%}"}, caption="Alone: at a risk of 1% of flips kept"))
     if len(found):
         chosen = deciding(found).assign(title=lambda rows: rows["measure"].map(_measure_titles()))
-        columns = {"task": "task", "model": "model", "answer": "answer", "loss": "title", "compressed": "compressed"}
+        columns = {"task": "task", "model": "model", "loss": "title", "compressed": "compressed"}
         columns |= {"trained again": "retrained", "difference": "difference", "95%": ("low", "high")}
         table = view(chosen, run, columns | {"at most": "margin", "outcome": "outcome"}, digits=3)
-        put(show(table, caption=f"Beside {found['twins'].max()} other trainings of the large model"))
+        put(show(table, caption=f"Beside {found['twins'].max()} further training(s) of the large model"))
     else:
         put("The large model was trained once, so whether a smaller one is no worse than training again was not asked.")
     columns = {
@@ -92,12 +99,6 @@ def answer_table(run: Results) -> pd.DataFrame:
     table = found.merge(answers, on=keys, how="left").merge(alone[[*keys, "share"]], on=keys, how="left")
     columns = {"task": "task", "model": "model", "interchangeable": "verdict", "beside training again": "answer"}
     return view(table.fillna({"answer": "not asked"}), run, columns | {"alone": "share"})
-
-
-def differences(run: Results) -> None:
-    """Show every difference with its interval and its margin."""
-    table = difference_table(deciding(all_verdicts(run)), run)
-    put(show(table, formats={"difference": "{:+z.3f}", "margin": "{:.2f}"}))
 
 
 def methods(run: Results) -> None:
