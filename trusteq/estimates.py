@@ -17,6 +17,7 @@ from trusteq.errors import DataError
 from trusteq.statistics import LEVEL, value_order
 
 TAIL = (1 - LEVEL) / 2  # of samples in which one end of an interval misses the truth
+POWER = 0.8  # with which a wanted number of examples, or of seeds, would decide
 Bounds = tuple[float, float]
 
 

@@ -1,4 +1,4 @@
-"""Named random streams, the cluster bootstrap, and decisions against a margin.
+"""Named random streams and the cluster bootstrap.
 
 Whatever is a function of sums over examples (a mean, a ratio, the difference of two models' scores) has its interval
 from `resampled_sums` and `interval`: every column sees the same draws, so differences are paired.
@@ -16,8 +16,6 @@ from trusteq.errors import DataError
 DRAWS = 2000
 LEVEL = 0.95
 _CHUNK = 1 << 22  # indices drawn at once: 32 MiB, whatever the number of clusters and draws
-_POWER = 0.8  # with which the wanted number of examples would decide
-_OUT_OF_REACH = 1e9  # more examples than this are as good as none that would do
 
 
 def _digest(seed: int, names: tuple[str, ...]) -> bytes:

@@ -3,13 +3,20 @@ import pandas as pd
 import pytest
 
 from trusteq.calibration import intervals
-from trusteq.calibration.intervals import score_differences, score_intervals
+from trusteq.calibration.intervals import difference_estimates, difference_table, score_intervals
 from trusteq.calibration.proper_scores import scores
 from trusteq.errors import DataError
 from trusteq.estimates import TAIL, unseen
 
 MEANS = ["accuracy", "brier", "nll", "mean_confidence", "overconfidence"]
 ERRORS = ["ece", "adaptive_ece", "classwise_ece"]
+
+
+def score_differences(large, compressed, labels, *, n_bins=10, binning="equal-width", **how):
+    """The table of the differences of two models."""
+    bins = {"n_bins": n_bins, "binning": binning}
+    found = difference_estimates(large, compressed, labels, **bins, **how)
+    return difference_table(found, large, compressed, labels, **bins)
 
 
 def softmax(logits):

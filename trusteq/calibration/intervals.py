@@ -62,31 +62,14 @@ def score_intervals(
     return pd.DataFrame(rows, columns=["score", "value", "low", "high"])
 
 
-def score_differences(
-    large: ArrayLike,
-    compressed: ArrayLike,
-    labels: ArrayLike,
-    *,
-    clusters: ArrayLike | None = None,
-    n_bins: int = 10,
-    binning: str = "equal-width",
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Return each score of two models and the 95% interval of its difference, paired: both see the same examples.
-
-    Columns: score, large, compressed, difference (compressed - large), low, high. For the rest, and the errors, see
-    `difference_estimates`.
-    """
-    bins = {"n_bins": n_bins, "binning": binning}
-    found = difference_estimates(large, compressed, labels, clusters=clusters, draws=draws, seed=seed, **bins)
-    return difference_table(found, large, compressed, labels, **bins)
-
-
 def difference_table(
     found: Mapping[str, Estimate], large: ArrayLike, compressed: ArrayLike, labels: ArrayLike, **bins
 ) -> pd.DataFrame:
-    """Return the table of `score_differences` from the estimates of the differences."""
+    """Return each score of two models and the 95% interval of its difference, paired: both see the same examples.
+
+    found: of `difference_estimates`, of the same models, labels and `bins`. Columns: score, large, compressed,
+    difference (compressed - large), low, high.
+    """
     table = pd.DataFrame([scores(model, labels, **bins) for model in (large, compressed)]).T
     table = table.set_axis(["large", "compressed"], axis=1).rename_axis("score").reset_index()
     low, high = zip(*(_interval(found.get(name)) for name in table["score"]), strict=True)

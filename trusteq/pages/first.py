@@ -137,7 +137,7 @@ def first_calibration(run: Results) -> pd.DataFrame:
 
     Columns: task, model; examples; accuracy, mean confidence, sure (share of the predictions in the last bin of
     confidence), ece; difference of the ECE from the large model's with its paired 95% interval, low, high (see
-    `intervals.score_differences`), missing for the large model itself.
+    `intervals.difference_table`), missing for the large model itself.
     """
     seed, rows = run.experiment.seeds[0], []
     for task in run.experiment.tasks:

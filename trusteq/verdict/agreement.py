@@ -17,7 +17,7 @@ from trusteq.calibration.bins import SMALLEST
 from trusteq.errors import DataError
 from trusteq.estimates import TAIL, Bounds, Estimate, mean, moments, paired_difference, ratio
 from trusteq.statistics import LEVEL, n_clusters, stream
-from trusteq.verdict.predictions import Predictions, check_same_labels, label_loyalty, matched
+from trusteq.verdict.predictions import Predictions, check_same_labels, jensen_shannon, label_loyalty, matched
 
 COVERAGE = 0.9  # of conformal sets
 FEWEST = 30  # examples of a slice that is compared
@@ -46,7 +46,7 @@ class Pair:
     @cached_property
     def right(self) -> tuple[np.ndarray, np.ndarray]:
         """Whether each model is right, booleans of shape (n,): the large one, the compressed one."""
-        return tuple(of.probabilities.argmax(axis=1) == of.gold for of in (self.large, self.compressed))
+        return self.large.right, self.compressed.right
 
     @cached_property
     def lost(self) -> np.ndarray:
@@ -266,11 +266,7 @@ def quantile_interval(values: ArrayLike, q: float, *, clusters: ArrayLike | None
 
 def mean_jensen_shannon(pair: Pair) -> Found:
     """Mean Jensen-Shannon divergence in nats, in [0, log 2]."""
-    from scipy.special import kl_div
-
-    large, compressed = (_clipped(of.probabilities) for of in (pair.large, pair.compressed))
-    middle = (large + compressed) / 2
-    values = (kl_div(large, middle) + kl_div(compressed, middle)).sum(axis=1) / 2
+    values = jensen_shannon(*(_clipped(of.probabilities) for of in (pair.large, pair.compressed))).clip(0, math.log(2))
     return _estimated(mean(values, clusters=pair.clusters, within=(0.0, math.log(2))))
 
 

@@ -14,7 +14,6 @@ from trusteq.alignment.overlap import Alignment
 from trusteq.alignment.ranking import Ranking
 from trusteq.calibration.intervals import difference_estimates, difference_table
 from trusteq.estimates import Estimate
-from trusteq.statistics import n_clusters
 from trusteq.verdict.margins import Margin, Measured, dimension_rows, load_margins, overall, paper_rule
 from trusteq.verdict.predictions import Predictions
 
@@ -66,12 +65,6 @@ class Explained:
     def itself(self) -> Alignment | None:
         """The model's agreement with itself under another seed of the explainer."""
         return None if self.again is None else self.align(self.first, self.again)
-
-    @property
-    def n(self) -> int:
-        """The number of examples, or of clusters, behind an interval."""
-        ids = self.first.label.index
-        return n_clusters(None if self.clusters is None else self.clusters[ids], len(ids))
 
     def align(self, a: Ranking, b: Ranking, ceiling: Alignment | float | None = None) -> Alignment:
         """Return how far two tables agree."""
@@ -158,7 +151,7 @@ class Comparison:
 
     @property
     def scores(self) -> pd.DataFrame:
-        """Every calibration score of both, and its difference: see `score_differences`."""
+        """Every calibration score of both, and its difference: see `difference_table`."""
         return _scores(self.a.predictions, self.b.predictions, self.seed)
 
     @functools.cached_property

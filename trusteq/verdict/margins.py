@@ -16,14 +16,13 @@ from pydantic import Field, model_validator
 from trusteq.alignment.overlap import Alignment, is_aligned
 from trusteq.calibration.proper_scores import SCORES
 from trusteq.errors import ExperimentError, nearest
-from trusteq.estimates import TAIL, Estimate, holm
+from trusteq.estimates import POWER, TAIL, Estimate, holm
 from trusteq.registry import Entry, validated
 
 MARGINS = Path(__file__).with_name("margins.yaml")
 OUTCOMES = EQUIVALENT, DIFFERENT, UNDECIDED = "equivalent", "not-equivalent", "undecided"
 FEWEST_EXAMPLES, FEWEST_CLUSTERS = 15, 8  # fewer decide nothing
 ROUNDING = 1e-9  # an end as near to a margin as this lies on it
-_POWER = 0.8  # with which the wanted number of examples would decide
 _OUT_OF_REACH = 1e9  # more examples than this are as good as none that would do
 
 
@@ -200,7 +199,7 @@ def n_needed(one: Measured) -> int | None:
     if not (math.isfinite(estimate.error) and math.isfinite(one.smallest)):
         return None
     size = estimate.value if one.margin.one_sided else abs(estimate.value)
-    wanted = estimate.error * math.sqrt(estimate.units) * float(ndtri(1 - TAIL) + ndtri(_POWER))
+    wanted = estimate.error * math.sqrt(estimate.units) * float(ndtri(1 - TAIL) + ndtri(POWER))
     room = abs(margin - size)
     if wanted >= room * math.sqrt(_OUT_OF_REACH):
         return None

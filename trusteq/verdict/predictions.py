@@ -48,6 +48,16 @@ class Predictions:
     slices: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def predicted(self) -> np.ndarray:
+        """The class that is predicted for each example, (n,), the first one on ties."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether each prediction is right, booleans of shape (n,)."""
+        return self.predicted == self.gold
+
     @classmethod
     def of(cls, table: pd.DataFrame, labels, *, where: str = "predictions") -> "Predictions":
         """Return the predictions in a table: `label` (index or name), one column per class, perhaps `id`."""
@@ -218,13 +228,17 @@ def label_loyalty(large: np.ndarray, compressed: np.ndarray) -> np.ndarray:
     return (large.argmax(axis=1) == compressed.argmax(axis=1)).astype(np.float64)
 
 
-def probability_loyalty(large: np.ndarray, compressed: np.ndarray) -> np.ndarray:
-    """Return 1 - sqrt(Jensen-Shannon divergence, base 2), in [0, 1], shape (n,) (Xu et al. 2021, 3.2)."""
+def jensen_shannon(large: np.ndarray, compressed: np.ndarray) -> np.ndarray:
+    """Return the Jensen-Shannon divergence of each row, in nats, 0 to log 2 but for rounding, shape (n,) (Lin 1991)."""
     from scipy.special import rel_entr
 
     middle = (large + compressed) / 2
-    divergence = (rel_entr(large, middle) + rel_entr(compressed, middle)).sum(axis=1) / (2 * np.log(2))
-    return 1 - np.sqrt(divergence.clip(0, 1))  # rounding may leave -1e-17
+    return (rel_entr(large, middle) + rel_entr(compressed, middle)).sum(axis=1) / 2
+
+
+def probability_loyalty(large: np.ndarray, compressed: np.ndarray) -> np.ndarray:
+    """Return 1 - sqrt(Jensen-Shannon divergence, base 2), in [0, 1], shape (n,) (Xu et al. 2021, 3.2)."""
+    return 1 - np.sqrt((jensen_shannon(large, compressed) / np.log(2)).clip(0, 1))
 
 
 def total_variation(large: np.ndarray, compressed: np.ndarray) -> np.ndarray:

@@ -240,7 +240,7 @@ def anchor_table(found: Comparison, twins: Sequence[Comparison], untrained: Comp
 
 def _where_both_say_the_same(found: Comparison) -> tuple:
     large, other = (side.predictions for side in (found.a, found.b))
-    ids = large.ids[large.probabilities.argmax(axis=1) == other.probabilities.argmax(axis=1)]
+    ids = large.ids[large.predicted == other.predicted]
     among = found.alignment.scale.index.isin(ids)
     place = place_among(found.alignment, ids, clusters=found.a.explained.clusters)
     ends = (end if math.isfinite(end) else math.nan for end in place.interval)
@@ -293,9 +293,7 @@ def _cost_of_a_twin(found: Comparison) -> str:
 
 
 def _is_other_source(dev: Predictions, test: Predictions) -> bool:
-    (low, high), (other_low, other_high) = (
-        proportion(of.probabilities.argmax(axis=1) == of.gold, clusters=of.clusters).interval for of in (dev, test)
-    )
+    (low, high), (other_low, other_high) = (proportion(of.right, clusters=of.clusters).interval for of in (dev, test))
     return high < other_low or other_high < low
 
 

@@ -17,7 +17,7 @@ from trusteq.errors import DataError
 from trusteq.estimates import Estimate, paired_difference
 from trusteq.verdict.comparison import Comparison
 from trusteq.verdict.margins import DIFFERENT, EQUIVALENT, UNDECIDED, Margin, Measured, decide, n_needed, overall
-from trusteq.verdict.predictions import Predictions
+from trusteq.verdict.predictions import Predictions, jensen_shannon
 from trusteq.verdict.seeds import FEWEST_SEEDS, between_seeds, crossed
 
 NO_WORSE, WORSE = "no-worse", "worse"
@@ -43,26 +43,20 @@ class Loss:
     difference: Callable[[Comparison, Comparison], Estimate] | None = None
 
 
-def _right(of: Predictions) -> np.ndarray:
-    return of.probabilities.argmax(axis=1) == of.gold
-
-
 def accuracy_lost(large: Predictions, other: Predictions) -> np.ndarray:
     """Return 1 where the large model alone is right, -1 where the other is, else 0."""
-    return _right(large).astype(np.float64) - _right(other)
+    return large.right.astype(np.float64) - other.right
 
 
 def negative_flips(large: Predictions, other: Predictions) -> np.ndarray:
     """Return 1 where a right answer turned wrong, else 0 (Yan et al. 2021, Positive-Congruent Training)."""
-    return (_right(large) & ~_right(other)).astype(np.float64)
+    return (large.right & ~other.right).astype(np.float64)
 
 
-def jensen_shannon(large: Predictions, other: Predictions) -> np.ndarray:
-    """Return the Jensen-Shannon divergence of the two predictions, in nats (Lin 1991)."""
-    from scipy.special import rel_entr
-
-    p, q = (of.probabilities / of.probabilities.sum(axis=1, keepdims=True) for of in (large, other))
-    return ((rel_entr(p, (p + q) / 2) + rel_entr(q, (p + q) / 2)).sum(axis=1) / 2).clip(0, np.log(2))
+def divergence(large: Predictions, other: Predictions) -> np.ndarray:
+    """Return the Jensen-Shannon divergence of the two predictions, in nats; rows are scaled to sum to 1."""
+    rows = (of.probabilities / of.probabilities.sum(axis=1, keepdims=True) for of in (large, other))
+    return jensen_shannon(*rows).clip(0, np.log(2))
 
 
 def _mean_of(of_examples: Callable, within: tuple[float, float] = (-1.0, 1.0)) -> Loss:
@@ -81,7 +75,7 @@ LOSSES: dict[str, Loss] = {
     "accuracy_lost": _mean_of(accuracy_lost),
     "negative_flips": _mean_of(negative_flips),
     "ece_gained": Loss(lambda pair: pair.differences["debiased_ece"].value, difference=_ece_difference),
-    "jensen_shannon": _mean_of(jensen_shannon, (-float(np.log(2)), float(np.log(2)))),
+    "jensen_shannon": _mean_of(divergence, (-float(np.log(2)), float(np.log(2)))),
     "alignment_lost": Loss(lambda pair: 1.0 - pair.alignment.normalised, difference=_alignment_difference),
 }
 

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trusteq.errors import DataError
-from trusteq.estimates import TAIL, Bounds, Estimate, mean, moments, quantile, unseen
+from trusteq.estimates import POWER, TAIL, Bounds, Estimate, mean, moments, quantile, unseen
 
 FEWEST_SEEDS = 3  # two have a t of 12.7 and no spread to speak of
 MOST_SEEDS = 1000  # more are as good as none that would do
-POWER = 0.8
 
 
 @dataclass(frozen=True)
