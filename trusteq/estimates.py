@@ -104,6 +104,11 @@ class Moments:
         """See `Estimate.independent`."""
         return min(self.effective, self.units)
 
+    def estimate(self, bounds: Callable[[float], Bounds], *, possible: Bounds) -> Estimate:
+        """Return the mean of the first column with these bounds; of a single unit, with what is `possible`."""
+        of_all = bounds if self.dof else lambda alpha: possible
+        return Estimate(float(self.means[0]), of_all, self.n, self.units, self.effective, self.error)
+
     def reach(self, alpha: float) -> Bounds:
         """Return by how many standard errors the bounds of the mean lie below and above it: Student's t, or more.
 
@@ -198,10 +203,10 @@ def mean(values: ArrayLike, *, clusters: ArrayLike | None = None, within: Bounds
     value = float(found.means[0])
 
     def bounds(alpha: float) -> Bounds:
-        below, above = (of * found.error for of in found.reach(alpha)) if found.dof else (math.inf, math.inf)
+        below, above = (of * found.error for of in found.reach(alpha))
         return _at_least(value, (value - below, value + above), within, unseen(found.independent, alpha))
 
-    return Estimate(value, bounds, found.n, found.units, found.effective, found.error)
+    return found.estimate(bounds, possible=within)
 
 
 def _at_least(value: float, bounds: Bounds, within: Bounds, rate: float) -> Bounds:
@@ -225,8 +230,7 @@ def proportion(values: ArrayLike, *, clusters: ArrayLike | None = None) -> Estim
         high = betaincinv(value * n + 1, n - value * n, 1 - alpha) if value < 1 else 1.0
         return float(low), float(high)
 
-    bounds = bounds if found.dof else lambda alpha: (0.0, 1.0)
-    return Estimate(value, bounds, found.n, found.units, n, found.error)
+    return found.estimate(bounds, possible=(0.0, 1.0))
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike, *, clusters: ArrayLike | None = None) -> Estimate:
@@ -240,17 +244,15 @@ def paired_difference(first: ArrayLike, second: ArrayLike, *, clusters: ArrayLik
     change = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
     found = moments(change[:, None], clusters=clusters)
     gained, lost = (float((change * sign > 0).mean()) * found.effective for sign in (1, -1))
-    value = float(found.means[0])
 
     def bounds(alpha: float) -> Bounds:
         rate = unseen(found.independent, alpha)
         if not gained and not lost:
             return -rate, rate
         low, high = (tango_bound(gained, lost, found.effective, z) for z in _both(alpha))
-        return _at_least(value, (low, high), (-1.0, 1.0), rate)
+        return _at_least(float(found.means[0]), (low, high), (-1.0, 1.0), rate)
 
-    bounds = bounds if found.dof else lambda alpha: (-1.0, 1.0)
-    return Estimate(value, bounds, found.n, found.units, found.effective, found.error)
+    return found.estimate(bounds, possible=(-1.0, 1.0))
 
 
 def _both(alpha: float) -> tuple[float, float]:
@@ -300,14 +302,12 @@ def mean_less(
     value = float(found.means[0])
 
     def bounds(alpha: float) -> Bounds:
-        if not found.dof:
-            return within
         t, (low, high) = quantile(alpha, found.dof), exact.bounds(alpha)
         lacks = (max(0.0, reach**2 - (t * exact.error) ** 2) for reach in (high - exact.value, exact.value - low))
         below, above = (math.sqrt((t * found.error) ** 2 + lack) for lack in lacks)
         return _at_least(value, (value - below, value + above), within, unseen(found.independent, alpha))
 
-    return Estimate(value, bounds, found.n, found.units, found.effective, found.error)
+    return found.estimate(bounds, possible=within)
 
 
 def beyond_normal(exact: Estimate, values: ArrayLike, *, clusters: ArrayLike | None = None) -> Callable[[float], float]:
