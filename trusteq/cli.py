@@ -3,7 +3,7 @@
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 # What brings the modules that not everybody needs; all others come with "study".
 _EXTRAS = {"models": ("accelerate", "captum", "datasets", "safetensors", "tokenizers", "torch", "transformers")}
+TEXT_FIELDS = ("text_a", "text_b", "label")
 EXIT_CODES = {"equivalent": 0, "no-worse": 0, "yes": 0, "not-equivalent": 1, "worse": 1, "no": 1, "undecided": 3}
 
 
@@ -241,8 +242,13 @@ def audit(
     large: Annotated[
         str, typer.Argument(help="A checkpoint's folder, a Hub id, file.py:function, or a file of predictions.")
     ],
-    compressed: Annotated[str, typer.Argument(help="The same of the model that is to replace it.")],
-    out: Annotated[Path, typer.Option(help="Folder to write audit.json, audit.html and model-card.md to.")],
+    compressed: Annotated[
+        list[str], typer.Argument(help="The same of the model that is to replace it; of several, each is audited.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder for audit.json, audit.html, model-card.md; of several models: OUT/NAME, audits.csv."),
+    ],
     data: Annotated[Path | None, typer.Option(help="Examples: csv, tsv, jsonl, parquet, SNLI's files.")] = None,
     task: Annotated[str | None, typer.Option(help="The task of the examples, such as snli.")] = None,
     labels: Annotated[
@@ -276,58 +282,89 @@ def audit(
     hub: HubOption = None,
 ):
     """Decide whether one model may replace another. Exit code of the answer that is asked: 0 yes, 1 no, 3 undecided."""
-    from trusteq.verdict import audit as verdict
-    from trusteq.verdict import report
+    from trusteq.verdict import report, several
     from trusteq.verdict.margins import parse_margins
+    from trusteq.verdict.prediction_file import is_predictions
 
     for asked, given, how in ((Ask.retraining, retrained, "--retrained"), (Ask.handover, dev, "--dev")):
         if ask == asked and not given:
             raise ExperimentError(f"audit: --ask {asked} needs more than two models; give {how}")
-    options = {"margins": parse_margins(margin or []), "names": (large, compressed), "seed": seed}
-    models, column = [large, compressed, *(retrained or [])], None if group == "none" else group
-    from trusteq.verdict.prediction_file import is_predictions
-
+    folders = several.folders(out, compressed)
+    models, column = [large, *compressed, *(retrained or [])], None if group == "none" else group
+    names, options = _class_names(labels, task), {"margins": parse_margins(margin or []), "seed": seed}
     if all(map(is_predictions, models)):
-        from trusteq.verdict.predictions import read_predictions
-
-        how = {"group": column, "slices": slices, "labels": _class_names(labels, task)}
-        first, second, *twins = (read_predictions(model, **how) for model in models)
-        if dev:
-            options["dev"] = _both(dev, lambda file: read_predictions(file, **how | {"slices": None}))
-        found = verdict.audit_predictions(first, second, retrained=twins, **options)
+        how = {"group": column, "slices": slices, "labels": names}
+        found = _audits_of_files(models, len(compressed), dev or [], how=how, options=options)
     else:
         if data is None:
             raise ExperimentError("audit: give --data FILE, with --task or --labels, or two files of predictions")
         if dev and len(dev) > 1:
             raise ExperimentError(f"audit: --dev has {len(dev)} files; give one file of examples")
-        from trusteq.examples.files import read_examples
+        how = {"task": task, "labels": names, "fields": {"text_a": text_a, "text_b": text_b, "label": label}}
+        how |= {"group": column, "slices": slices}
+        options |= {"explain": explain, "method": method, "n_samples": n_samples, "until_decided": until_decided}
+        options |= {"clusters": None if group == "none" else column or "text_a", "slices": slices, "progress": True}
+        named = {"hub": hub, "template": template}
+        found = _audits_of_models(models, len(compressed), data, dev, how=how, named=named, options=options)
+    rows, codes = [], []
+    for name, folder, audited in zip(compressed, folders, found, strict=True):
+        report.write_audit(audited, folder)
+        _show_audit(audited, folder)
+        codes.append(EXIT_CODES[_answered(audited, ask, share)])
+        rows.append(several.row(folder.name, name, audited, code=codes[-1]))
+    if len(rows) > 1:
+        several.write(rows, out / several.TABLE)
+        typer.echo(f"all of them: {out / several.TABLE}. {several.NOTE}")
+    raise typer.Exit(next((code for code in (1, 3) if code in codes), 0))
 
-        names = _class_names(labels, task)
-        given = {"text_a": text_a, "text_b": text_b, "label": label}
-        how = {"task": task, "columns": {field: column for field, column in given.items() if column is not None}}
-        how["labels"], fields = names, {None, "text_a", "text_b", "label"}
-        how["columns"] |= {kept: kept for kept in {column} - fields}
-        sliced = {"columns": how["columns"] | {kept: kept for kept in {slices} - fields}}
-        # What the file lacks is said before a model is loaded, where the names of the classes are known by then.
-        examples = None if names is None else read_examples(data, **how | sliced)
-        from trusteq.models.as_classifier import named_classifier
 
-        first, second, *twins = (named_classifier(model, hub=hub, labels=names, template=template) for model in models)
-        if names is None:
-            names = how["labels"] = first.labels
-            examples = read_examples(data, **how | sliced)
-        options |= {"explain": explain, "method": method, "n_samples": n_samples, "labels": names, "progress": True}
-        options |= {"clusters": None if group == "none" else column or "text_a", "slices": slices}
-        options |= {"until_decided": until_decided, "dev": read_examples(dev[0], **how) if dev else None}
-        found = verdict.audit(first, second, examples, retrained=twins, **options)
-    report.write_audit(found, out)
+def _audits_of_files(models: list[str], n: int, dev: list[Path], *, how: dict, options: dict) -> Iterator["Audit"]:
+    """Yield the audit of each of the `n` models after the first; the rest are the first one trained again."""
+    from trusteq.verdict.audit import audit_predictions
+    from trusteq.verdict.predictions import read_predictions
+
+    if dev and len(dev) != 1 + n:
+        raise ExperimentError(f"audit: --dev has {len(dev)} files; give the large and the compressed model's, {1 + n}")
+    first, *others = (read_predictions(model, **how) for model in models)
+    of_dev = [read_predictions(file, **how | {"slices": None}) for file in dev]
+    for at, small in enumerate(others[:n], 1):
+        pair = {"names": (models[0], models[at]), "dev": (of_dev[0], of_dev[at]) if dev else None}
+        yield audit_predictions(first, small, retrained=others[n:], **pair, **options)
+
+
+def _audits_of_models(
+    models: list[str], n: int, data: Path, dev: list[Path] | None, *, how: dict, named: dict, options: dict
+) -> Iterator["Audit"]:
+    """The same of models that are run on the examples of a file."""
+    from trusteq.examples.files import read_examples
+    from trusteq.verdict.audit import audit
+
+    names, fields = how["labels"], {name: column for name, column in how["fields"].items() if column is not None}
+    columns = fields | {kept: kept for kept in {how["group"]} - {None, *TEXT_FIELDS}}
+    sliced = columns | {kept: kept for kept in {how["slices"]} - {None, *TEXT_FIELDS}}
+    # What the file lacks is said before a model is loaded, where the names of the classes are known by then.
+    read = {"task": how["task"], "labels": names}
+    examples = None if names is None else read_examples(data, columns=sliced, **read)
+    from trusteq.models.as_classifier import named_classifier
+
+    first, *others = (named_classifier(model, labels=names, **named) for model in models)
+    if names is None:
+        read["labels"] = first.labels
+        examples = read_examples(data, columns=sliced, **read)
+    options |= {"labels": read["labels"], "dev": read_examples(dev[0], columns=columns, **read) if dev else None}
+    for at, small in enumerate(others[:n], 1):
+        yield audit(first, small, examples, retrained=others[n:], names=(models[0], models[at]), **options)
+
+
+def _show_audit(found: "Audit", folder: Path) -> None:
+    from trusteq.verdict import report
+
     for note in found.notes:
         typer.echo(f"note: {note}", err=True)
     typer.echo(report.dimension_table(found.comparison).to_string(index=False))
     for row in report.answer_table(found).itertuples():
         typer.echo(f"{row.question} {row.answer}")
-    typer.echo(f"verdict: {found.verdict}; report: {out / 'audit.html'}")
-    raise typer.Exit(EXIT_CODES[_answered(found, ask, share)])
+    typer.echo(f"verdict: {found.verdict}; report: {folder / 'audit.html'}")
 
 
 def _class_names(labels: str | None, task: str | None) -> tuple[str, ...] | None:
@@ -342,12 +379,6 @@ def _class_names(labels: str | None, task: str | None) -> tuple[str, ...] | None
     from trusteq.registry import load_task
 
     return load_task(task).labels
-
-
-def _both(files: list[Path], read: Callable) -> tuple:
-    if len(files) != 2:
-        raise ExperimentError(f"audit: --dev has {len(files)} files; give the large and the compressed model's")
-    return tuple(map(read, files))
 
 
 def _answered(found: "Audit", ask: Ask, share: float) -> str:

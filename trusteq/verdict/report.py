@@ -532,13 +532,13 @@ def paper_sentence(rule: Mapping) -> str:
     return f"The mean Jaccard of the top words is {rule['jaccard']:.3f}, which {aligned} 0.7, and {ece}. {answer}"
 
 
-def short_names(large: str, compressed: str) -> tuple[str, str]:
-    """Return what of two paths tells them apart: the parts from the first to the last that differ."""
-    parts = [PurePath(name).parts for name in (large, compressed)]
+def short_names(*names: str) -> tuple[str, ...]:
+    """Return what of several paths tells them apart: the parts from the first to the last that differ."""
+    parts = [PurePath(name).parts for name in names]
     for end in (0, -1):
-        while min(map(len, parts)) > 1 and parts[0][end] == parts[1][end]:
+        while min(map(len, parts)) > 1 and len({of[end] for of in parts}) == 1:
             parts = [of[1:] if end == 0 else of[:-1] for of in parts]
-    return str(PurePath(*parts[0])), str(PurePath(*parts[1]))
+    return tuple(str(PurePath(*of)) for of in parts)
 
 
 def number(value: float, *, digits: int = 3, sign: bool = False) -> str:
