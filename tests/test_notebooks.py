@@ -204,6 +204,20 @@ def test_defaults_are_read_from_the_parameters_cell(write):
     assert notebooks.defaults(source) == {"seed": 0, "threshold": 0.5}
 
 
+def test_a_notebook_without_a_header_is_one(tmp_path, trusteq):
+    source = tmp_path / "plain.py"
+    source.write_text(
+        '# %% tags=["parameters"]\nwhen = None\nrate = 1e-3  # a step\nhome = str.__name__\n\n# %%\n'
+        "print(when, rate * 2, type(rate).__name__)\n",
+        encoding="utf-8",
+    )
+    assert notebooks.defaults(source) == {"when": None, "rate": 1e-3, "home": None}
+    done = trusteq("execute", source, tmp_path / "out.ipynb", "-p", "when=2024-01-31", "-p", "rate=1e-5")
+    assert done.returncode == 0, done.stderr
+    (printed,) = nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].outputs
+    assert printed.text == "2024-01-31 2e-05 float\n"
+
+
 def test_notebooks_in_one_kernel_do_not_see_each_other(write):
     source, output = write("import json\nseen = 'x' in globals(), 'json' in globals()\nx = 1\nprint(seen)")
     with notebooks.kernel() as manager:

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 from weights import labels, random_table, table
 
+from trusteq.alignment.overlap import align
 from trusteq.alignment.ranking import Ranking, chance_jaccard, jaccard, top_features
+from trusteq.attribution.explain import explain
 from trusteq.errors import DataError
 
 # --- jaccard and chance ---
@@ -84,11 +86,41 @@ def test_equal_weights_go_by_segment_then_position():
         assert top_features(both.sample(frac=1, random_state=k), k=k, label=labels("x"))["x"] == expected
 
 
-def test_zero_weights_enter_last_and_short_texts_give_all_their_words():
-    lime = table({"x": [0.0, 0.0, -1e-9, 0.3, 0.0]})
-    assert top_features(lime, k=2, label=labels("x"))["x"] == {(0, 2), (0, 3)}
-    assert top_features(lime, k=3, label=labels("x"))["x"] == {(0, 0), (0, 2), (0, 3)}
-    assert top_features(lime, k=9, label=labels("x"))["x"] == {(0, i) for i in range(5)}
+def test_a_weight_of_zero_is_no_top_feature():
+    lime = table({"x": [0.0, 0.0, -1e-9, 0.3, 0.0], "none": [0.0, 0.0, 0.0, 0.0, 0.0]})
+    assert top_features(lime, k=1, label=labels("x", "none"))["x"] == {(0, 3)}
+    assert top_features(lime, k=9, label=labels("x", "none")).to_dict() == {"x": {(0, 2), (0, 3)}, "none": set()}
+    assert (Ranking(lime, labels("x", "none")).n_weightless, Ranking(table({}), labels("y")).n_weightless) == (1, 0)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e6])
+def test_what_rounding_leaves_of_a_weight_is_none(scale):
+    noisy = table({"x": [scale * 0.1, scale * 3e-14, -scale * 2e-17, scale * 1e-9]})
+    assert top_features(noisy, k=4, label=labels("x"))["x"] == {(0, 0), (0, 3)}
+
+
+@pytest.mark.parametrize(("method", "n_samples"), [("occlusion", 2), ("shap", 200), ("shapley", 200)])
+def test_two_rules_that_look_at_one_other_word_each_share_nothing(method, n_samples):
+    """Ties of zero weights, shared by position, would make a Jaccard of .834 of it, at a chance of .302."""
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.permutation(["red", "slow", *(f"w{at}" for at in range(20))])) for _ in range(6)]
+    examples = pd.DataFrame({"id": [f"test-{at}" for at in range(6)], "text_a": texts, "text_b": None})
+    weights = [
+        explain(rule(word), examples, method=method, n_samples=n_samples, seed=seed, labels=("no", "yes"))
+        for seed, word in enumerate(("red", "slow"))
+    ]
+    found = align(*weights, label=pd.Series("yes", index=examples["id"]))
+    assert found.mean == 0 and found.chance == pytest.approx(1 / 22) and found.table["n_features"].eq(22).all()
+
+
+def rule(word):
+    """A classifier that looks at one word."""
+
+    def predict(text_a, text_b=None):
+        yes = np.array([word in text.split() for text in text_a], dtype=float)
+        return np.stack([1 - yes, yes], axis=1)
+
+    return predict
 
 
 def test_an_example_without_words_has_the_empty_set():

@@ -453,3 +453,19 @@ def test_texts_that_a_model_cuts_are_counted(tiny_bert, tmp_path):
     assert found.facts["cut"] == {"short": 14}
     note = "short takes 8 tokens: 14 of 24 examples are longer, and cut."
     assert note in found.notes and note in found.to_html() and note in json.loads(found.to_json())["notes"]
+
+
+def test_examples_without_a_word_that_weighs_are_counted():
+    texts = ["red slow w1 w2", "w3 w4 w5 w6"] * 12
+    table = pd.DataFrame({"id": [f"test-{at}" for at in range(24)], "text_a": texts, "text_b": None, "label": 0})
+
+    def reads(word):
+        return lambda text_a, text_b=None: np.array(
+            [[0.9, 0.1] if word in text.split() else [0.2, 0.8] for text in text_a]
+        )
+
+    found = audit(reads("red"), reads("slow"), table, labels=("no", "yes"), method="occlusion", clusters=None)
+    note = "large: 12 of 24 explained examples have no word that weighs anything, and so no top words."
+    assert note in found.notes and note in found.to_html() and note in json.loads(found.to_json())["notes"]
+    alignment = found.comparison.alignment
+    assert (alignment.mean, alignment.undefined) == (0, 12) and alignment.chance == pytest.approx(1 / 4)

@@ -23,7 +23,8 @@ def evidence_scores(attributions: Ranking, truth: pd.Series, *, k: int = 10) -> 
     Returns one row per example, in the order of the labels: id; precision and recall of the top k, and what they are on
     average for as many random words (chance_precision, chance_recall); share, of the absolute weight, that lies on the
     truth, and the truth's share of the words (chance_share), all in [0, 1]. All are nan for an example without weights,
-    share where every weight is 0. Truth among words that were cut off, so that the model does not see them, is missed.
+    precision and share where every weight is 0. Truth among words that were cut off, so that the model does not see
+    them, is missed.
     Raises DataError where `top_features` does, for attributions made "as-released" and for ids that occur twice.
     """
     check_k(k)
@@ -34,7 +35,7 @@ def evidence_scores(attributions: Ranking, truth: pd.Series, *, k: int = 10) -> 
     known = [_places(truth.get(name)) for name in ids]
     places = zip(rows["code"].tolist(), rows["segment"].tolist(), rows["position"].tolist(), strict=True)
     is_true = np.array([(segment, position) in known[code] for code, segment, position in places], dtype=bool)
-    rows = rows.assign(words=1, true=is_true, top=rows["rank"] < k, weight=rows["weight"].abs())
+    rows = rows.assign(words=1, true=is_true, top=rows["weighs"] & (rows["rank"] < k), weight=rows["weight"].abs())
     rows = rows.assign(hits=rows["true"] & rows["top"], weight_on_truth=rows["weight"].where(rows["true"], 0.0))
     columns = ["words", "true", "top", "hits", "weight", "weight_on_truth"]
     sums = {name: np.bincount(rows["code"], rows[name].to_numpy(np.float64), len(ids)) for name in columns}
@@ -63,7 +64,8 @@ def faithfulness(
 
     comprehensiveness: p(label | all words) - p(label | all but the top k), high for words that matter. sufficiency:
     p(label | all words) - p(label | the top k alone), low for words that are enough. Words are deleted; punctuation and
-    the boundary of a pair stay. nan for examples without a word. All texts go into one call of the classifier.
+    the boundary of a pair stay. nan for examples without a word that weighs something. All texts go into one call of
+    the classifier.
 
     classifier: has predict_proba(text_a, text_b) and labels. examples: id, text_a, text_b of those that were explained,
     and of others. attributions, label: see `alignment.top_features`; rows are in the order of `label`.

@@ -13,6 +13,8 @@ from trusteq.errors import DataError, nearest
 
 _COLUMNS = ("id", "segment", "position", "word", "label", "weight")
 _PERSISTENCE = 0.9  # of the rank-biased overlap
+# Weights are in units of probability; where nothing changes, sums in float64 leave some 1e-16 times their number.
+_NOISE = 1e-12
 
 
 def jaccard(a: frozenset, b: frozenset) -> float:
@@ -101,7 +103,8 @@ def top_features(attributions: pd.DataFrame, *, k: int = 10, label: pd.Series) -
     attributions: id, segment, position, word, label, weight (finite), one row per word and class.
     label: id -> class name; its index is the examples that are asked for, one without a word gets the empty set.
     Returns a Series id -> frozenset of (segment, position), or of words where the attributions were made "as-released".
-    Equal weights go by (segment, position); with fewer than k words the set is all of them, zero weights included.
+    Equal weights go by (segment, position). A weight of 0 is no top feature, nor is one below the noise of rounding,
+    1e-12 times the example's largest or 1: with fewer than k others the set is all of them, and it may be empty.
     Raises DataError for missing columns, unknown ids or classes, repeated words, non-finite weights or k < 1.
     """
     check_k(k)
@@ -136,11 +139,17 @@ class Ranking:
 
     @functools.cached_property
     def ranked(self) -> pd.Series:
-        """All features of each example, id -> tuple, the one of largest absolute weight first."""
-        ends = np.cumsum(np.bincount(self.rows["code"], minlength=len(self.label))).tolist()
-        elements = self._elements(self.rows)
+        """The features of each example that weigh something, id -> tuple, the one of largest absolute weight first."""
+        weighty = self.rows[self.rows["weighs"]]
+        ends = np.cumsum(np.bincount(weighty["code"], minlength=len(self.label))).tolist()
+        elements = self._elements(weighty)
         ranked = [tuple(elements[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
         return pd.Series(ranked, index=self.label.index.rename("id"), name="ranked", dtype=object)
+
+    @functools.cached_property
+    def n_weightless(self) -> int:
+        """The number of examples that have features and none that weighs something."""
+        return int((self.features.map(bool) & ~self.ranked.map(bool)).sum())
 
     @functools.cached_property
     def features(self) -> pd.Series:
@@ -166,13 +175,16 @@ class Ranking:
 def ranked_rows(attributions: pd.DataFrame, *, label: pd.Series) -> pd.DataFrame:
     """Return the rows about each example's class, example by example, the largest absolute weight first.
 
-    Adds `code`, the example's place in `label`, and `rank` within the example, from 0. Raises DataError as
-    `top_features` does.
+    Adds `code`, the example's place in `label`, `rank` within the example, from 0, and `weighs`, whether the weight is
+    more than noise. Raises DataError as `top_features` does.
     """
     rows = _rows_of_class(attributions, label)
     rows = rows.iloc[np.lexsort([rows["position"], rows["segment"], -rows["weight"].abs(), rows["code"]])]
     counts = np.bincount(rows["code"], minlength=len(label))
-    return rows.assign(rank=np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts))
+    first = np.repeat(np.cumsum(counts) - counts, counts)  # where each row's example begins, with its largest weight
+    weights = rows["weight"].abs().to_numpy()
+    weighs = weights > _NOISE * np.maximum(weights[first], 1)
+    return rows.assign(rank=np.arange(len(rows)) - first, weighs=weighs)
 
 
 def _rows_of_class(attributions: pd.DataFrame, label: pd.Series) -> pd.DataFrame:

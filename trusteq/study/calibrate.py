@@ -17,7 +17,7 @@ from trusteq.verdict.comparison import CONTROLS, Comparison, Side
 from trusteq.verdict.handover import handover
 from trusteq.verdict.predictions import Predictions, loyalty_table, matched, reliability_with_bars, stacked
 
-VERSION = 2  # raise it when a number of these tables changes
+VERSION = 3  # raise it when a number of these tables changes
 NAMES = ("scores", "reliability", "differences", "temperature", "loyalty", "intervals", "decomposition")
 NAMES += ("agreement", "handover")
 

@@ -29,7 +29,7 @@ from trusteq.verdict.comparison import CONTROLS, Comparison, Explained, Side, is
 from trusteq.verdict.margins import decide, overall
 from trusteq.verdict.retraining import retraining
 
-VERSION = 2  # raise it when a number of these tables changes
+VERSION = 3  # raise it when a number of these tables changes
 _TRUTH = {"precision": "chance_precision", "recall": "chance_recall", "share": "chance_share"}
 _EVIDENCE = ["truth", "method", "seed", "model", "measure", "value", "low", "high", "chance"]
 _EVIDENCE += ["difference", "difference_low", "difference_high", "examples"]

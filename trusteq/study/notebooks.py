@@ -1,5 +1,6 @@
 """Text notebooks executed with parameters: jupytext reads them, papermill runs them."""
 
+import ast
 import contextlib
 import logging
 import re
@@ -10,7 +11,6 @@ from typing import TextIO
 
 import jupytext
 import papermill
-import yaml
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbformat import NotebookNode
@@ -22,6 +22,7 @@ from trusteq import errors
 from trusteq.errors import ExperimentError, nearest
 from trusteq.store import atomic_path
 
+_KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 START_SECONDS = 180  # a kernel imports for that long where the machine is busy
 _FORGET = "import os\nget_ipython().run_line_magic('reset', '-sf')\nimport os; os.chdir({folder!r}); del os"
 
@@ -34,7 +35,7 @@ def kernel() -> Iterator[AsyncKernelManager]:
     """
     # Ports are chosen before they are taken: of kernels that start side by side, two may choose the same one.
     with tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
-        manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets}/kernel")
+        manager = AsyncKernelManager(kernel_name=_KERNEL["name"], transport="ipc", ip=f"{sockets}/kernel")
         run_sync(manager.start_kernel)(extra_arguments=["--IPKernelApp.log_level=ERROR"])
         try:
             yield manager
@@ -67,7 +68,9 @@ def read(source: Path) -> NotebookNode:
     if not source.is_file():
         known = sorted(file.name for file in source.parent.glob("*.py"))
         raise ExperimentError(f"no notebook {source}; {nearest(source.name, known)}")
-    return jupytext.read(source)
+    notebook = jupytext.read(source)
+    notebook.metadata.setdefault("kernelspec", dict(_KERNEL))  # one without a header is as good
+    return notebook
 
 
 def execute(
@@ -103,7 +106,7 @@ def execute(
                 str(temporary),
                 parameters=dict(parameters),
                 engine_name="one-kernel",
-                kernel_name="python3",
+                kernel_name=_KERNEL["name"],
                 progress_bar=False,
                 log_output=False,
                 stdout_file=log,
@@ -121,11 +124,14 @@ def execute(
 def defaults(source: Path) -> dict[str, object]:
     """Return the parameters of a notebook with their default values."""
     found = papermill.inspect_notebook(read(source))
-    return {name: yaml.safe_load(_as_yaml(of["default"])) for name, of in found.items()}
+    return {name: _literal(of["default"]) for name, of in found.items()}
 
 
-def _as_yaml(python: str) -> str:
-    return {"None": "null", "True": "true", "False": "false"}.get(python, python)
+def _literal(python: str) -> object:
+    """Return the value of a literal; None for what is none, such as a name or a call."""
+    with contextlib.suppress(ValueError, SyntaxError):
+        return ast.literal_eval(python)
+    return None
 
 
 def parse_parameters(pairs: list[str], known: Mapping[str, object]) -> dict[str, object]:

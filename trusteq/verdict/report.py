@@ -28,7 +28,7 @@ from trusteq.pages.figures import (
 )
 from trusteq.store import to_json, write_text
 from trusteq.verdict.agreement import agreement_table, slice_table
-from trusteq.verdict.comparison import SIDES, Comparison, is_no_evidence
+from trusteq.verdict.comparison import SIDES, Comparison, Side, is_no_evidence
 from trusteq.verdict.handover import RISKS, handover
 from trusteq.verdict.handover import handover_curve as handover_points
 from trusteq.verdict.margins import DIFFERENT, EQUIVALENT, UNDECIDED
@@ -258,6 +258,7 @@ def _file_notes(found: Comparison, twins: Sequence[Comparison], dev: tuple | Non
 def _notes(found: Comparison, twins: Sequence, untrained: Comparison | None, dev: tuple | None) -> list[str]:
     orders = [(side.name, suspicious_order(side.predictions)) for side in (found.a, found.b)]
     notes = [f"{name}: {note}" for name, note in orders if note]
+    notes += [note for side in (found.a, found.b, *(twin.b for twin in twins)) if (note := _weightless(side))]
     if found.alignment is None:
         notes.append("Alignment was not measured: predictions say nothing about the words behind them.")
     elif not np.isfinite(found.alignment.normalised):
@@ -280,6 +281,16 @@ def _notes(found: Comparison, twins: Sequence, untrained: Comparison | None, dev
             "source, and what the hand-over promises is about dev's."
         )
     return notes + [_INDEPENDENT] * (found.a.predictions.clusters is None)
+
+
+def _weightless(side: Side) -> str:
+    of = side.explained and side.explained.first
+    if not of or not of.n_weightless:
+        return ""
+    return (
+        f"{side.name}: {of.n_weightless} of {len(of.label)} explained examples have no word that weighs anything, and "
+        "so no top words."
+    )
 
 
 def _cost_of_a_twin(found: Comparison) -> str:
