@@ -25,7 +25,10 @@ app = typer.Typer(
     help="May this small model replace that large one? Run experiments, build the book, explain, verify.",
 )
 # What brings the modules that not everybody needs; all others come with "study".
-_EXTRAS = {"models": ("accelerate", "captum", "datasets", "safetensors", "tokenizers", "torch", "transformers")}
+_EXTRAS = {
+    "models": ("accelerate", "captum", "datasets", "safetensors", "tokenizers", "torch", "transformers"),
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
+}
 TEXT_FIELDS = ("text_a", "text_b", "label")
 EXIT_CODES = {"equivalent": 0, "no-worse": 0, "yes": 0, "not-equivalent": 1, "worse": 1, "no": 1, "undecided": 3}
 
@@ -205,7 +208,7 @@ def execute(
 
 @app.command()
 def explain(
-    model: Annotated[str, typer.Argument(help="A checkpoint's folder, a Hub id, or file.py:function.")],
+    model: Annotated[str, typer.Argument(help="A checkpoint's folder, a Hub id, an .onnx file, or file.py:function.")],
     text_a: Annotated[str, typer.Option(help="The first text.")],
     text_b: Annotated[str | None, typer.Option(help="The second text of a pair.")] = None,
     method: Annotated[str, typer.Option(help=f"Attribution method: {METHODS}.")] = "lime",
@@ -240,7 +243,7 @@ def explain(
 @app.command()
 def audit(
     large: Annotated[
-        str, typer.Argument(help="A checkpoint's folder, a Hub id, file.py:function, or a file of predictions.")
+        str, typer.Argument(help="A checkpoint's folder, Hub id, .onnx file, file.py:function, or file of predictions.")
     ],
     compressed: Annotated[
         list[str], typer.Argument(help="The same of the model that is to replace it; of several, each is audited.")

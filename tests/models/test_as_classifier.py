@@ -1,11 +1,16 @@
 """What people have at hand, as a classifier: the same numbers as their own calls, and one line for what cannot be."""
 
+import json
+import re
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import transformers
 from refusals import one_line, refused
 from sklearn.compose import ColumnTransformer
@@ -16,7 +21,9 @@ from sklearn.svm import LinearSVC
 
 import trusteq
 from trusteq.errors import DataError, ExperimentError, ModelError
+from trusteq.models.as_classifier import named_classifier
 from trusteq.models.classifier import Classifier, load_classifier
+from trusteq.project import root
 
 LABELS = ("neg", "pos")
 TEXTS = ["good film", "bad film", "good dog", "bad dog", "a good day", "a bad day"] * 3
@@ -120,6 +127,61 @@ def test_what_is_no_classifier_of_transformers(folder, tiny_bert):
         "text-classification", model=model, tokenizer=tokenizer, device="cpu", function_to_apply="sigmoid"
     )
     one_line(ModelError, lambda: trusteq.as_classifier(raw), "sigmoid", "softmax")
+
+
+# --- sentence-transformers ---
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_bert):
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import modules
+
+    words = modules.Transformer(str(tiny_bert("BertModel")))
+    return SentenceTransformer(modules=[words, modules.Pooling(16)], device="cpu")
+
+
+def test_a_head_on_embeddings_says_what_it_says_itself(encoder):
+    embedded = encoder.encode(TEXTS)
+    head = LogisticRegression().fit(embedded, GOLD)
+    found = trusteq.as_classifier((encoder, head), labels=LABELS)
+    assert found.labels == LABELS
+    np.testing.assert_allclose(found.predict_proba(TEXTS), head.predict_proba(embedded), rtol=0, atol=1e-6)
+    one_line(ModelError, lambda: found.predict_proba(TEXTS, TEXTS), "reads one text", "(text_a, text_b)")
+    for wrong in ((head, encoder), (encoder,), (encoder, "head")):
+        one_line(ModelError, lambda wrong=wrong: trusteq.as_classifier(wrong), "(SentenceTransformer, fitted sklearn")
+    one_line(ModelError, lambda: trusteq.as_classifier((encoder, LogisticRegression())), "is not fitted")
+    one_line(ModelError, lambda: trusteq.as_classifier((encoder, LinearSVC().fit(embedded, GOLD))), "no probabilities")
+
+
+def test_a_cross_encoder_is_its_checkpoint(folder):
+    from sentence_transformers import CrossEncoder
+
+    reader = CrossEncoder(str(folder), device="cpu")
+    found = trusteq.as_classifier(reader)
+    assert isinstance(found, Classifier) and found.labels == ("no", "yes", "maybe")
+    expected = reader.predict(list(zip(TEXTS, TEXTS[::-1], strict=True)), apply_softmax=True)
+    np.testing.assert_allclose(found.predict_proba(TEXTS, TEXTS[::-1]), expected, rtol=0, atol=1e-6)
+    of_logits = found.predict_proba(TEXTS)
+    reader.activation_fn = torch.nn.Softmax(dim=-1)  # not applied twice
+    np.testing.assert_array_equal(trusteq.as_classifier(reader).predict_proba(TEXTS), of_logits)
+    reader.activation_fn = torch.nn.Sigmoid()
+    one_line(ModelError, lambda: trusteq.as_classifier(reader), "Sigmoid")
+    ranking = CrossEncoder(str(folder), num_labels=1, device="cpu", model_kwargs={"ignore_mismatched_sizes": True})
+    ranking.activation_fn = torch.nn.Identity()
+    one_line(ModelError, lambda: trusteq.as_classifier(ranking), "one output")
+
+
+def test_what_is_shaped_as_a_model_of_setfit():
+    class SetFitModel:
+        labels = list(LABELS)
+
+        def predict_proba(self, inputs, batch_size=32, as_numpy=False, show_progress_bar=None):
+            return torch.full((len(inputs), 2), 0.5, dtype=torch.bfloat16, requires_grad=True)
+
+    found = trusteq.as_classifier(SetFitModel())
+    assert found.labels == LABELS and (found.predict_proba(TEXTS) == 0.5).all()
+    one_line(ModelError, lambda: found.predict_proba(TEXTS, TEXTS), "reads one text")
 
 
 # --- callables ---
@@ -278,6 +340,51 @@ def test_a_function_is_named_by_its_file(trusteq, own_code, tmp_path):
         "audit", *[f"{own_code}:guess"] * 2, "--data", rows, *named, "--explain", 5, "--out", tmp_path / "out"
     )
     assert done.returncode == 3, done.stderr
+
+
+@pytest.fixture
+def served():
+    """A service that answers posts of texts by the share of words they have in common; its address, and the sizes."""
+    sizes = []
+
+    class Service(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            sizes.append(len(asked["text_a"]))
+            seconds = asked["text_b"] or [""] * len(asked["text_a"])
+            answer = {"probabilities": [shared(*pair) for pair in zip(asked["text_a"], seconds, strict=True)]}
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Service) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/predict", sizes
+        server.shutdown()
+
+
+def shared(first, second):
+    words = set(first.split())
+    share = len(words & set(second.split())) / len(words)
+    return [1 - share, share]
+
+
+def test_the_books_example_asks_a_model_behind_an_address(served, tmp_path):
+    address, sizes = served
+    blocks = re.findall(r"```python\n(.*?)```", (root() / "book" / "rerun.md").read_text(encoding="utf-8"), re.DOTALL)
+    (lines,) = [block for block in blocks if "urlopen" in block]
+    assert len([line for line in lines.splitlines() if line]) <= 15
+    assert "http://localhost:8000/predict" in lines
+    (tmp_path / "endpoint.py").write_text(lines.replace("http://localhost:8000/predict", address))
+    found = named_classifier(f"{tmp_path / 'endpoint.py'}:predict")
+    many, others = TEXTS * 4, TEXTS[1:] * 4 + TEXTS[:4]
+    expected = [shared(*pair) for pair in zip(many, others, strict=True)]
+    np.testing.assert_allclose(found.predict_proba(many, others), expected, rtol=0, atol=1e-12)
+    assert sizes == [64, 8] and found.labels == ("negative", "positive")
+    assert (found.predict_proba(many) == [1, 0]).all()
 
 
 def test_what_is_not_there_is_refused_by_name(trusteq, own_code):

@@ -159,11 +159,12 @@ def check(
 
 
 def _check_gradients(classifier: "Classifier | TextClassifier", method: str) -> None:
-    from trusteq.models.classifier import Classifier
+    from trusteq.models.classifier import Classifier, ReadsTokens
 
     if not isinstance(classifier, Classifier):
+        kind = "an ONNX graph" if isinstance(classifier, ReadsTokens) else "a callable"
         raise ExperimentError(
-            f"{method} needs a model's gradients, and a callable has none; "
+            f"{method} needs a model's gradients, and {kind} has none; "
             "give a Classifier (trusteq.load_classifier), or use another method, such as 'shapley'"
         )
     if not classifier.tokenizer.is_fast:
@@ -182,9 +183,9 @@ def _check_gradients(classifier: "Classifier | TextClassifier", method: str) -> 
 
 def _predictor(classifier: "Classifier | TextClassifier") -> "TokenPredictor | TextPredictor":
     from trusteq.attribution.tokens import TokenPredictor
-    from trusteq.models.classifier import Classifier
+    from trusteq.models.classifier import ReadsTokens
 
-    if isinstance(classifier, Classifier):
+    if isinstance(classifier, ReadsTokens):
         return TokenPredictor(classifier)
     return TextPredictor(classifier.predict_proba, classifier.labels)
 

@@ -17,7 +17,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from trusteq import words
 from trusteq.attribution.engine import WINDOW, Question
 from trusteq.attribution.features import Features
-from trusteq.models.classifier import Classifier
+from trusteq.models.classifier import ReadsTokens
 from trusteq.models.forward import Rows
 
 _PIECE = re.compile(r"\S+")
@@ -29,12 +29,12 @@ Block = tuple[list[Ids], np.ndarray | None]
 
 
 class TokenPredictor:
-    """Asks a Classifier about masks, by the token ids that its tokenizer gives the masked texts.
+    """Asks a classifier of tokens about masks, by the token ids that its tokenizer gives the masked texts.
 
     known: the token ids of what was tokenised already.
     """
 
-    def __init__(self, classifier: Classifier):
+    def __init__(self, classifier: ReadsTokens):
         self.classifier, self.labels = classifier, classifier.labels
         self.retokenised: set[str] = set()
         self.passes = 0
@@ -43,7 +43,8 @@ class TokenPredictor:
     @property
     def window(self) -> int:
         """The number of examples explained side by side."""
-        return WINDOW.get(self.classifier.model.device.type, 1)
+        model = getattr(self.classifier, "model", None)  # an ONNX graph has none
+        return 1 if model is None else WINDOW.get(model.device.type, 1)
 
     def predict(self, questions: Sequence[Question]) -> list[np.ndarray]:
         """Return the probabilities, (n, C), that answer each question."""

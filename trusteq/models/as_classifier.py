@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +51,8 @@ class TextClassifier:
         """Raise ModelError if it cannot read pairs, or single texts, before it is asked."""
         if pairs and not self.reads_pairs:
             raise ModelError(
-                f"{self.name} reads one text, and the examples are pairs; fit it on a DataFrame with the columns "
-                "text_a and text_b, or give a function (text_a, text_b) -> probabilities"
+                f"{self.name} reads one text, and the examples are pairs; give a function (text_a, text_b) -> "
+                "probabilities, or an sklearn Pipeline fitted on a DataFrame with the columns text_a and text_b"
             )
         if not pairs and not self.reads_singles:
             raise ModelError(f"{self.name} reads pairs, and the examples are single texts; give text_b")
@@ -61,10 +61,12 @@ class TextClassifier:
 def as_classifier(object, *, labels: Sequence[str] | None = None):
     """Return a classifier made of anything that turns texts into class probabilities.
 
-    object: a Classifier, which is returned as it is; (model, tokenizer) of transformers, or its text-classification
-    pipeline, which become Classifiers (set to predict, and given a padding token where there is none); an estimator or
-    Pipeline of sklearn with `predict_proba`, on a list of texts, or on a DataFrame with the columns text_a and text_b
-    if it was fitted on one; a callable, or an object with `predict_proba`, of one list of texts or of two.
+    object: a Classifier, which is returned as it is; (model, tokenizer) of transformers, its text-classification
+    pipeline, or a CrossEncoder of sentence-transformers, which become Classifiers (set to predict, and given a padding
+    token where there is none); (session, tokenizer) of ONNX Runtime, asked one text at a time; an estimator or Pipeline
+    of sklearn with `predict_proba`, on a list of texts, or on a DataFrame with the columns text_a and text_b if it was
+    fitted on one; (SentenceTransformer, estimator), fitted on what `encode(texts)` gives; a callable, or an object with
+    `predict_proba`, of one list of texts or of two.
     labels: class names in the order of the probabilities, for what has none of its own (`.labels`, an sklearn
     estimator's `classes_` where they are no indices, id2label of a model).
 
@@ -72,8 +74,11 @@ def as_classifier(object, *, labels: Sequence[str] | None = None):
     """
     for of_this_kind, make in (
         (_is_ours, lambda found, labels: found),
-        (_is_model_and_tokenizer, lambda found, labels: _of_checkpoint(*found, labels)),
-        (_is_pipeline, _of_pipeline),
+        (_holds("transformers", "PreTrainedModel"), lambda found, labels: _of_checkpoint(*found, labels)),
+        (_holds("onnxruntime", "InferenceSession"), _of_session),
+        (_holds("sentence_transformers", "SentenceTransformer"), _of_embedder),
+        (_is_a("transformers", "Pipeline"), _of_pipeline),
+        (_is_a("sentence_transformers", "CrossEncoder"), _of_cross_encoder),
         (_is_estimator, _of_estimator),
     ):
         if of_this_kind(object):
@@ -86,17 +91,16 @@ def _class_of(module: str, name: str) -> type | tuple:
     return getattr(sys.modules[module], name) if module in sys.modules else ()
 
 
+def _is_a(module: str, name: str) -> Callable:
+    return lambda object: isinstance(object, _class_of(module, name))
+
+
+def _holds(module: str, name: str) -> Callable:
+    return lambda object: isinstance(object, tuple) and any(map(_is_a(module, name), object))
+
+
 def _is_ours(object) -> bool:
-    return isinstance(object, (TextClassifier, _class_of("trusteq.models.classifier", "Classifier")))
-
-
-def _is_model_and_tokenizer(object) -> bool:
-    models = _class_of("transformers", "PreTrainedModel")
-    return isinstance(object, tuple) and any(isinstance(part, models) for part in object)
-
-
-def _is_pipeline(object) -> bool:
-    return isinstance(object, _class_of("transformers", "Pipeline"))
+    return isinstance(object, (TextClassifier, _class_of("trusteq.models.classifier", "ReadsTokens")))
 
 
 def _is_estimator(object) -> bool:
@@ -123,6 +127,39 @@ def _of_pipeline(pipeline, labels):
     if function != "softmax":
         raise ModelError(f"the pipeline applies {function}, and its outputs are no distribution; make it with softmax")
     return _of_checkpoint(pipeline.model, pipeline.tokenizer, labels)
+
+
+def _of_cross_encoder(encoder, labels):
+    function = type(encoder.activation_fn).__name__
+    if function not in ("Identity", "Softmax"):
+        raise ModelError(f"the CrossEncoder applies {function}; one that chooses a class has logits, or their softmax")
+    return _of_checkpoint(encoder.model, encoder.tokenizer, labels)
+
+
+def _of_session(found: tuple, labels):
+    from transformers import PreTrainedTokenizerBase
+
+    from trusteq.models.onnx_session import of_session
+
+    if len(found) != 2 or not isinstance(found[1], PreTrainedTokenizerBase):
+        raise ModelError("of ONNX Runtime, give (session, tokenizer), in this order")
+    if labels is None:
+        raise ModelError("an ONNX graph has no class names; give labels=(...), in the order of its outputs")
+    return of_session(*found, labels)
+
+
+def _of_embedder(found: tuple, labels):
+    if len(found) != 2 or not _is_estimator(found[1]):
+        raise ModelError(
+            "of sentence-transformers, give (SentenceTransformer, fitted sklearn estimator), in this order"
+        )
+    encoder, head = found
+    of_head = _of_estimator(head, labels)
+
+    def ask(firsts, _):
+        return of_head.ask(encoder.encode(firsts, show_progress_bar=False), None)
+
+    return replace(of_head, ask=ask, name=f"SentenceTransformer with {of_head.name}", reads_pairs=False)
 
 
 def _of_estimator(estimator, labels):
@@ -166,7 +203,7 @@ def _of_callable(object, labels):
     if isinstance(object, type) or not callable(function):
         raise ModelError(
             f"{type(object).__name__} is no classifier; give a checkpoint's Classifier, (model, tokenizer), "
-            "a pipeline, an sklearn estimator or a callable (text_a, text_b) -> probabilities"
+            "(session, tokenizer), a pipeline, an sklearn estimator or a callable (text_a, text_b) -> probabilities"
         )
     own = getattr(object, "labels", None) if labels is None else labels
     if own is None:
@@ -204,13 +241,17 @@ def _lists_taken(function: Callable) -> tuple[int, int]:
 def named_classifier(name: str, *, hub=None, labels: Sequence[str] | None = None, template: str | None = None):
     """Return the classifier that a word of the command line names.
 
-    name: a checkpoint's folder or a Hub id (see `load_classifier`), or a function of texts, or whatever else
-    `as_classifier` takes, as "file.py:name" or "package.module:name". Raises ModelError where there is no such thing.
+    name: a checkpoint's folder or a Hub id (see `load_classifier`); an .onnx file, or the folder of one that holds no
+    other weights; a function of texts, or whatever else `as_classifier` takes, as "file.py:name" or
+    "package.module:name". Raises ModelError where there is no such thing.
     """
     place, colon, member = name.rpartition(":")
     if not colon or not member.isidentifier() or Path(name).exists():
         from trusteq.models.classifier import load_classifier
+        from trusteq.models.onnx_session import graph_file, load_graph
 
+        if (file := graph_file(name, hub)) is not None:
+            return load_graph(file, labels=labels, template=template)
         return load_classifier(name, hub=hub, labels=labels, template=template)
     if template is not None:
         raise ModelError(f"{name}: a template is for checkpoints; a function joins its texts itself")

@@ -38,22 +38,11 @@ LONGEST = 4096  # tokens of a text, for models that have no last place and a tok
 COMPANY, SAME = ("a man reads", "a man reads in the park, and a dog sleeps in the house", "the dog sleeps"), 1e-4
 
 
-@dataclass(frozen=True)
-class Classifier:
-    """A sequence classifier with its tokenizer and class names.
+class ReadsTokens:
+    """What classifiers of token ids share, whatever computes: how texts become tokens, and are cut to `max_length`.
 
-    labels: class names, in the order of the columns of the probabilities.
-    max_length: tokens of a text or pair; longer ones are cut, the longer side first.
-    equal_lengths: whether only rows of equal length share a batch, since padding would change what the model says.
-    template: what makes one text of a pair, for a tokenizer that puts nothing between the two; None for all others.
+    Each has `tokenizer`, `labels`, `max_length`, `template`, and `predict_rows`, from token ids to probabilities.
     """
-
-    model: transformers.PreTrainedModel
-    tokenizer: transformers.PreTrainedTokenizerBase
-    labels: tuple[str, ...]
-    max_length: int
-    equal_lengths: bool = False
-    template: Template | None = None
 
     def predict_proba(self, text_a: Sequence[str], text_b: Sequence[str | None] | None = None) -> np.ndarray:
         """Return class probabilities, float64 of shape (n, C), rows summing to 1.
@@ -121,6 +110,24 @@ class Classifier:
         if not usable:
             raise ModelError("a text without any token, and the tokenizer has no bos_token to stand for it; set one")
         return {"input_ids": usable[:1], "token_type_ids": [0]}
+
+
+@dataclass(frozen=True)
+class Classifier(ReadsTokens):
+    """A sequence classifier with its tokenizer and class names.
+
+    labels: class names, in the order of the columns of the probabilities.
+    max_length: tokens of a text or pair; longer ones are cut, the longer side first.
+    equal_lengths: whether only rows of equal length share a batch, since padding would change what the model says.
+    template: what makes one text of a pair, for a tokenizer that puts nothing between the two; None for all others.
+    """
+
+    model: transformers.PreTrainedModel
+    tokenizer: transformers.PreTrainedTokenizerBase
+    labels: tuple[str, ...]
+    max_length: int
+    equal_lengths: bool = False
+    template: Template | None = None
 
     def predict_rows(self, rows: Sequence[Rows]) -> list[np.ndarray]:
         """Return the class probabilities of each block of token ids, float64 of shape (n, C).

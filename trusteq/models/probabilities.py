@@ -10,6 +10,8 @@ WHAT = "the classifier's probabilities"
 
 def check_output(found, n: int, labels: tuple[str, ...]) -> np.ndarray:
     """Return what a classifier gave for `n` texts as float64 (n, C), each row a distribution; else raise ModelError."""
+    if hasattr(found, "detach"):  # a tensor: perhaps on a GPU, in bfloat16 or with a gradient, which numpy has not
+        found = found.detach().cpu().double()
     try:
         values = np.asarray(found, dtype=np.float64)
     except (TypeError, ValueError):
