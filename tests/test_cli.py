@@ -148,6 +148,21 @@ def test_explain_prints_the_weights_and_says_what_is_cut(trusteq, tiny_bert):
     refused(trusteq("explain", folder, *texts, "--method", "lyme"), "unknown method 'lyme'; did you mean 'lime'?")
 
 
+@pytest.mark.parametrize("text", ["🙂🙂", "?!", "👩🏽‍🚀 ❤️ 🇩🇪"])
+def test_explain_says_the_prediction_of_a_text_without_words(trusteq, tiny_bert, text):
+    done = trusteq("explain", tiny_bert("BertForSequenceClassification"), "--text-a", text)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"predicted: (no|yes|maybe)\n", done.stdout)
+    assert done.stderr.splitlines()[-1] == "note: there is no word to explain in these texts"
+
+
+def test_explain_says_what_cut_a_text_without_spaces(trusteq, tiny_bert):
+    done = trusteq("explain", tiny_bert("BertForSequenceClassification"), "--text-a", "我今天去", "--n-samples", "20")
+    assert done.returncode == 0, done.stderr
+    assert "note: Texts written without spaces are cut into words by ICU" in done.stderr
+    assert {row.split()[2] for row in done.stdout.splitlines()[2:]} == {"我", "今天", "去"}
+
+
 def test_verify_says_what_was_checked_and_what_differs(trusteq, tmp_path):
     refused(trusteq("verify", "nowhere"), "nowhere", "no manifest")
     for name in ("a", "b"):

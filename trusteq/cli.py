@@ -225,6 +225,7 @@ def explain(
     from trusteq.attribution.explain import check
     from trusteq.attribution.explain import explain as explain_examples
     from trusteq.models.as_classifier import named_classifier
+    from trusteq.words import segmentation_note
 
     classifier = named_classifier(model, hub=hub, labels=_class_names(labels, None), template=template)
     example = pd.DataFrame({"id": ["example"], "text_a": [text_a], "text_b": [text_b]})
@@ -233,10 +234,13 @@ def explain(
     weights = explain_examples(classifier, example, method=method, n_samples=n_samples, seed=seed, mask=mask)
     for cut in weights.attrs["cut"].values():
         typer.echo(f"note: {cut} words beyond {classifier.max_length} tokens are cut and have no weight", err=True)
-    if weights.empty:
-        raise ExperimentError("there is no word to explain in these texts")
-    weights = weights[weights["label"] == predicted].sort_values("weight", key=abs, ascending=False)
+    for note in segmentation_note(weights.attrs.get("segmentation")):
+        typer.echo(f"note: {note}", err=True)
     typer.echo(f"predicted: {predicted}")
+    if weights.empty:
+        typer.echo("note: there is no word to explain in these texts", err=True)
+        return
+    weights = weights[weights["label"] == predicted].sort_values("weight", key=abs, ascending=False)
     typer.echo(weights.drop(columns=["id", "label"]).to_string(index=False))
 
 

@@ -94,6 +94,15 @@ def test_chance_of_as_released_sets_counts_distinct_words():
         align(a, b, label=labels("x"))
 
 
+def test_texts_that_were_cut_into_other_words_are_not_compared():
+    a, b = table({"x": [4, 3]}), table({"x": [1, 2]})
+    a.attrs["segmentation"] = "ICU 78.3"
+    assert align(a, b, label=labels("x")).mean == 1  # what lost its attributes tells nothing
+    b.attrs["segmentation"] = "characters"
+    with pytest.raises(DataError, match=r"a were cut into words by ICU 78\.3, of b by characters"):
+        align(a, b, label=labels("x"))
+
+
 def test_different_examples_are_one_clear_error():
     with pytest.raises(DataError, match=r"\(1 only in a, 2 only in b, such as 'y'\)"):
         align(table({"x": [1], "y": [1]}), table({"x": [1], "z": [1], "zz": [1]}), label=labels("x", "y", "z", "zz"))

@@ -29,6 +29,7 @@ PAIRS = {
     "no first words": ("", "two men play"),
     "one word": ("chess", ""),
     "long": (" ".join(f"w{number}" for number in range(18)) + ".", " ".join(f"v{number}" for number in range(9))),
+    "torn marks": ("हिन्दी cafe\u0301 我今天 می\u200cخواهم", "क्या कैफ़े"),
     "other scripts": ("Été à l'école: 猫 和 狗 snake_case", "naïve 😀 café"),
 }
 EACH = pytest.mark.parametrize("name", PAIRS)

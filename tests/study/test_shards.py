@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from refusals import one_line
 
-from trusteq.attribution.explain import explain
+from trusteq import words
+from trusteq.attribution.explain import explain, together
 from trusteq.errors import ExperimentError
 from trusteq.models.classifier import load_classifier
 from trusteq.registry import validated
@@ -309,3 +310,30 @@ def test_a_whole_is_joined_from_its_shards_and_then_kept(make, classifier, expla
     assert capsys.readouterr().out.endswith("lime: joined from 2 shards\nlime: kept as it is\n")
     pd.testing.assert_frame_equal(kept_table, joined_table)
     assert len(explanations) == 2
+
+
+def test_what_the_words_are_is_part_of_what_a_table_is_made_of(make, monkeypatch):
+    """Where words are plain runs the hashes are as ever; elsewhere they tell ICU from characters, and no more."""
+    run, plain = make(), EXAMPLES.assign(text_b="한국어 und café")
+    assert set(origin(run, examples=plain)[3]) == {"weights", "examples"}
+    hindi, chinese = (plain.assign(text_b=text) for text in ("हिन्दी", "今天去"))
+    by_icu = [origin(run, examples=examples)[3]["words"] for examples in (hindi, chinese)]
+    monkeypatch.setattr(words, "_icu", lambda: None)
+    by_character = [origin(run, examples=examples)[3]["words"] for examples in (hindi, chinese)]
+    assert by_icu[0] == by_character[0] and by_icu[1] != by_character[1]
+
+
+def test_a_table_of_words_by_icu_is_made_anew_by_character(make, classifier, monkeypatch):
+    run, chinese = make(), EXAMPLES.assign(text_b="今天去")
+    path = write(run, classifier, WHOLE, examples=chinese)
+    _, _, key, made_of = origin(run, examples=chinese)
+    assert shards.kept(path, key, made_of, range(7)).table.attrs["segmentation"].startswith("ICU ")
+    monkeypatch.setattr(words, "_icu", lambda: None)
+    found = shards.kept(path, key, origin(run, examples=chinese)[3], range(7))
+    assert found.table is None and "made of other words" in found.note
+
+
+def test_parts_of_which_one_has_no_such_text_say_what_cut_the_other(classifier):
+    parts = [explain(classifier, EXAMPLES.iloc[rows], n_samples=20) for rows in (range(3), range(3, 7))]
+    assert "segmentation" not in parts[0].attrs  # the second has 犬
+    assert together(parts).attrs == explain(classifier, EXAMPLES, n_samples=20).attrs

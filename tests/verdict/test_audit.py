@@ -11,6 +11,7 @@ import pytest
 from refusals import one_line, refused
 
 import trusteq
+from trusteq import words
 from trusteq.errors import DataError, ExperimentError, ModelError
 from trusteq.registry import load_task
 from trusteq.verdict import report
@@ -469,3 +470,28 @@ def test_examples_without_a_word_that_weighs_are_counted():
     assert note in found.notes and note in found.to_html() and note in json.loads(found.to_json())["notes"]
     alignment = found.comparison.alignment
     assert (alignment.mean, alignment.undefined) == (0, 12) and alignment.chance == pytest.approx(1 / 4)
+
+
+def test_texts_without_words_are_counted_and_never_an_error(examples):
+    mixed = examples.head(60).copy()
+    mixed.loc[:8, "text_a"] = ["🙂🙂", "?!", "❤️"] * 3
+    found = quick(LARGE, LARGE, mixed)
+    assert found.notes[0] == "Of 60 examples to explain, 9 skipped: no words, such as emoji alone."
+    assert len(found.comparison.alignment.table) == 51
+    found = quick(LARGE, LARGE, mixed, until_decided=True)
+    assert found.notes[0].startswith("Of 60 examples to explain, 9 skipped")
+    alone = quick(LARGE, LARGE, mixed.head(9), retrained=[LARGE])
+    assert alone.comparison.alignment is None and "alignment" not in set(alone.dimensions["dimension"])
+    assert "9 skipped: no words" in alone.to_html()
+
+
+def test_one_segmentation_holds_for_both_models_and_is_said(examples, monkeypatch):
+    chinese = examples.head(20).assign(text_a=[f"我今天去北京大学看书w{number}" for number in range(20)])
+    for icu, said in ((words._icu(), "cut into words by ICU"), (None, "cut into characters")):
+        monkeypatch.setattr(words, "_icu", lambda icu=icu: icu)
+        found = quick(LARGE, Linear(WEIGHTS[::-1]), chinese, method="occlusion")
+        assert said in found.notes[0]
+        first, second = (of.explained.first.attributions for of in (found.comparison.a, found.comparison.b))
+        assert first["word"].tolist() == second["word"].tolist()
+        assert first.attrs["segmentation"] == second.attrs["segmentation"] == words.segmentation(chinese["text_a"])
+    assert quick(LARGE, LARGE, examples.head(20)).notes[0] != found.notes[0]

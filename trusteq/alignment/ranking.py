@@ -227,3 +227,6 @@ def check_same_examples(a: Ranking, b: Ranking) -> None:
         raise DataError(f"align: a and b cover different examples ({counts}); explain both models on the same examples")
     if a.is_as_released != b.is_as_released:
         raise DataError("align: only one of a and b was made as-released; explain both with the same boundary")
+    cut = [name for of in (a, b) if (name := of.attributions.attrs.get("segmentation"))]
+    if len(set(cut)) > 1:
+        raise DataError(f"align: the texts of a were cut into words by {cut[0]}, of b by {cut[1]}; explain both alike")

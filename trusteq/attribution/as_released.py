@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trusteq import words
 from trusteq.attribution.features import Feature, Features, partition_tree
 from trusteq.errors import ExperimentError
 
@@ -21,6 +20,7 @@ THE_JOINT = (-1, -1)  # segment and position of what belongs to neither text
 # What the scripts tell shap's text masker to be a token. Splitting at white space, as they do for NLI, leaves an empty
 # token before white space at the start.
 _TOKEN = {NLI: re.compile(r"\A(?=\s)|\S+"), PI: re.compile(r"\w+|[^\w\s]")}
+_WORD = re.compile(r"\w+")  # lime's own, which tears combining marks off
 _MASKED = " ..."  # what shap's text masker puts for a run of masked tokens
 
 
@@ -64,9 +64,9 @@ class JoinedWords(Joined):
     def _features(self) -> list[Feature]:
         places: dict[str, tuple[int, int]] = {}
         for segment, text in enumerate((self.text_a, self.text_b)):
-            for position, word in enumerate(words.words(text)):
+            for position, word in enumerate(_WORD.findall(text)):
                 places.setdefault(word, (segment, position))
-        return [(*places.get(word, THE_JOINT), word) for word in dict.fromkeys(words.words(self.text))]
+        return [(*places.get(word, THE_JOINT), word) for word in dict.fromkeys(_WORD.findall(self.text))]
 
     @functools.cached_property
     def _pieces(self) -> list[str]:

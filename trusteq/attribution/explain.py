@@ -1,6 +1,7 @@
 """Attribution: how much each word of an example weighs in a classifier's probability of each class."""
 
 import functools
+import itertools
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from trusteq import words
 from trusteq.attribution.as_released import Joined, joint_of
 from trusteq.attribution.engine import TextPredictor, answer
 from trusteq.attribution.features import MASKS, Features, Texts, replacement
@@ -52,10 +54,12 @@ def explain(
     spaces, by default the former for three classes. mask: "delete", or the token that stands for a masked word.
     progress: whether to show a bar with the time left, on the error stream.
 
-    Returns id, segment (0 or 1; -1 for the joint itself), position (from 0, within the segment), word, label (class
-    name), weight (float64); shapley adds standard_error. In `.attrs`: "boundary"; "skipped", id -> reason; "cut",
-    id -> number of words beyond what the model takes, which get no weight; "retokenised", the number of examples whose
-    masked texts could not be put together from the token ids of their words; "passes", the number of forward passes.
+    Returns id, segment (0 or 1; -1 for the joint itself), position (from 0, within the segment), word (in Unicode's
+    composed form, NFC, whatever form the text is in; as-released as it is written), label (class name), weight
+    (float64); shapley adds standard_error. In `.attrs`: "boundary"; "skipped", id -> reason; "cut", id -> number of
+    words beyond what the model takes, which get no weight; "retokenised", the number of examples whose masked texts
+    could not be put together from the token ids of their words; "passes", the number of forward passes; "segmentation",
+    where any text is written without spaces: what cut it into words, see `words.segmentation`.
 
     Raises ExperimentError for unknown options, a budget below 2 or gradients of what has none, DataError for repeated
     ids, ModelError for probabilities that are none.
@@ -71,6 +75,8 @@ def explain(
     table = weigh(found, predictor, method=method, n_samples=n_samples, seed=seed, progress=progress)
     released = any(example.joint is not None for example in found)
     table.attrs = {"boundary": "as-released" if released else "safe", **table.attrs}
+    if name := words.segmentation(text for example in found if isinstance(example, Texts) for text in example.sides):
+        table.attrs["segmentation"] = name
     if getattr(classifier, "template", None) is not None:
         table.attrs["template"] = classifier.template.text
     return table
@@ -233,7 +239,8 @@ def together(tables: list[pd.DataFrame]) -> pd.DataFrame:
     # Built anew from plain arrays: a concatenation is kept in chunks, which the bytes of its Parquet file would show.
     columns = {name: np.concatenate([table[name].to_numpy() for table in tables]) for name in tables[0]}
     whole = pd.DataFrame(columns).astype(tables[0].dtypes)
-    whole.attrs = {name: _merged([table.attrs[name] for table in tables]) for name in tables[0].attrs}
+    names = dict.fromkeys(itertools.chain.from_iterable(table.attrs for table in tables))
+    whole.attrs = {name: _merged([table.attrs[name] for table in tables if name in table.attrs]) for name in names}
     return whole
 
 

@@ -5,7 +5,7 @@ A new kind (lines of a text, an image in patches) is one class that follows `Fea
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -149,8 +149,13 @@ class Texts(Features):
         for segment, (_, end) in zip(*_tokenised(self.classifier, self.sides)[1:], strict=True):
             if segment is not None:
                 ends[segment] = max(ends[segment], end)
-        shorter = replace(self, sides=tuple(map(_up_to_a_word, self.sides, ends)))
+        shorter = self._up_to(map(words.past_marks, self.sides, ends))
+        if not shorter._fits():
+            shorter = self._up_to(ends)
         return replace(shorter, n_cut=self.n_features - shorter.n_features)
+
+    def _up_to(self, ends: Iterable[int]) -> "Texts":
+        return replace(self, sides=tuple(map(_up_to_a_word, self.sides, ends)))
 
     def _fits(self) -> bool:
         # Characters do not tell: of some a byte-level tokenizer makes four tokens.
@@ -183,8 +188,13 @@ def _tokenised(classifier: "Classifier", texts: tuple[str, ...]) -> tuple:
 
 def _up_to_a_word(text: str, end: int) -> str:
     """Return the first `end` characters of a text, or fewer where those would end inside a word."""
-    inside = [start for start, stop in words.spans(text) if start < end < stop]
-    return text[: inside[0] if inside else end]
+    known = words.spans(text)
+    inside = [start for start, stop in known if start < end < stop]
+    end = inside[0] if inside else end
+    # What is written without spaces may be cut otherwise where it ends sooner; the words that are left stay the same.
+    while words.spans(text[:end]) != (seen := [span for span in known if span[1] <= end]):
+        end = seen[-1][0]
+    return text[:end]
 
 
 @dataclass

@@ -1,10 +1,12 @@
 """A caller's own table of examples, typed and checked before any model is asked."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from trusteq import words
 from trusteq.errors import DataError, nearest
 from trusteq.examples.files import case_note_of, check_signs, label_index, skipped_note, whole
 
@@ -40,6 +42,16 @@ def checked_examples(examples: pd.DataFrame, labels: Sequence[str], *, where: st
 def notes_of(examples: pd.DataFrame) -> list[str]:
     """Return what is to be said about examples that were read or checked: their notes, and the rows left out."""
     return [*examples.attrs.get("notes", ()), *skipped_note(examples.attrs.get("unlabelled", 0))]
+
+
+def word_notes(examples: pd.DataFrame) -> list[str]:
+    """Return what is to be said about the words of examples to explain: what cuts them, how many examples have none."""
+    pairs = list(zip(examples["text_a"], examples["text_b"], strict=True))
+    notes = words.segmentation_note(words.segmentation(itertools.chain.from_iterable(pairs)))
+    texts = ([text for text in pair if isinstance(text, str)] for pair in pairs)
+    if n := sum(not any(map(words.spans, sides)) for sides in texts):
+        notes.append(f"Of {len(pairs):,} examples to explain, {n:,} skipped: no words, such as emoji alone.")
+    return notes
 
 
 def _ids(examples: pd.DataFrame, where: str) -> np.ndarray:

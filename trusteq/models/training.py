@@ -57,7 +57,8 @@ def tokenised(examples: pd.DataFrame, tokenizer, *, folder: Path, with_words: bo
             ]
         return columns
 
-    fingerprint = _fingerprint(texts, tokenizer, with_words)
+    cut_by = with_words and words.segmentation(texts.drop(columns="label").to_numpy().ravel())
+    fingerprint = _fingerprint(texts, tokenizer, cut_by or with_words)
     folder.mkdir(parents=True, exist_ok=True)
     with _without_progress():
         # Without a fingerprint of ours, the library makes one, for which it copies all texts.
@@ -116,7 +117,7 @@ def _chunks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
     return (table.iloc[start : start + CHUNK] for start in range(0, len(table), CHUNK))
 
 
-def _fingerprint(texts: pd.DataFrame, tokenizer, with_words: bool) -> str:
+def _fingerprint(texts: pd.DataFrame, tokenizer, with_words: bool | str) -> str:
     digest = hashlib.sha256()
     for part in hashes(texts):
         digest.update(part)

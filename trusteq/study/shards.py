@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
+from trusteq import words
 from trusteq.attribution.engine import WINDOW
 from trusteq.attribution.explain import explain, together
 from trusteq.errors import ArtefactError, ExperimentError
@@ -77,13 +78,17 @@ def window(classifier: "Classifier") -> int:
 
 
 def inputs(run: Results, job: Job, examples: pd.DataFrame) -> dict:
-    """Return the hashes of what is explained: of the weights, and of all texts that the run explains."""
+    """Return the hashes of what is explained: of the weights, and of all texts that the run explains.
+
+    Also of where their words stand, where that is not as a plain `\\w+` has it: marks in words, scripts without spaces.
+    """
     files = run.facts(job.task, job.model, job.seed, "manifest")["files"]
     texts = [[row.id, row.text_a, row.text_b if isinstance(row.text_b, str) else None] for row in examples.itertuples()]
+    places = [list(map(words.unlike_plain, filter(None, sides))) for _, *sides in texts]
     return {
         "weights": {name: facts["sha256"] for name, facts in files.items() if name.endswith(".safetensors")},
         "examples": hashlib.sha256(json.dumps(texts).encode()).hexdigest(),
-    }
+    } | ({"words": hashlib.sha256(json.dumps(places).encode()).hexdigest()} if any(map(any, places)) else {})
 
 
 def kept(path: Path, key: str, made_of: dict, rows: range) -> Found:

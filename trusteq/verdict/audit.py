@@ -66,7 +66,7 @@ def audit(
     """
     from trusteq.attribution.explain import check
     from trusteq.examples.load import sample
-    from trusteq.examples.table import checked_examples
+    from trusteq.examples.table import checked_examples, word_notes
     from trusteq.verdict.report import audited
 
     wanted = load_margins(margins)
@@ -91,12 +91,13 @@ def audit(
     how = {"method": method, "n_samples": n_samples, "k": k, "labels": labels, "progress": progress}
     how |= {"seed": seed, "clusters": clusters}
     chosen, level, looks = sample(examples, explain, seed=seed), 1.0, None
+    said = _said(examples, dev) + word_notes(chosen)
 
     def both(block: pd.DataFrame) -> list[Explained]:
         return [explained(side, models[name], block, **how) for side, name in zip(SIDES, names, strict=True)]
 
     def compared(sides: Sequence[Explained], level: float = 1.0) -> Comparison:
-        large_and_small = (Side(name, predictions[name], of) for name, of in zip(names, sides, strict=True))
+        large_and_small = (_side(name, predictions[name], of) for name, of in zip(names, sides, strict=True))
         return Comparison(*large_and_small, margins=wanted, seed=seed, level=level)
 
     if until_decided:
@@ -108,7 +109,7 @@ def audit(
     pair, others = compared(sides, level), {}
     for name in [name for name in models if name not in names]:
         once = explained(name, models[name], chosen, times=1, **how)
-        others[name] = replace(pair, b=Side(name, predictions[name], once))
+        others[name] = replace(pair, b=_side(name, predictions[name], once))
     found = audited(
         pair,
         twins=[of for name, of in others.items() if models[name] is not untrained],
@@ -116,7 +117,7 @@ def audit(
         dev=on_dev,
         slices=None if slices is None else examples[slices].astype(str).to_numpy(),
         looks=looks,
-        notes=_said(examples, dev),
+        notes=said,
     )
     cut = {name: n_cut for name, of in models.items() if (n_cut := _n_cut(of, examples)) and of is not untrained}
     notes = [
@@ -155,6 +156,11 @@ def _said(examples: pd.DataFrame, dev: pd.DataFrame | None) -> list[str]:
     from trusteq.examples.table import notes_of
 
     return notes_of(examples) + ([] if dev is None else [f"dev: {note}" for note in notes_of(dev)])
+
+
+def _side(name: str, predictions: Predictions, explained: Explained) -> Side:
+    """Return a model with what is known of it; where no example has a word, as one that was not explained."""
+    return Side(name, predictions, explained if len(explained.first.label) else None)
 
 
 def _place_outcome(pair: Comparison) -> str:
