@@ -222,7 +222,7 @@ def explain(
     """Weigh the words of one text or pair for the predicted class; print them, largest weight first."""
     import pandas as pd
 
-    from trusteq.attribution.explain import check
+    from trusteq.attribution.explain import check, gradient_notes
     from trusteq.attribution.explain import explain as explain_examples
     from trusteq.models.as_classifier import named_classifier
     from trusteq.words import segmentation_note
@@ -234,6 +234,8 @@ def explain(
     weights = explain_examples(classifier, example, method=method, n_samples=n_samples, seed=seed, mask=mask)
     for cut in weights.attrs["cut"].values():
         typer.echo(f"note: {cut} words beyond {classifier.max_length} tokens are cut and have no weight", err=True)
+    for note in gradient_notes(weights):
+        typer.echo(f"note: {note}", err=True)
     for note in segmentation_note(weights.attrs.get("segmentation")):
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"predicted: {predicted}")

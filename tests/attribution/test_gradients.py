@@ -11,12 +11,21 @@ from scipy.integrate import quad_vec
 from scipy.special import softmax
 
 from trusteq import words
-from trusteq.attribution.explain import explain
+from trusteq.attribution.explain import explain, gradient_notes, together
 from trusteq.attribution.features import Texts
-from trusteq.attribution.methods import gradient_x_input, integrated_gradients
+from trusteq.attribution.methods import (
+    CANCELLED,
+    FLOOR,
+    STEPS,
+    TOLERANCE,
+    convergence_delta,
+    gradient_x_input,
+    integrated_gradients,
+)
 from trusteq.errors import ExperimentError
 from trusteq.models.classifier import Classifier, as_classifier, load_classifier
 from trusteq.models.layers import HEADS
+from trusteq.verdict.audit import audit
 
 METHODS = {"integrated-gradients": integrated_gradients, "gradient-x-input": gradient_x_input}
 EACH = pytest.mark.parametrize("method", sorted(METHODS))
@@ -78,7 +87,12 @@ def example(classifier, id="x", text_a="", text_b=None):
 
 
 def weights_of(method, classifier, *row, n_samples=1000):
-    return METHODS[method](example(classifier, *row), n_samples, np.random.default_rng(0))
+    found = METHODS[method](example(classifier, *row), n_samples, np.random.default_rng(0))
+    return found[0] if isinstance(found, tuple) else found
+
+
+def delta_of(classifier, *row, n_samples=1000):
+    return integrated_gradients(example(classifier, *row), n_samples, np.random.default_rng(0))[1]
 
 
 def tokens_by_hand(*pieces):
@@ -262,8 +276,8 @@ def test_steps_keep_to_the_budget_of_passes(bag, n_samples, steps, monkeypatch):
         Bag, "forward", lambda self, ids, **types: passes.append(len(ids)) or forward(self, ids, **types)
     )
     weights_of("integrated-gradients", bag, *PAIR, n_samples=n_samples)
-    # Captum looks up the embeddings of both ends of the way first, three rows each.
-    assert passes[:2] == [3, 3] and sum(passes[2:]) == 3 * steps
+    # What is gained is asked first, a row at a time; then captum looks up both ends of the way, three rows each.
+    assert passes[:5] == [1, 1, 1, 3, 3] and sum(passes[5:]) == 3 * steps
 
 
 def test_batches_keep_to_their_tokens_and_change_next_to_nothing(bert, monkeypatch):
@@ -275,6 +289,164 @@ def test_batches_keep_to_their_tokens_and_change_next_to_nothing(bert, monkeypat
     hook.remove()
     assert max(rows * tokens for rows, tokens in sizes) <= 80
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+# --- what the weights should add up to ---
+
+
+def steps_taken(monkeypatch):
+    """A list to which each rule that is applied adds its points."""
+    from captum.attr import LayerIntegratedGradients
+
+    taken, attribute = [], LayerIntegratedGradients.attribute
+    monkeypatch.setattr(
+        LayerIntegratedGradients,
+        "attribute",
+        lambda self, *given, n_steps, **named: (
+            taken.append(n_steps) or attribute(self, *given, n_steps=n_steps, **named)
+        ),
+    )
+    return taken
+
+
+@pytest.mark.parametrize("n_samples", [6, 9, 60])
+@pytest.mark.parametrize("texts", TEXTS)
+def test_the_delta_is_captums_as_a_share_of_what_is_gained(bert, texts, n_samples):
+    from captum.attr import LayerIntegratedGradients
+
+    tokens = example(bert, "x", *texts).tokens()
+    padded = torch.tensor(np.where(tokens.feature >= 0, tokens.padding, tokens.ids)).repeat(3, 1)
+    types = torch.tensor(tokens.types)
+
+    def probabilities(ids):
+        return bert.model(ids, token_type_ids=types.expand(len(ids), -1)).logits.double().softmax(dim=-1)
+
+    explainer = LayerIntegratedGradients(probabilities, bert.model.get_input_embeddings())
+    options = {"n_steps": n_samples // 3, "method": "gausslegendre", "target": [0, 1, 2]}
+    found = explainer.attribute(torch.tensor(tokens.ids).repeat(3, 1), padded, **options, return_convergence_delta=True)
+    seconds = None if texts[1] is None else [texts[1]]
+    gained = bert.predict_proba([texts[0]], seconds)[0] - padded_probabilities(bert, *texts)
+    expected = np.abs(found[1].numpy()) / np.maximum(np.abs(gained), FLOOR)
+    np.testing.assert_allclose(delta_of(bert, "x", *texts, n_samples=n_samples), expected, rtol=0, atol=1e-3)
+
+
+def test_the_delta_by_hand():
+    total, gained = np.array([0.11, -0.2, 0.002, 0.3]), np.array([0.1, -0.2, 0.001, -0.3])
+    np.testing.assert_allclose(convergence_delta(total, gained), [0.1, 0, 0.1, 2], rtol=0, atol=1e-12)
+
+
+class Straight(Bag):
+    """Probabilities that are linear on every way: of logits so small that softmax bends next to nothing."""
+
+    def forward(self, input_ids, token_type_ids=None):
+        return SimpleNamespace(logits=super().forward(input_ids).logits * 1e-4)
+
+
+@pytest.fixture
+def straight(tokenizer):
+    return Classifier(Straight(), tokenizer, ("no", "yes", "maybe"), 32)
+
+
+def test_a_linear_model_converges_in_two_steps(straight, monkeypatch):
+    monkeypatch.setattr("trusteq.attribution.methods.FLOOR", 1e-9)
+    found = weights_of("integrated-gradients", straight, *PAIR, n_samples=6)
+    assert np.abs(found.sum(axis=0)).min() > 1e-6  # something is gained, and all of it found
+    assert delta_of(straight, *PAIR, n_samples=6).max() < 1e-4
+
+
+class Switch(Bag):
+    """Logits that turn sharply somewhere on the way, which a few points step over."""
+
+    def forward(self, input_ids, token_type_ids=None):
+        return SimpleNamespace(logits=torch.tanh(super().forward(input_ids).logits * 10))
+
+
+@pytest.fixture
+def switch(tokenizer):
+    return Classifier(Switch(), tokenizer, ("no", "yes", "maybe"), 32)
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "expected"),
+    # The last rule takes what is left: 1000 // 3 - 50 - 100.
+    [
+        (9, [3]),
+        (150, [50]),
+        (300, [50]),
+        (450, [50, 100]),
+        (1000, [50, 100, 183]),
+        (2000, [50, 100, 200, 316]),
+        (9999, [50, 100, 200, 400]),
+    ],
+)
+def test_steps_are_doubled_while_the_budget_lasts(n_samples, expected, switch, monkeypatch):
+    monkeypatch.setattr("trusteq.attribution.methods.TOLERANCE", -1.0)  # nothing is ever good enough
+    taken = steps_taken(monkeypatch)
+    weights_of("integrated-gradients", switch, *PAIR, n_samples=n_samples)
+    assert taken == expected and 3 * sum(taken) <= n_samples
+
+
+def test_what_converges_takes_no_more_steps_and_keeps_its_numbers(bag, switch, monkeypatch):
+    taken = steps_taken(monkeypatch)
+    once = weights_of("integrated-gradients", bag, *PAIR, n_samples=3 * STEPS)
+    np.testing.assert_array_equal(weights_of("integrated-gradients", bag, *PAIR, n_samples=9999), once)
+    assert taken == [STEPS, STEPS]
+    before = delta_of(switch, *PAIR, n_samples=3 * STEPS).max()
+    taken.clear()
+    after = delta_of(switch, *PAIR, n_samples=9999).max()
+    assert after <= TOLERANCE < before and taken[:2] == [STEPS, 2 * STEPS]
+
+
+def test_what_misses_its_sum_is_in_the_result_and_said(straight, switch):
+    converged, missed = (
+        explain(of, EXAMPLES, method="integrated-gradients", n_samples=12) for of in (straight, switch)
+    )
+    for found, classifier in ((converged, straight), (missed, switch)):
+        deltas = [delta_of(classifier, *row, n_samples=12).max() for row in EXAMPLES.itertuples(index=False)]
+        assert found.attrs["convergence"] == dict(zip(EXAMPLES["id"], deltas, strict=True))
+    assert gradient_notes(converged) == []
+    beyond = [delta for delta in missed.attrs["convergence"].values() if delta > TOLERANCE]
+    (note,) = gradient_notes(missed)
+    assert len(beyond) > 0 and f"{len(beyond)} of 4 examples" in note and f"{max(beyond):.0%}" in note
+    parts = [
+        explain(switch, rows, method="integrated-gradients", n_samples=12) for rows in (EXAMPLES[:2], EXAMPLES[2:])
+    ]
+    assert gradient_notes(together(parts)) == [note]
+
+
+def test_of_other_methods_no_delta_is_defined(bert):
+    for method in ("gradient-x-input", "occlusion"):
+        found = explain(bert, EXAMPLES, method=method)
+        assert "convergence" not in found.attrs and gradient_notes(found) == []
+
+
+def test_a_model_that_scales_each_embedding_leaves_nothing_of_gradient_times_input(tokenizer):
+    """Along an embedding no probability changes then, by Euler's theorem on homogeneous functions."""
+    scaled = Classifier(Scaled(), tokenizer, ("no", "yes", "maybe"), 32)
+    found = explain(scaled, EXAMPLES, method="gradient-x-input")
+    assert found["weight"].abs().max() < 1e-6 < explain(scaled, EXAMPLES, method="integrated-gradients")["weight"].max()
+    assert max(found.attrs["left"].values()) < CANCELLED
+    (note,) = gradient_notes(found)
+    assert "gradient times embedding is 0" in note
+
+
+class Scaled(Bag):
+    """A bag of embeddings that are brought to length 1."""
+
+    def forward(self, input_ids, token_type_ids=None):
+        scaled = torch.nn.functional.normalize(self.embeddings(input_ids), dim=-1)
+        return SimpleNamespace(logits=self.output(scaled.sum(dim=1)))
+
+
+def test_an_audit_says_it_of_each_side(bert):
+    table = pd.DataFrame({"id": list("abcd"), "text_b": "a dog", "label": 0})
+    table["text_a"] = ["the man, reads in a park.", "a woman eats", "very good", "not bad"]
+    options = {"method": "integrated-gradients", "explain": 4, "clusters": None, "names": ("whole", "small")}
+    found = audit(bert, bert, table, n_samples=6, **options)
+    said = [note for note in found.notes if "miss what the probability gains by more than 5%" in note]
+    assert [note.split(":")[0] for note in said] == ["whole", "small"]
+    enough = audit(bert, bert, table, n_samples=1000, **options)
+    assert not any("miss what" in note for note in enough.notes)
 
 
 # --- through explain ---

@@ -14,7 +14,7 @@ from trusteq import words
 from trusteq.attribution.as_released import Joined, joint_of
 from trusteq.attribution.engine import TextPredictor, answer
 from trusteq.attribution.features import MASKS, Features, Texts, replacement
-from trusteq.attribution.methods import BOUNDARIES, METHODS
+from trusteq.attribution.methods import BOUNDARIES, CANCELLED, METHODS, TOLERANCE
 from trusteq.errors import DataError, ExperimentError, nearest
 from trusteq.models.as_classifier import TextClassifier, as_classifier
 from trusteq.statistics import stream
@@ -59,7 +59,9 @@ def explain(
     (float64); shapley adds standard_error. In `.attrs`: "boundary"; "skipped", id -> reason; "cut", id -> number of
     words beyond what the model takes, which get no weight; "retokenised", the number of examples whose masked texts
     could not be put together from the token ids of their words; "passes", the number of forward passes; "segmentation",
-    where any text is written without spaces: what cut it into words, see `words.segmentation`.
+    where any text is written without spaces: what cut it into words, see `words.segmentation`; of integrated-gradients
+    "convergence", id -> the largest `methods.convergence_delta` over the classes; of gradient-x-input "left", id -> the
+    largest share over the classes that its sums leave of their terms.
 
     Raises ExperimentError for unknown options, a budget below 2 or gradients of what has none, DataError for repeated
     ids, ModelError for probabilities that are none.
@@ -124,14 +126,37 @@ def weigh(
             (example, chosen.of(example)(example, n_samples, stream(seed, method, example.id))) for example in known
         ]
         finished += zip(known, answer(predictor, at_work), strict=True)
+    beside = {}
+    if chosen.beside is not None:
+        name, kept = chosen.beside
+        beside = {name: {example.id: float(kept(values[1])) for example, values in finished}}
+        finished = [(example, weights) for example, (weights, _) in finished]
     table = _table(finished, predictor.labels, with_errors=chosen.has_errors)
     table.attrs = {
         "skipped": {example.id: "no words" for example in examples if not example.n_features},
         "cut": {example.id: example.n_cut for example, _ in finished if example.n_cut},
         "retokenised": len(predictor.retokenised),
         "passes": predictor.passes,
+        **beside,
     }
     return table
+
+
+def gradient_notes(attributions: pd.DataFrame) -> list[str]:
+    """Return what is to be said of weights by gradients that miss their sum, or are next to nothing; else nothing."""
+    deltas, left = (list(attributions.attrs.get(name, {}).values()) for name in ("convergence", "left"))
+    notes, beyond = [], [delta for delta in deltas if not delta <= TOLERANCE]
+    if beyond:
+        notes.append(
+            f"the weights of {len(beyond)} of {len(deltas)} examples miss what the probability gains by more than "
+            f"{TOLERANCE:.0%} of it, by {max(beyond):.0%} at most; a larger n_samples allows more steps"
+        )
+    if left and np.median(left) < CANCELLED:
+        notes.append(
+            "the model brings each embedding to one length before anything reads it, so that gradient times embedding "
+            "is 0 and the weights are rounding; use another method, such as 'shapley'"
+        )
+    return notes
 
 
 def check(
@@ -165,6 +190,8 @@ def check(
 
 
 def _check_gradients(classifier: "Classifier | TextClassifier", method: str) -> None:
+    import transformers
+
     from trusteq.models.classifier import Classifier, ReadsTokens
 
     if not isinstance(classifier, Classifier):
@@ -182,6 +209,11 @@ def _check_gradients(classifier: "Classifier | TextClassifier", method: str) -> 
         raise ExperimentError(
             f"{method} follows the one embedding that a model reads, and {type(classifier.model).__name__} reads its "
             "text twice, in encoder and decoder; use another method, such as 'shapley'"
+        )
+    if isinstance(classifier.model, transformers.XLNetPreTrainedModel):
+        raise ExperimentError(
+            f"{method} needs embeddings of (texts, tokens, hidden size), and {type(classifier.model).__name__} turns "
+            "its texts on their side; use another method, such as 'shapley'"
         )
     if METHODS[method].needs_padding and classifier.tokenizer.pad_token_id is None:
         raise ExperimentError(f"{method} starts from padding, and the tokenizer has no pad_token; set one")

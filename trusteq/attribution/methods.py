@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     import torch
 
 
-STEPS = 50
+STEPS, MOST_STEPS = 50, 400  # at first, and at most: finding the points of a rule takes time by their number's cube
+TOLERANCE, FLOOR = 0.05, 0.01  # of `convergence_delta`: a share of what a probability gains; probability
+CANCELLED = 1e-3  # where terms cancel by chance, 1 / sqrt(hidden size) of them is left: 0.036 of BERT-base
 # Tokens that the model sees at once. Each layer keeps its activations for the way back, so that these are far fewer
 # than in `models.forward`: at BERT-base size a token takes about 0.6 MB.
 BUDGET = {"cuda": 1 << 13, "cpu": 1 << 9}
 
 
-def integrated_gradients(example: Features, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+def integrated_gradients(example: Features, n_samples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return the gradients of the probabilities along the way from no words to all words, (features, classes).
 
     The way is the straight line between embeddings; without words, each of their tokens is the padding token, special
@@ -31,8 +33,11 @@ def integrated_gradients(example: Features, n_samples: int, rng: np.random.Gener
     Gauss-Legendre's rule with 50 points, or as many as `n_samples` passes allow when each class takes its own; two at
     least. A word without a token has weight 0.
 
+    Beside the weights stands each class's `convergence_delta`, (classes,). Where one is above TOLERANCE, the rule is
+    applied again with twice the points, up to 400, as long as all that were taken keep to `n_samples` passes.
+
     Raises ExperimentError where the tokenizer has no padding token.
-    Source: Sundararajan et al. (2017), equation 1; captum's LayerIntegratedGradients.
+    Source: Sundararajan et al. (2017), equation 1, and section 5 on the steps; captum's LayerIntegratedGradients.
     """
     import torch
     from captum.attr import LayerIntegratedGradients
@@ -41,50 +46,99 @@ def integrated_gradients(example: Features, n_samples: int, rng: np.random.Gener
     if tokens.padding is None:
         raise ExperimentError("integrated-gradients starts from padding, and the tokenizer has no pad_token; set one")
     device = tokens.model.device
-    padded = np.where(tokens.feature >= 0, tokens.padding, tokens.ids)
-    budget = BUDGET.get(device.type, BUDGET["cpu"])
-    options = {
-        "baselines": torch.tensor(padded, device=device).repeat(n_classes, 1),
-        "n_steps": int(np.clip(n_samples // n_classes, 2, STEPS)),
-        "method": "gausslegendre",
-        "internal_batch_size": max(n_classes, budget // tokens.ids.shape[1]),
-    }
-    return _weights(LayerIntegratedGradients, example, tokens, **options)
+    padded = torch.tensor(np.where(tokens.feature >= 0, tokens.padding, tokens.ids), device=device)
+    batch = max(n_classes, BUDGET.get(device.type, BUDGET["cpu"]) // tokens.ids.shape[1])
+    options = {"baselines": padded.repeat(n_classes, 1), "method": "gausslegendre", "internal_batch_size": batch}
+    gained, affordable = _gained(example, tokens, padded), n_samples // n_classes
+    steps = int(np.clip(affordable, 2, STEPS))
+    while True:
+        terms = _attributed(LayerIntegratedGradients, example, tokens, n_steps=steps, **options)
+        weights = _by_feature(terms, example, tokens)
+        affordable -= steps
+        delta = convergence_delta(weights.sum(axis=0), gained)
+        more = min(2 * steps, affordable, MOST_STEPS)
+        if delta.max() <= TOLERANCE or more <= steps:
+            return weights, delta
+        steps = more
 
 
-def gradient_x_input(example: Features, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+def convergence_delta(total: np.ndarray, gained: np.ndarray) -> np.ndarray:
+    """Return by how much of what the probabilities gain their weights' sums miss it, (classes,), 0 or more.
+
+    total: the sum of each class's weights, (classes,). gained: what the sums should be, (classes,). A gain below FLOOR,
+    of which a share says little, counts as FLOOR.
+
+    Source: Sundararajan et al. (2017), proposition 1 (completeness); captum's `compute_convergence_delta`, unsigned.
+    """
+    return np.abs(total - gained) / np.maximum(np.abs(gained), FLOOR)
+
+
+def _gained(example: Features, tokens: Tokens, padded: "torch.Tensor") -> np.ndarray:
+    """Return what each probability gains on the way from padding to words, (classes,).
+
+    At its start the embeddings are those of padding, and no more: of the padded ids themselves RoBERTa would count
+    places anew, and a decoder's head would read another token.
+    """
+    import torch
+
+    probabilities, ids = _asked(example, tokens)
+    embeddings, start = tokens.model.get_input_embeddings(), []
+    with torch.no_grad():
+        end = probabilities(ids[:1])
+        with embeddings.register_forward_hook(lambda *call: start.append(call[-1])):
+            probabilities(padded)
+        with embeddings.register_forward_hook(lambda *call: start[0]):
+            return (end - probabilities(ids[:1]))[0].cpu().numpy()
+
+
+def gradient_x_input(example: Features, n_samples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return the gradients of the probabilities times the embeddings, (features, classes); one pass a class.
 
     A word's weight is the sum over its tokens and over the hidden dimension; a word without a token has weight 0.
+    Beside the weights stands how much the sum over the hidden dimension leaves of its terms, (classes,), from 0 to 1:
+    next to nothing, below CANCELLED, for a model that brings each embedding to one length before anything reads it
+    (DeBERTa, ModernBERT), since no probability changes along an embedding then.
 
     Source: Shrikumar et al. (2016), section 2; captum's LayerGradientXActivation.
     """
     from captum.attr import LayerGradientXActivation
 
-    return _weights(LayerGradientXActivation, example, example.tokens())
+    tokens = example.tokens()
+    terms = _attributed(LayerGradientXActivation, example, tokens)
+    left, whole = (of.abs().amax(dim=1).cpu().numpy() for of in (terms.sum(dim=-1), terms.abs().sum(dim=-1)))
+    share = np.divide(left, whole, out=np.ones_like(whole), where=whole > 0)  # of a gradient that is 0 nothing cancels
+    return _by_feature(terms, example, tokens), share
 
 
-def _weights(attribution: Callable, example: Features, tokens: Tokens, **options) -> np.ndarray:
-    """Return what a method of captum's gives the embeddings of each feature's tokens, summed, (features, C)."""
+def _asked(example: Features, tokens: Tokens) -> tuple[Callable, "torch.Tensor"]:
+    """Return the function from token ids, (n, tokens), to probabilities, (n, C), and the ids, a row for each class."""
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     model = tokens.model
-    ids = torch.tensor(tokens.ids, device=model.device).repeat(example.n_classes, 1)
     types = None if tokens.types is None else torch.tensor(tokens.types, device=model.device)
 
+    # The faster attention kernels of a GPU add up their gradients in no fixed order.
+    @sdpa_kernel(SDPBackend.MATH)
     def probabilities(ids: "torch.Tensor") -> "torch.Tensor":
         given = {} if types is None else {"token_type_ids": types.expand(len(ids), -1)}
         return model(ids, **given).logits.double().softmax(dim=-1)
 
-    # The faster attention kernels of a GPU add up their gradients in no fixed order.
-    with sdpa_kernel(SDPBackend.MATH):
-        explainer = attribution(probabilities, model.get_input_embeddings())
-        found = explainer.attribute(ids, target=list(range(example.n_classes)), **options)
-    of_tokens = found.detach().double().sum(dim=-1).T.cpu().numpy()
-    weights = np.zeros((example.n_features, example.n_classes))
-    inside = tokens.feature >= 0
-    np.add.at(weights, tokens.feature[inside], of_tokens[inside])
+    return probabilities, torch.tensor(tokens.ids, device=model.device).repeat(example.n_classes, 1)
+
+
+def _attributed(attribution: Callable, example: Features, tokens: Tokens, **options) -> "torch.Tensor":
+    """Return what a method of captum's gives the embeddings, (classes, tokens, hidden)."""
+    probabilities, ids = _asked(example, tokens)
+    explainer = attribution(probabilities, tokens.model.get_input_embeddings())
+    found = explainer.attribute(ids, target=list(range(example.n_classes)), **options)
+    return found[:, : ids.shape[1]].detach().double()  # Longformer adds padding of its own at the end
+
+
+def _by_feature(terms: "torch.Tensor", example: Features, tokens: Tokens) -> np.ndarray:
+    """Return the sums of (classes, tokens, hidden) over each feature's tokens, (features, classes)."""
+    weights, inside = np.zeros((example.n_features, example.n_classes)), tokens.feature >= 0
+    np.add.at(weights, tokens.feature[inside], terms.sum(dim=-1).T.cpu().numpy()[inside])
     return weights
 
 
@@ -114,8 +168,11 @@ class Method:
     that needs no probabilities just returns.
     draws: whether the weights depend on the explainer's seed, so that it does not fully agree with itself.
     needs_gradients: whether it asks for a model's gradients, which a callable has not. needs_padding: whether it puts
-    padding in the place of words. has_errors: whether it returns standard errors. as_released: the function of the
-    authors' scripts for each joint, and joined: the features of theirs; none where they have no such method.
+    padding in the place of words. has_errors: whether it returns standard errors. beside: what else it returns beside
+    the weights, a number for each class, (classes,): its name in the table's `.attrs`, and which of the classes' is
+    kept. No "convergence" is defined for gradients at one point, which add up to nothing that is known. as_released:
+    the function of the authors' scripts for each joint, and joined: the features of theirs; none where they have no
+    such method. version: raised by whoever changes weights of this method alone (`explain.VERSION`: of all).
     """
 
     explain: Callable
@@ -123,8 +180,10 @@ class Method:
     needs_gradients: bool = False
     needs_padding: bool = False
     has_errors: bool = False
+    beside: tuple[str, Callable] | None = None
     as_released: Mapping[str, Callable] = field(default_factory=dict)
     joined: type[Joined] | None = None
+    version: int = 1
 
     def of(self, example: Features) -> Callable:
         """Return the function that explains an example: the authors' own where it is a pair as they join it."""
@@ -136,8 +195,15 @@ METHODS: dict[str, Method] = {
     "shap": Method(owen, draws=False, as_released={NLI: owen, PI: permutations}, joined=JoinedTokens),
     "shapley": Method(shapley, draws=True, has_errors=True),
     "occlusion": Method(occlusion, draws=False),
-    "integrated-gradients": Method(integrated_gradients, draws=False, needs_gradients=True, needs_padding=True),
-    "gradient-x-input": Method(gradient_x_input, draws=False, needs_gradients=True),
+    "integrated-gradients": Method(
+        integrated_gradients,
+        draws=False,
+        needs_gradients=True,
+        needs_padding=True,
+        beside=("convergence", np.max),
+        version=2,
+    ),
+    "gradient-x-input": Method(gradient_x_input, draws=False, needs_gradients=True, beside=("left", np.max)),
     "random": Method(random, draws=True),
 }
 BOUNDARIES = ("safe", "as-released")

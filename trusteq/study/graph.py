@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from trusteq.attribution import explain
+from trusteq.attribution.methods import METHODS
 from trusteq.models import recipe
 from trusteq.store import key_of, manifest_path, sha256
 from trusteq.study import calibrate, compare, compressions
@@ -143,7 +144,12 @@ class _Task:
         folder = Path("attribution", self.task, model, str(seed))
         tables = {
             folder / f"{self.shard.name(job.table)}.parquet": _key(
-                "explain", asdict(job), experiment.explained(self.task), experiment.threads, trained.trained, self.data
+                "explain",
+                asdict(job) | _version(job.explainer),
+                experiment.explained(self.task),
+                experiment.threads,
+                trained.trained,
+                self.data,
             )
             for job in jobs(experiment, task=self.task, model=model, seed=seed)
         }
@@ -177,6 +183,11 @@ class _Task:
 
 def _key(stage: str, *made_of: object) -> str:
     return digest(stage, VERSIONS[stage], *made_of)
+
+
+def _version(method: str) -> dict[str, int]:
+    version = METHODS[method].version
+    return {"version": version} if version > 1 else {}  # the first is in no key: they are older than the number
 
 
 def _data(experiment: Experiment, task: str) -> dict:

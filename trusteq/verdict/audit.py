@@ -124,6 +124,7 @@ def audit(
         f"{name} takes {models[name].max_length} tokens: {n_cut} of {len(examples)} examples are longer, and cut."
         for name, n_cut in cut.items()
     ]
+    notes += [f"{name}: {note}." for name, of in zip(names, sides, strict=True) for note in _unconverged(of)]
     return replace(found, notes=(*found.notes, *notes), facts=found.facts | {"cut": cut})
 
 
@@ -229,6 +230,13 @@ def grouped(examples: pd.DataFrame, by: str | None = "text_a") -> np.ndarray | N
     if by is None or not examples[by].duplicated().any():
         return None
     return examples[by].to_numpy(dtype=object)
+
+
+def _unconverged(of: Explained) -> list[str]:
+    """Return what is to be said of weights by gradients that miss the sum they should have."""
+    from trusteq.attribution.explain import gradient_notes
+
+    return gradient_notes(of.first.attributions)
 
 
 def explained(
