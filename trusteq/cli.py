@@ -281,6 +281,9 @@ def audit(
         str | None, typer.Option(help="Column of what belongs together; none: rows are independent.")
     ] = None,
     slices: Annotated[str | None, typer.Option("--slice", help="Column whose parts are compared one by one.")] = None,
+    watch: Annotated[
+        Path | None, typer.Option(help="Words that must not decide, such as names: UTF-8, one a line.")
+    ] = None,
     until_decided: Annotated[
         bool, typer.Option("--until-decided", help="Explain block by block, until the alignment is decided.")
     ] = False,
@@ -302,6 +305,8 @@ def audit(
     models, column = [large, *compressed, *(retrained or [])], None if group == "none" else group
     names, options = _class_names(labels, task), {"margins": parse_margins(margin or []), "seed": seed}
     if all(map(is_predictions, models)):
+        if watch is not None:
+            raise ExperimentError("audit: --watch needs models and --data; predictions say nothing about words")
         how = {"group": column, "slices": slices, "labels": names}
         found = _audits_of_files(models, len(compressed), dev or [], how=how, options=options)
     else:
@@ -313,6 +318,10 @@ def audit(
         how |= {"group": column, "slices": slices}
         options |= {"explain": explain, "method": method, "n_samples": n_samples, "until_decided": until_decided}
         options |= {"clusters": None if group == "none" else column or "text_a", "slices": slices, "progress": True}
+        if watch is not None:
+            from trusteq.verdict.watch import read_words
+
+            options["watch"] = read_words(watch)
         named = {"hub": hub, "template": template}
         found = _audits_of_models(models, len(compressed), data, dev, how=how, named=named, options=options)
     rows, codes = [], []
@@ -366,11 +375,11 @@ def _audits_of_models(
 
 
 def _show_audit(found: "Audit", folder: Path) -> None:
-    from trusteq.verdict import report
+    from trusteq.verdict import report, shown
 
     for note in found.notes:
         typer.echo(f"note: {note}", err=True)
-    typer.echo(report.dimension_table(found.comparison).to_string(index=False))
+    typer.echo(shown.dimension_table(found.comparison).to_string(index=False))
     for row in report.answer_table(found).itertuples():
         typer.echo(f"{row.question} {row.answer}")
     typer.echo(f"verdict: {found.verdict}; report: {folder / 'audit.html'}")
@@ -413,7 +422,7 @@ def calibrate(
 ):
     """Score the calibration of saved predictions, with null bands and a reliability diagram."""
     from trusteq.examples.delimited import kind_of
-    from trusteq.verdict import report
+    from trusteq.verdict import report, shown
     from trusteq.verdict.predictions import read_predictions
 
     out = Path(f"{kind_of(predictions)[0]}-calibration") if out is None else out
@@ -421,7 +430,7 @@ def calibrate(
     found = report.write_calibration(read, out, name=predictions.name, seed=seed)
     for note in found.attrs["notes"]:
         typer.echo(f"note: {note}", err=True)
-    typer.echo(report.shown_scores(found).to_string(index=False))
+    typer.echo(shown.shown_scores(found).to_string(index=False))
     typer.echo(f"report: {out / 'calibration.html'}")
 
 

@@ -14,7 +14,7 @@ import trusteq
 from trusteq import words
 from trusteq.errors import DataError, ExperimentError, ModelError
 from trusteq.registry import load_task
-from trusteq.verdict import report
+from trusteq.verdict import shown
 from trusteq.verdict.audit import audit, audit_predictions
 from trusteq.verdict.margins import load_margins, overall, parse_margins
 from trusteq.verdict.predictions import Predictions
@@ -245,7 +245,7 @@ def test_the_report_holds_the_verdict_and_asks_for_nothing(examples):
     ],
 )
 def test_models_are_called_by_what_tells_them_apart(names, short):
-    assert report.short_names(*names) == short
+    assert shown.short_names(*names) == short
 
 
 def noisy(seed, scale=0.15):

@@ -10,7 +10,7 @@ from refusals import one_line, refused
 from trusteq.calibration.proper_scores import SCORES, Score, mean
 from trusteq.errors import DataError, ExperimentError
 from trusteq.registry import validated
-from trusteq.verdict import margins, report
+from trusteq.verdict import margins, report, shown
 from trusteq.verdict.audit import audit_predictions
 from trusteq.verdict.margins import Margin, load_margins
 from trusteq.verdict.predictions import read_predictions
@@ -47,7 +47,7 @@ def test_a_score_is_added_as_one_function_and_one_record(tmp_path, monkeypatch):
     file = predictions_file(tmp_path)
     found = report.write_calibration(read_predictions(file), tmp_path / "out", name="p").set_index("score")
     assert found.loc["mean_surprise"].notna().all()
-    assert "mean surprise" in report.shown_scores(found.reset_index())["score"].tolist()
+    assert "mean surprise" in shown.shown_scores(found.reset_index())["score"].tolist()
     assert "mean surprise" in (tmp_path / "out" / "calibration.html").read_text()
     audit = audit_predictions(read_predictions(file), read_predictions(file))
     assert audit.dimensions.set_index("measure")["outcome"]["surprise"] == "equivalent"

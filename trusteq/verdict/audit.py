@@ -18,8 +18,10 @@ from trusteq.models.as_classifier import as_classifier
 from trusteq.statistics import stream_seed
 from trusteq.verdict import sequential
 from trusteq.verdict.comparison import SIDES, Comparison, Explained, Side
+from trusteq.verdict.costs import sizes_of, speed_of, stopwatch
 from trusteq.verdict.margins import UNDECIDED, load_margins
 from trusteq.verdict.predictions import Predictions, case_note, matched, respelled, spelled_as
+from trusteq.verdict.watch import checked_words
 
 if TYPE_CHECKING:
     from trusteq.verdict.report import Audit
@@ -41,6 +43,7 @@ def audit(
     k: int = 10,
     clusters: str | None = "text_a",
     slices: str | None = None,
+    watch: Sequence[str] | None = None,
     until_decided: bool = False,
     names: tuple[str, str] = ("large", "compressed"),
     progress: bool = False,
@@ -59,17 +62,18 @@ def audit(
     the large model's encoder under a random head where it is a checkpoint, once. until_decided: fewer of them, block by
     block, as soon as the alignment is decided (`sequential`).
     clusters: the column that says which examples belong together, such as SNLI's hypotheses about one premise, or None
-    where all are independent. slices: a column whose parts are compared one by one.
+    where all are independent. slices: a column whose parts are compared one by one. watch: single words that must not
+    decide, such as names and places; how much either model goes by them is said, and decides nothing.
 
-    Raises DataError for examples or probabilities that cannot be used or models with different labels, ModelError for
-    what is no classifier of such texts, ExperimentError for unknown options.
+    Raises DataError for examples, words or probabilities that cannot be used or models with different labels,
+    ModelError for what is no classifier of such texts, ExperimentError for unknown options.
     """
     from trusteq.attribution.explain import check
     from trusteq.examples.load import sample
     from trusteq.examples.table import checked_examples, word_notes
     from trusteq.verdict.report import audited
 
-    wanted = load_margins(margins)
+    wanted, listed = load_margins(margins), () if watch is None else checked_words(watch, where="audit, watch")
     # Checked before any model is run: explaining takes minutes.
     large = _classifier(large, labels)
     labels = large.labels if labels is None else tuple(labels)
@@ -86,7 +90,10 @@ def audit(
     untrained = _untrained(large, seed)
     models = {names[0]: large, names[1]: compressed} | {f"retrained {n}": of for n, of in enumerate(retrained, 1)}
     models |= {"its random head": untrained} if untrained else {}
-    predictions = {name: predicted(name, of, examples, labels, clusters) for name, of in models.items()}
+    predictions, seconds = {}, {}
+    for name, of in models.items():
+        with stopwatch(seconds, name):
+            predictions[name] = predicted(name, of, examples, labels, clusters)
     on_dev = [predicted(name, models[name], dev, labels, clusters) for name in names] if dev is not None else None
     how = {"method": method, "n_samples": n_samples, "k": k, "labels": labels, "progress": progress}
     how |= {"seed": seed, "clusters": clusters}
@@ -110,6 +117,11 @@ def audit(
     for name in [name for name in models if name not in names]:
         once = explained(name, models[name], chosen, times=1, **how)
         others[name] = replace(pair, b=_side(name, predictions[name], once))
+    cut = {name: n_cut for name, of in models.items() if (n_cut := _n_cut(of, examples)) and of is not untrained}
+    notes = [
+        f"{name} takes {models[name].max_length} tokens: {n_cut} of {len(examples)} examples are longer, and cut."
+        for name, n_cut in cut.items()
+    ]
     found = audited(
         pair,
         twins=[of for name, of in others.items() if models[name] is not untrained],
@@ -117,15 +129,15 @@ def audit(
         dev=on_dev,
         slices=None if slices is None else examples[slices].astype(str).to_numpy(),
         looks=looks,
-        notes=said,
+        notes=[*said, *notes],
+        examples=chosen,
+        watch=listed,
     )
-    cut = {name: n_cut for name, of in models.items() if (n_cut := _n_cut(of, examples)) and of is not untrained}
-    notes = [
-        f"{name} takes {models[name].max_length} tokens: {n_cut} of {len(examples)} examples are longer, and cut."
-        for name, n_cut in cut.items()
-    ]
-    notes += [f"{name}: {note}." for name, of in zip(names, sides, strict=True) for note in _unconverged(of)]
-    return replace(found, notes=(*found.notes, *notes), facts=found.facts | {"cut": cut})
+    two = (large, compressed)
+    speed = speed_of(two, [seconds.get(name) for name in names], len(examples))
+    missed = [f"{name}: {note}." for name, of in zip(names, sides, strict=True) for note in _unconverged(of)]
+    facts = found.facts | {"cut": cut, "sizes": sizes_of(two)}
+    return replace(found, notes=(*found.notes, *missed), facts=facts, speed=speed)
 
 
 def _classifier(model, labels: Sequence[str] | None):

@@ -5,7 +5,7 @@ import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import jinja2
 import matplotlib.pyplot as plt
@@ -28,6 +28,7 @@ from trusteq.pages.figures import (
 )
 from trusteq.store import to_json, write_text
 from trusteq.verdict.agreement import agreement_table, slice_table
+from trusteq.verdict.beside import Group, groups
 from trusteq.verdict.comparison import SIDES, Comparison, Side, is_no_evidence
 from trusteq.verdict.handover import RISKS, handover
 from trusteq.verdict.handover import handover_curve as handover_points
@@ -36,11 +37,30 @@ from trusteq.verdict.predictions import Predictions, reliability_with_bars, stac
 from trusteq.verdict.retraining import ANSWERS, NO_WORSE, WORSE, Retraining, retraining
 from trusteq.verdict.seeds import FEWEST_SEEDS
 from trusteq.verdict.sequential import Stopped
+from trusteq.verdict.shown import (
+    VERDICTS,
+    agreement_shown,
+    anchors_shown,
+    bracketed,
+    dimension_table,
+    handover_table,
+    number,
+    paper_sentence,
+    range_text,
+    retraining_table,
+    score_table,
+    short_names,
+    shown_scores,
+    sizes_shown,
+    slices_shown,
+    speed_sentence,
+    watch_shown,
+)
+from trusteq.verdict.watch import Watched, watched
 
 TEMPLATE = Path(__file__).with_name("report.html")
 # Of an SVG: it would name the time, the program and two addresses.
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-VERDICTS = {EQUIVALENT: "Equivalent", DIFFERENT: "Not equivalent", UNDECIDED: "Undecided"}
 TWINS = {NO_WORSE: "No worse", WORSE: "Worse", UNDECIDED: "Undecided"}
 QUESTIONS = {
     "interchangeable": "Interchangeable: is every measure within its margin?",
@@ -66,7 +86,10 @@ class Audit:
     without a dev split; curve: what each threshold brings there. agreement: how their predictions agree. slices: their
     accuracy by part of the data, or None. anchors: what the alignment stands between (see `anchor_table`), or None.
     bands: what a perfectly calibrated model would score. reliability: of `reliability_with_bars`. Both say in `model`:
-    "large" or "compressed". notes: what the reader should know before trusting it.
+    "large" or "compressed". notes: what the reader should know before trusting it; made_of: those among them that say
+    what was dropped, cut or guessed. beside: examples on which the two look at different words, by kind. watch: how
+    much they go by words that must not decide, or None. speed: of `costs.speed_of`, which differs from run to run and
+    is in no report unless asked for.
     """
 
     comparison: Comparison
@@ -80,6 +103,10 @@ class Audit:
     reliability: pd.DataFrame
     notes: tuple[str, ...]
     facts: dict
+    made_of: tuple[str, ...] = ()
+    beside: tuple[Group, ...] = ()
+    watch: Watched | None = None
+    speed: Mapping[str, Mapping] | None = None
 
     @property
     def verdict(self) -> str:
@@ -116,13 +143,18 @@ class Audit:
             "reliability": _records(self.reliability),
             "margins": {name: margin.model_dump() for name, margin in found.margins.items()},
             "notes": list(self.notes),
+            "beside": _beside_values(self.beside),
+            "watch": None if self.watch is None else _watch_values(self.watch),
             "facts": self.facts | {"trusteq": importlib.metadata.version("trusteq")},
             "alignment": None if found.alignment is None else _alignment_values(found),
         }
         return to_json(values)
 
-    def to_html(self) -> str:
-        """Return the audit as one page that asks for no other file and prints well."""
+    def to_html(self, *, speed: bool = False) -> str:
+        """Return the audit as one page that asks for no other file and prints well.
+
+        speed: whether it says how fast the models were, so that no two runs make the same page.
+        """
         found, (large, compressed) = self.comparison, short_names(*self.comparison.names)
         titles = {name: margin.title for name, margin in found.margins.items()}
 
@@ -137,12 +169,16 @@ class Audit:
             undecided=_records(self.dimensions[self.dimensions["outcome"] == UNDECIDED]),
             scope=_scope(self),
             dimensions=dimension_table(found),
-            beside_retraining=None if self.twins is None else retraining_table(self),
+            beside_retraining=None if self.twins is None else retraining_table(self.twins, found.margins),
             handover=None if self.handover is None else handover_table(self.handover),
             risks="" if self.curve is None else _svg(lambda: handover_curve(self.curve, chosen=self.handover)),
             agreement=agreement_shown(self.agreement),
             slices=None if self.slices is None else slices_shown(self.slices),
             anchors=None if self.anchors is None else anchors_shown(self.anchors),
+            watch=None if self.watch is None or not self.watch.n else watch_shown(self.watch.table),
+            sizes=sizes_shown(self.facts["sizes"]) if any(self.facts.get("sizes", {}).values()) else None,
+            speed=speed_sentence(self.speed) if speed and self.speed else None,
+            sides=(large, compressed),
             margins=_svg(lambda: margin_intervals(found.dimensions, titles)),
             paper=paper_sentence(found.paper),
             curve="" if found.alignment is None else _svg(curve),
@@ -150,7 +186,7 @@ class Audit:
             scores=score_table(found.scores, self.bands),
             without=[score.title for score in SCORES.values() if not score.has_interval],
             reasons=_reasons(self),
-            notes=self.notes,
+            notes=[note for note in self.notes if note not in self.made_of],
         )
 
     def to_model_card(self) -> str:
@@ -164,8 +200,10 @@ class Audit:
             "",
             _markdown(dimension_table(self.comparison)),
             "",
-            *([] if self.twins is None else [_markdown(retraining_table(self)), ""]),
+            *([] if self.twins is None else [_markdown(retraining_table(self.twins, self.comparison.margins)), ""]),
             *([] if self.handover is None else [_markdown(handover_table(self.handover)), ""]),
+            *([] if self.watch is None else [_watch_card(self.watch), ""]),
+            *([_markdown(sizes_shown(sizes)), ""] if any((sizes := self.facts.get("sizes", {})).values()) else []),
             f"The paper's rule (arXiv 2508.13533): {paper_sentence(self.comparison.paper)}",
             "",
             *(f"- {note}" for note in self.notes),
@@ -184,12 +222,15 @@ def audited(
     slices: np.ndarray | None = None,
     looks: Stopped | None = None,
     notes: Sequence[str] = (),
+    examples: pd.DataFrame | None = None,
+    watch: Sequence[str] = (),
 ) -> Audit:
     """Return the audit of a pair whose predictions match and which may be explained.
 
     twins, untrained: the large model beside itself trained again, and beside its encoder under a random head. dev: both
     models' predictions of other examples. slices: the part of the data that each example is in, shape (n,). looks: at
     which the alignment was decided, where it was asked block by block. notes: what to say about the examples.
+    examples: those explained, of which some are shown. watch: words that must not decide (`watch.checked_words`).
     """
     pair = found.a.predictions, found.b.predictions
     sides = dict(zip(SIDES, pair, strict=True))
@@ -198,7 +239,9 @@ def audited(
     accuracy = found.differences["accuracy"]
     facts = {"examples": accuracy.n, "independent": accuracy.units, "seed": found.seed, "draws": statistics.DRAWS}
     said = [*notes, *_file_notes(found, twins, dev)]
+    by_words = watched(found, watch) if watch and found.alignment is not None else None
     notes = said + _notes(found, twins, untrained, dev) + ([looks.note] if looks else [])
+    notes += by_words.notes if by_words else []
     return Audit(
         found,
         retraining(found, twins, untrained) if twins else None,
@@ -211,7 +254,15 @@ def audited(
         stacked(tables),
         tuple(notes),
         facts,
+        tuple(said),
+        () if examples is None or found.alignment is None else groups(found, examples, more=_alone(by_words)),
+        by_words,
     )
+
+
+def _alone(found: Watched | None) -> dict[str, list[str]]:
+    """Return the examples on which the compressed model alone goes by listed words, by title."""
+    return {} if found is None else {"listed words, compressed alone": found.alone["id"].tolist()}
 
 
 def anchor_table(found: Comparison, twins: Sequence[Comparison], untrained: Comparison | None) -> pd.DataFrame:
@@ -309,9 +360,13 @@ def _is_other_source(dev: Predictions, test: Predictions) -> bool:
 
 
 def write_audit(audit: Audit, folder: Path) -> None:
-    """Write audit.json, audit.html and model-card.md into a folder, made if need be, each in one step."""
+    """Write audit.json, audit.html and model-card.md into a folder, made if need be, each in one step.
+
+    The page says how fast the models were, where that was measured, and timing.json has it: all else is reproducible.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {"audit.json": audit.to_json(), "audit.html": audit.to_html(), "model-card.md": audit.to_model_card()}
+    pages = {"audit.json": audit.to_json(), "model-card.md": audit.to_model_card()}
+    pages |= {"audit.html": audit.to_html(speed=True)} | ({"timing.json": to_json(audit.speed)} if audit.speed else {})
     for name, text in pages.items():
         write_text(text, folder / name)
 
@@ -345,6 +400,26 @@ def _alignment_values(found: Comparison) -> dict:
         "undefined": found.alignment.undefined,
         "curve": _records(found.curve),
     }
+
+
+def _beside_values(found: Sequence[Group]) -> list[dict]:
+    """Return which examples are shown side by side, without their texts."""
+    names = ("id", "gold", "jaccard", "chance")
+    shown = [[{name: getattr(example, name) for name in names} for example in of.examples] for of in found]
+    return [{"kind": of.title, "n": of.n, "shown": rows} for of, rows in zip(found, shown, strict=True)]
+
+
+def _watch_values(found: Watched) -> dict:
+    counts = {"listed": len(found.listed), "absent": list(found.absent), "examples": found.n}
+    alone = {"compressed_alone": _records(found.alone), "n_large_alone": found.large_alone}
+    return counts | {"table": _records(found.table)} | alone
+
+
+def _watch_card(found: Watched) -> str:
+    if not found.n:
+        return "None of the words to watch is in an explained example."
+    alone = f"{len(found.alone)} of {found.n} examples; the large model alone on {found.large_alone}."
+    return f"{_markdown(watch_shown(found.table))}\n\nThe compressed model alone uses listed words on {alone}"
 
 
 def _plain(value):
@@ -406,7 +481,7 @@ def answer_table(audit: Audit) -> pd.DataFrame:
 
 def _markdown(table: pd.DataFrame) -> str:
     rows = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 
 def _svg(draw: Callable) -> str:
@@ -416,8 +491,8 @@ def _svg(draw: Callable) -> str:
         draw()
         file = io.StringIO()
         plt.gcf().savefig(file, format="svg", metadata=NO_METADATA, bbox_inches="tight")
-    for number in set(plt.get_fignums()) - open_before:
-        plt.close(number)
+    for opened in set(plt.get_fignums()) - open_before:
+        plt.close(opened)
     text = file.getvalue()
     return text[text.index("<svg") :]
 
@@ -427,143 +502,3 @@ def _page(title: str, **values) -> str:
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     words = {"number": number, "range_text": range_text, "bracketed": bracketed}
     return template.render(title=title, version=importlib.metadata.version("trusteq"), **words, **values)
-
-
-def dimension_table(found: Comparison) -> pd.DataFrame:
-    """Return the measures of a comparison as text for people."""
-    rows = [
-        {
-            "measure": found.margins[row.measure].title,
-            "large": number(row.large),
-            "compressed": number(row.compressed),
-            "difference": number(row.difference, sign=True),
-            "95% interval": range_text(row.low, row.high),
-            "margin": f"{'−' if found.margins[row.measure].one_sided else '±'}{row.margin:g}",
-            "outcome": VERDICTS[row.outcome].lower(),
-            "why": row.reason,
-        }
-        for row in found.dimensions.itertuples()
-    ]
-    return pd.DataFrame(rows)
-
-
-def retraining_table(audit: Audit) -> pd.DataFrame:
-    """Return what is lost beside what the large model loses when it is trained again, as text for people."""
-    rows = [
-        {
-            "loss beside the large model": audit.comparison.margins[row.measure].title,
-            "compressed": number(row.compressed),
-            "trained again": number(row.retrained),
-            "difference": number(row.difference, sign=True),
-            "95% interval": range_text(row.low, row.high),
-            "at most": f"{row.margin:g}",
-            "outcome": row.outcome,
-            "why": row.reason,
-        }
-        for row in audit.twins.table.itertuples()
-    ]
-    return pd.DataFrame(rows)
-
-
-def handover_table(found: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of `handover` as text for people."""
-    rows = [
-        {
-            "risk": RISKS[row.risk].title,
-            "at most": f"{row.level:.1%}",
-            "from a confidence of": number(row.threshold, digits=4),
-            "share answered alone": f"{row.share:.1%}",
-            "at least": "–" if math.isnan(row.share_low) else f"{row.share_low:.1%}",
-            "risk on test": number(row.realised, digits=4),
-            "95% interval": range_text(row.realised_low, row.realised_high, digits=4),
-        }
-        for row in found.itertuples()
-    ]
-    return pd.DataFrame(rows)
-
-
-def agreement_shown(found: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of `agreement_table` as text for people."""
-    texts = {name: [number(value) for value in found[name]] for name in ("large", "compressed", "value")}
-    between = [range_text(low, high) for low, high in zip(found["low"], found["high"], strict=True)]
-    table = {"measure": found["title"], **texts, "95% interval": between, "note": found["note"].fillna("")}
-    return pd.DataFrame(table)
-
-
-def slices_shown(found: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of `slice_table` as text for people."""
-    texts = {name: [number(value) for value in found[name]] for name in ("large", "compressed", "difference")}
-    between = [range_text(low, high) for low, high in zip(found["low"], found["high"], strict=True)]
-    head = {"slice": found["slice"].astype(str), "n": [f"{n:,}" for n in found["n"]]}
-    return pd.DataFrame(head | texts | {"simultaneous 95%": between, "note": found["note"].fillna("")})
-
-
-def anchors_shown(found: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of `anchor_table` as text for people."""
-    between = [range_text(low, high, digits=2) for low, high in zip(found["low"], found["high"], strict=True)]
-    places = [number(value, digits=2) for value in found["place"]]
-    means = [number(value) for value in found["jaccard"]]
-    table = {"anchor": found["anchor"], "mean Jaccard": means, "0 to 1": places, "95% interval": between}
-    return pd.DataFrame(table | {"note": found["note"]})
-
-
-def score_table(scores: pd.DataFrame, bands: pd.DataFrame) -> pd.DataFrame:
-    """Return every score of both models as text for people, each beside its null band."""
-    bands = bands.set_index(["model", "score"])
-    rows = []
-    for row in scores.itertuples():
-        values = {"score": SCORES[row.score].title}
-        for side in SIDES:
-            band = bands.loc[(side, row.score)]
-            values[side] = number(getattr(row, side))
-            values[f"{side}, if calibrated"] = range_text(band["low"], band["high"])
-        values |= {"difference": number(row.difference, sign=True), "95% interval": range_text(row.low, row.high)}
-        rows.append(values)
-    return pd.DataFrame(rows)
-
-
-def shown_scores(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the scores of one model as text for people: score, value, interval, if calibrated."""
-    rows = []
-    for row in scores.itertuples():
-        chance = number(row.expected, digits=4) + bracketed(row.null_low, row.null_high, digits=4)
-        own = number(row.value, digits=4), range_text(row.low, row.high, digits=4)
-        rows.append((SCORES[row.score].title, *own, chance))
-    return pd.DataFrame(rows, columns=["score", "value", "95% interval", "if calibrated"])
-
-
-def paper_sentence(rule: Mapping) -> str:
-    """Return what the paper's rule (`margins.paper_rule`) says about a pair."""
-    differs = "differs" if rule["calibration_differs"] else "does not differ"
-    ece = f"the ECE {differs} at 95% ({rule['ece_difference']:+.4f})"
-    if rule["jaccard"] is None:
-        return f"{ece[0].upper()}{ece[1:]}; its other half, the overlap of words, was not measured."
-    aligned = "reaches" if rule["aligned"] else "is below"
-    answer = "It lets the model pass." if rule["drop_in"] else "By that rule it is no drop-in replacement."
-    return f"The mean Jaccard of the top words is {rule['jaccard']:.3f}, which {aligned} 0.7, and {ece}. {answer}"
-
-
-def short_names(*names: str) -> tuple[str, ...]:
-    """Return what of several paths tells them apart: the parts from the first to the last that differ."""
-    parts = [PurePath(name).parts for name in names]
-    for end in (0, -1):
-        while min(map(len, parts)) > 1 and len({of[end] for of in parts}) == 1:
-            parts = [of[1:] if end == 0 else of[:-1] for of in parts]
-    return tuple(str(PurePath(*of)) for of in parts)
-
-
-def number(value: float, *, digits: int = 3, sign: bool = False) -> str:
-    """Return a number as text, a dash if there is none."""
-    if not math.isfinite(value):
-        return "–"
-    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
-
-
-def range_text(low: float, high: float, *, digits: int = 3) -> str:
-    """Return an interval as text, a dash if there is none."""
-    return f"{number(low, digits=digits)} to {number(high, digits=digits)}" if math.isfinite(low) else "–"
-
-
-def bracketed(low: float, high: float, *, digits: int = 3) -> str:
-    """Return an interval in brackets, to stand after a number; nothing if there is none."""
-    return f" ({range_text(low, high, digits=digits)})" if math.isfinite(low) else ""

@@ -28,7 +28,7 @@ def folders(out: Path, models: Sequence[str]) -> list[Path]:
     if twice := [name for at, name in enumerate(models) if Path(name) in map(Path, models[:at])]:
         raise ExperimentError(f"audit: {twice[0]} is named twice among the compressed models; give each once")
     from trusteq.verdict.prediction_file import is_predictions
-    from trusteq.verdict.report import short_names
+    from trusteq.verdict.shown import short_names
 
     plain = [str(Path(name).with_name(kind_of(Path(name))[0])) if is_predictions(name) else name for name in models]
     found: list[str] = []

@@ -1,0 +1,63 @@
+"""What the models of an audit cost: their size, which is theirs, and their speed, which is this machine's too."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from trusteq.verdict.comparison import SIDES
+
+
+def size_of(model: Callable) -> dict[str, int] | None:
+    """Return parameters, nonzero_parameters and weights_bytes of a checkpoint as it is loaded; None of what hides them.
+
+    Biases and stored statistics count.
+    """
+    if not _is_checkpoint(model):
+        return None
+    weights = list(model.model.state_dict().values())
+    return {
+        "parameters": sum(values.numel() for values in weights),
+        "nonzero_parameters": sum(int(values.count_nonzero()) for values in weights),
+        "weights_bytes": sum(values.numel() * values.element_size() for values in weights),
+    }
+
+
+def sizes_of(models: Sequence[Callable]) -> dict[str, dict[str, int] | None]:
+    """Return the size of the large and of the compressed model, by side."""
+    return dict(zip(SIDES, map(size_of, models), strict=True))
+
+
+@contextlib.contextmanager
+def stopwatch(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Write under a name how many seconds what is done within takes."""
+    started = time.perf_counter()
+    yield
+    seconds[name] = time.perf_counter() - started
+
+
+def speed_of(models: Sequence[Callable], seconds: Sequence[float | None], texts: int) -> dict[str, dict] | None:
+    """Return ms_per_text, texts and device of the large and the compressed model; None where not both were timed.
+
+    seconds: of one pass over so many texts, a model's first call included. device: None of a callable, which does not
+    tell.
+    """
+    if None in seconds:
+        return None
+    rows = zip(SIDES, models, seconds, strict=True)
+    return {side: {"ms_per_text": 1000 * of / texts, "texts": texts, "device": _device(m)} for side, m, of in rows}
+
+
+def _device(model: Callable) -> str | None:
+    if not _is_checkpoint(model):
+        return None
+    from trusteq.models.finetune import device_name
+
+    return device_name(model)
+
+
+def _is_checkpoint(model: Callable) -> bool:
+    if not hasattr(model, "model"):
+        return False
+    from trusteq.models.classifier import Classifier
+
+    return isinstance(model, Classifier)
