@@ -1,6 +1,8 @@
 """The command line: thin, and light until a command needs more."""
 
+import contextlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -322,7 +324,7 @@ def audit(
             from trusteq.verdict.watch import read_words
 
             options["watch"] = read_words(watch)
-        named = {"hub": hub, "template": template}
+        named, options["keep"] = {"hub": hub, "template": template}, out
         found = _audits_of_models(models, len(compressed), data, dev, how=how, named=named, options=options)
     rows, codes = [], []
     for name, folder, audited in zip(compressed, folders, found, strict=True):
@@ -371,7 +373,9 @@ def _audits_of_models(
         examples = read_examples(data, columns=sliced, **read)
     options |= {"labels": read["labels"], "dev": read_examples(dev[0], columns=columns, **read) if dev else None}
     for at, small in enumerate(others[:n], 1):
-        yield audit(first, small, examples, retrained=others[n:], names=(models[0], models[at]), **options)
+        with _stopped_in_a_line(options["keep"]):
+            found = audit(first, small, examples, retrained=others[n:], names=(models[0], models[at]), **options)
+        yield found
 
 
 def _show_audit(found: "Audit", folder: Path) -> None:
@@ -383,6 +387,24 @@ def _show_audit(found: "Audit", folder: Path) -> None:
     for row in report.answer_table(found).itertuples():
         typer.echo(f"{row.question} {row.answer}")
     typer.echo(f"verdict: {found.verdict}; report: {folder / 'audit.html'}")
+
+
+@contextlib.contextmanager
+def _stopped_in_a_line(kept: Path) -> Iterator[None]:
+    """Let Ctrl-C, and a scheduler's SIGTERM, end in one line what goes on in the folder when it is called again."""
+    from trusteq.verdict.kept import GOES_ON
+
+    def stop(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt(signal.Signals(number))
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        typer.echo(f"stopped; {GOES_ON.format(kept)}", err=True)
+        sys.exit(128 + (signal.SIGTERM if stopped.args == (signal.SIGTERM,) else signal.SIGINT))
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _class_names(labels: str | None, task: str | None) -> tuple[str, ...] | None:
@@ -461,9 +483,12 @@ def _spread(arguments: list[str]) -> list[str]:
 
 
 def main() -> NoReturn:
-    """Run the command line: exit 2 and one line for bad input, exit 4 when something else failed."""
+    """Run the command line: exit 2 and one line for bad input, 4 when something else failed, 130 after Ctrl-C."""
     try:
-        sys.exit(app(_spread(sys.argv[1:]), standalone_mode=False))
+        code = app(_spread(sys.argv[1:]), standalone_mode=False)
+        if code == 128 + signal.SIGINT:
+            typer.echo("stopped", err=True)
+        sys.exit(code)
     except TrusteqError as error:
         typer.echo(error_line(error), err=True)
         sys.exit(2)

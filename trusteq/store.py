@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -90,6 +91,47 @@ def read_table(path: Path, *, made_by: str) -> pd.DataFrame:
     for problem in _problems(manifest_path(path)):
         raise ArtefactError(f"{problem}; make it again with {made_by}")
     return pd.read_parquet(path)
+
+
+class Found(NamedTuple):
+    """A table that need not be made and the seconds that it took, or None; and what there is to say about it."""
+
+    table: pd.DataFrame | None
+    seconds: float
+    note: str
+
+
+NOTHING = Found(None, 0.0, "")
+
+
+def kept(path: Path, key: str, made_of: dict, rows: range, *, made_by: str = "trusteq run") -> Found:
+    """Return the table of this key, these inputs and these rows where it is there already."""
+    if not path.exists():
+        return NOTHING
+    try:
+        facts = facts_of(path, key, made_of)
+        if facts["rows"] != [rows.start, rows.stop]:
+            raise ArtefactError(f"{path.name} is of other examples")
+        table = read_table(path, made_by=made_by)
+    except ArtefactError as error:
+        return NOTHING._replace(note=f"{path.stem}: made anew: {error}")
+    return Found(table, facts["seconds"], f"{path.stem}: kept as it is")
+
+
+def facts_of(part: Path, key: str, made_of: dict) -> dict:
+    """Return rows and seconds from a part's manifest; raise ArtefactError where it was made of something else."""
+    try:
+        manifest = json.loads(manifest_path(part).read_text(encoding="utf-8"))
+        facts = {name: manifest["parameters"][name] for name in ("rows", "seconds", *made_of)}
+    except FileNotFoundError:
+        raise ArtefactError(f"{part.name} or its manifest is not there") from None
+    except (ValueError, KeyError, TypeError):
+        raise ArtefactError(f"the manifest of {part.name} does not say what it was made of") from None
+    if manifest.get("key") != key:
+        raise ArtefactError(f"{part.name} was made with other settings: of model, method, budget, seed or version")
+    if other := [name for name in made_of if facts[name] != made_of[name]]:
+        raise ArtefactError(f"{part.name} was made of other {' and '.join(other)}")
+    return facts
 
 
 def manifest_path(path: Path) -> Path:

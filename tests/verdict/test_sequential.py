@@ -12,13 +12,15 @@ from trusteq.estimates import TAIL
 from trusteq.project import root
 from trusteq.verdict.audit import explained
 from trusteq.verdict.comparison import SIDES, Comparison, Side
+from trusteq.verdict.kept import Kept
 from trusteq.verdict.margins import UNDECIDED
+from trusteq.verdict.predictions import Predictions
 from trusteq.verdict.sequential import blocks, looks, spent, tails, until_decided
 
 FIFTHS = np.arange(1, 6) / 5
 LABELS = ("no", "yes")
 WORDS = [f"w{number}" for number in range(16)]
-SETTINGS = {"method": "lime", "n_samples": 20, "k": 3, "seed": 5, "labels": LABELS, "progress": False}
+SETTINGS = {"method": "lime", "n_samples": 20, "seed": 5}
 
 
 class Linear:
@@ -53,8 +55,15 @@ def texts(n, rng):
     return [" ".join(rng.permutation(WORDS)[:6]) for _ in range(n)]
 
 
+def explained_by(models, block, **options):
+    said = Predictions(LABELS, np.full((len(block), 2), 0.5), block["label"].to_numpy(), block["id"].to_numpy())
+    sides = [(side, side, of, block, said) for side, of in zip(SIDES, models, strict=True)]
+    wanted = [Kept().explanations(*side, **SETTINGS | options) for side in sides]
+    return [explained(of, block, k=3, labels=LABELS, kept=Kept()) for of in wanted]
+
+
 def explain(block):
-    return [explained(*of, block, **SETTINGS) for of in zip(SIDES, MODELS, strict=True)]
+    return explained_by(MODELS, block)
 
 
 def never(large, compressed, alpha):
@@ -147,7 +156,7 @@ def test_blocks_are_explained_as_if_at_once():
 
 
 def undrawn(block, models=MODELS):
-    return [explained(*of, block, **SETTINGS | {"method": "occlusion"}) for of in zip(SIDES, models, strict=True)]
+    return explained_by(models, block, method="occlusion")
 
 
 def test_texts_of_their_own_make_no_clusters_and_a_method_without_draws_no_second_table():

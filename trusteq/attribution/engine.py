@@ -14,6 +14,12 @@ WINDOW = {"cuda": 128}
 TEXTS_AT_ONCE = 1024  # given to a callable
 
 
+def window(classifier) -> int:
+    """Return how many examples are explained side by side on a classifier's device; 1 of a callable, which has none."""
+    device = getattr(getattr(classifier, "model", None), "device", None)
+    return WINDOW.get(getattr(device, "type", None), 1)
+
+
 class TextPredictor:
     """Asks a callable, texts to probabilities, about masks."""
 

@@ -38,7 +38,7 @@ def explain(
     joint: str | None = None,
     mask: str = "delete",
     labels: Sequence[str] | None = None,
-    progress: bool = False,
+    progress: bool | Callable[[int], object] = False,
 ) -> pd.DataFrame:
     """Weigh every word of every example for every class of the classifier.
 
@@ -52,7 +52,7 @@ def explain(
     boundary: "as-released" repeats the authors' scripts over the joined text instead (lime and shap; their own masking
     and features; single texts have no boundary and are explained as ever); joint: what they join by, " [SEP] " or two
     spaces, by default the former for three classes. mask: "delete", or the token that stands for a masked word.
-    progress: whether to show a bar with the time left, on the error stream.
+    progress: whether to show a bar with the time left, on the error stream; or what is told how many more are done.
 
     Returns id, segment (0 or 1; -1 for the joint itself), position (from 0, within the segment), word (in Unicode's
     composed form, NFC, whatever form the text is in; as-released as it is written), label (class name), weight
@@ -113,14 +113,14 @@ def weigh(
     method: str,
     n_samples: int = 1000,
     seed: int = 0,
-    progress: bool = False,
+    progress: bool | Callable[[int], object] = False,
 ) -> pd.DataFrame:
     """Weigh every feature of examples of any kind; the table, and `.attrs` but the boundary, are those of `explain`.
 
     predictor: what answers for masks, with the classes as `.labels`.
     """
     chosen, finished = METHODS[method], []
-    for window in _windows(examples, predictor.window, title=method if progress else None):
+    for window in _windows(examples, predictor.window, title=method, progress=progress):
         known = [example for example in window if example.n_features]
         at_work = [
             (example, chosen.of(example)(example, n_samples, stream(seed, method, example.id))) for example in known
@@ -228,13 +228,20 @@ def _predictor(classifier: "Classifier | TextClassifier") -> "TokenPredictor | T
     return TextPredictor(classifier.predict_proba, classifier.labels)
 
 
-def _windows(examples: Sequence[Features], size: int, *, title: str | None) -> Iterator[Sequence[Features]]:
-    """Yield the examples, `size` at a time; with a title, under a bar that counts those that are done."""
+def _windows(
+    examples: Sequence[Features], size: int, *, title: str, progress: bool | Callable[[int], object]
+) -> Iterator[Sequence[Features]]:
+    """Yield the examples, `size` at a time, under a bar that counts those that are done, if one is asked for."""
     n = len(examples)
-    with tqdm(total=n, desc=title, unit=" examples", mininterval=1, ascii=True, disable=title is None) as bar:
+    with bar_of(n, title, progress is True) as bar:
         for start in range(0, n, size):
             yield examples[start : start + size]
-            bar.update(min(size, n - start))
+            (progress if callable(progress) else bar.update)(min(size, n - start))
+
+
+def bar_of(n: int, title: str, is_shown: bool, *, done: int = 0, unit: str = " examples") -> tqdm:
+    """Return a bar of `n` units with the time left, on the error stream."""
+    return tqdm(total=n, initial=done, desc=title, unit=unit, mininterval=1, ascii=True, disable=not is_shown)
 
 
 def _table(finished: list[tuple[Features, object]], labels: Sequence[str], *, with_errors: bool) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from trusteq import words
-from trusteq.attribution.engine import WINDOW, Question
+from trusteq.attribution.engine import Question, window
 from trusteq.attribution.features import Features
 from trusteq.models.classifier import ReadsTokens
 from trusteq.models.forward import Rows
@@ -43,8 +43,7 @@ class TokenPredictor:
     @property
     def window(self) -> int:
         """The number of examples explained side by side."""
-        model = getattr(self.classifier, "model", None)  # an ONNX graph has none
-        return 1 if model is None else WINDOW.get(model.device.type, 1)
+        return window(self.classifier)
 
     def predict(self, questions: Sequence[Question]) -> list[np.ndarray]:
         """Return the probabilities, (n, C), that answer each question."""

@@ -1,6 +1,8 @@
 """A caller's own table of examples, typed and checked before any model is asked."""
 
+import hashlib
 import itertools
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,6 +54,14 @@ def word_notes(examples: pd.DataFrame) -> list[str]:
     if n := sum(not any(map(words.spans, sides)) for sides in texts):
         notes.append(f"Of {len(pairs):,} examples to explain, {n:,} skipped: no words, such as emoji alone.")
     return notes
+
+
+def made_of_texts(examples: pd.DataFrame) -> dict[str, str]:
+    """Return hashes of ids and texts, in their order; and of where words stand that a plain `\\w+` does not find."""
+    texts = [[row.id, row.text_a, row.text_b if isinstance(row.text_b, str) else None] for row in examples.itertuples()]
+    places = [list(map(words.unlike_plain, filter(None, sides))) for _, *sides in texts]
+    found = {"examples": texts} | ({"words": places} if any(map(any, places)) else {})
+    return {name: hashlib.sha256(json.dumps(of).encode()).hexdigest() for name, of in found.items()}
 
 
 def _ids(examples: pd.DataFrame, where: str) -> np.ndarray:

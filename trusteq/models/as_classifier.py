@@ -5,17 +5,26 @@ The libraries are imported only where the object is of theirs: whoever has one h
 
 import importlib.util
 import inspect
+import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import tenacity
 
-from trusteq.errors import ModelError, nearest
+from trusteq.errors import ModelError, TrusteqError, nearest
 from trusteq.models.probabilities import check_output
 
 PAIR = ("text_a", "text_b")
+TRIES = 5  # of a callable, which may stand for a server
+# Seconds: 0.5, 2, 8 and 32, and up to half a second more, so that not all who wait come back at once.
+WAIT = tenacity.wait_exponential(multiplier=0.5, exp_base=4) + tenacity.wait_random(0, 0.5)
+# What asking again does not mend: mistakes in the callable itself. Of ValueError see `_may_pass`.
+_MISTAKES = (TrusteqError, TypeError, AttributeError, NameError, ImportError, LookupError, ArithmeticError)
+_MISTAKES += (AssertionError, NotImplementedError, RecursionError, MemoryError, SyntaxError)
 
 
 @dataclass(frozen=True)
@@ -23,7 +32,9 @@ class TextClassifier:
     """A function of texts with the names of its classes.
 
     ask: takes first texts, and second ones if it `reads_pairs`; returns one distribution over `labels` a text, (n, C).
-    reads_singles: whether it takes texts without a second one. name: what it is called in an error.
+    reads_singles: whether it takes texts without a second one. name: what it is called in an error. tries: how often
+    it is asked before it counts as failed; 1 of what runs in this process. source: hash of the file it comes from.
+    calls: how often it was called, and how often it failed and was asked again.
     """
 
     ask: Callable
@@ -31,21 +42,43 @@ class TextClassifier:
     name: str
     reads_pairs: bool = True
     reads_singles: bool = True
+    tries: int = TRIES
+    source: str | None = None
+    calls: Counter = field(default_factory=Counter, compare=False, repr=False)
 
     def predict_proba(self, text_a: Sequence[str], text_b: Sequence[str | None] | None = None) -> np.ndarray:
         """Return class probabilities, float64 of shape (n, C), rows summing to 1.
 
         text_b: the second texts of pairs; None, or all missing, for single texts. Raises ModelError for what are no
-        probabilities, and for pairs where it reads single texts or the other way round.
+        probabilities, for pairs where it reads single texts or the other way round, and, caused by its last exception,
+        where it has failed so often that it is not asked again.
         """
         firsts = list(text_a)
         seconds = None if text_b is None or not any(isinstance(text, str) for text in text_b) else list(text_b)
         if not firsts:
             return np.empty((0, len(self.labels)))
         self.check_texts(pairs=seconds is not None)
-        return check_output(self.ask(firsts, seconds), len(firsts), self.labels)
+        return check_output(self._answer(firsts, seconds), len(firsts), self.labels)
 
     __call__ = predict_proba
+
+    def _answer(self, firsts: list[str], seconds: list[str | None] | None):
+        """Return what it says of texts, asked again after a wait where it fails in a way that may pass."""
+        if self.tries == 1:
+            return self.ask(firsts, seconds)
+        stop, may_pass = tenacity.stop_after_attempt(self.tries), tenacity.retry_if_exception(_may_pass)
+        try:
+            for attempt in tenacity.Retrying(stop=stop, wait=WAIT, retry=may_pass):
+                self.calls["calls"] += 1
+                self.calls["failed"] += attempt.retry_state.attempt_number > 1
+                with attempt:
+                    return self.ask(firsts, seconds)
+        except tenacity.RetryError as failed:
+            last = failed.last_attempt.exception()
+            said = " ".join(f"{type(last).__name__}: {last}".split())
+            raise ModelError(
+                f"{self.name} failed {self.tries} times for {len(firsts)} texts, the last time with {said}"
+            ) from last
 
     def check_texts(self, *, pairs: bool) -> None:
         """Raise ModelError if it cannot read pairs, or single texts, before it is asked."""
@@ -56,6 +89,13 @@ class TextClassifier:
             )
         if not pairs and not self.reads_singles:
             raise ModelError(f"{self.name} reads pairs, and the examples are single texts; give text_b")
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Return whether asking again may help: networks and servers fail in ways of their own, a mistake stays one."""
+    if isinstance(error, json.JSONDecodeError):  # half an answer
+        return True
+    return isinstance(error, Exception) and not isinstance(error, (*_MISTAKES, ValueError))
 
 
 def as_classifier(object, *, labels: Sequence[str] | None = None):
@@ -173,7 +213,9 @@ def _of_estimator(estimator, labels):
     names = _names_of_classes(name, list(estimator.classes_), labels)
     columns = set(map(str, getattr(estimator, "feature_names_in_", ()))) & set(PAIR)
     if not columns:
-        return TextClassifier(lambda firsts, _: estimator.predict_proba(firsts), names, name, reads_pairs=False)
+        return TextClassifier(
+            lambda firsts, _: estimator.predict_proba(firsts), names, name, reads_pairs=False, tries=1
+        )
 
     def ask(firsts, seconds):
         import pandas as pd
@@ -181,7 +223,8 @@ def _of_estimator(estimator, labels):
         texts = {"text_a": firsts} | ({} if seconds is None else {"text_b": seconds})
         return estimator.predict_proba(pd.DataFrame(texts))
 
-    return TextClassifier(ask, names, name, reads_pairs="text_b" in columns, reads_singles="text_b" not in columns)
+    reads_pairs = "text_b" in columns
+    return TextClassifier(ask, names, name, reads_pairs=reads_pairs, reads_singles=not reads_pairs, tries=1)
 
 
 def _names_of_classes(name: str, classes: list, labels: Sequence[str] | None) -> tuple[str, ...]:
@@ -259,7 +302,11 @@ def named_classifier(name: str, *, hub=None, labels: Sequence[str] | None = None
     if not hasattr(module, member):
         public = [known for known in vars(module) if not known.startswith("_")]
         raise ModelError(f"{name}: {place} has no {member!r}; {nearest(member, public)}")
-    return as_classifier(getattr(module, member), labels=labels)
+    from trusteq.store import sha256
+
+    found = as_classifier(getattr(module, member), labels=labels)
+    file = getattr(module, "__file__", None)
+    return replace(found, source=sha256(Path(file))) if file and isinstance(found, TextClassifier) else found
 
 
 def _module(place: str, name: str):

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import functools
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -137,6 +138,34 @@ class Classifier(ReadsTokens):
         padding = None if self.equal_lengths else padding_id(self.model, self.tokenizer)
         found = logits(self.model, rows, padding=padding)
         return [check_finite(softmax(block, axis=1)) for block in found]
+
+
+def fingerprint(classifier: Classifier) -> str:
+    """Return a hash of all that decides what a classifier says on its device: weights, configuration, tokenizer."""
+    found, tokenizer = hashlib.sha256(), classifier.tokenizer
+    for name, values in classifier.model.state_dict().items():
+        found.update(f"{name} {getattr(values, 'dtype', type(values))} {getattr(values, 'shape', '')}".encode())
+        found.update(_bytes_of(values))
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    words = {"vocabulary": tokenizer.get_vocab()} if backend is None else json.loads(backend.to_str())
+    words |= {"truncation": None, "padding": None}  # as whoever asked last had it
+    config = {name: value for name, value in classifier.model.config.to_dict().items() if name != "_name_or_path"}
+    own = [config, words, type(classifier.model).__name__, type(tokenizer).__name__, tokenizer.special_tokens_map]
+    own += [classifier.labels, classifier.max_length, classifier.equal_lengths, classifier.model.device.type]
+    own.append(None if classifier.template is None else classifier.template.text)
+    found.update(json.dumps(own, sort_keys=True, default=str).encode())
+    return found.hexdigest()
+
+
+def _bytes_of(values: object) -> bytes:
+    """Return what a state holds as bytes: of torch's quantised layers, pairs of tensors."""
+    if isinstance(values, tuple | list):
+        return b"".join(map(_bytes_of, values))
+    if not isinstance(values, torch.Tensor):
+        return repr(values).encode()
+    values = values.detach().cpu()
+    values = values.dequantize() if values.is_quantized else values
+    return values.contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
 def load_classifier(

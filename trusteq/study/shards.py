@@ -1,20 +1,18 @@
 """A run in parts: tables of attributions kept where they are there, joined from parts that fit each other, or made."""
 
-import hashlib
-import json
 import re
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from trusteq import words
-from trusteq.attribution.engine import WINDOW
+from trusteq.attribution.engine import window
 from trusteq.attribution.explain import explain, together
 from trusteq.errors import ArtefactError, ExperimentError
-from trusteq.store import manifest_path, read_table, write_table
+from trusteq.examples.table import made_of_texts
+from trusteq.store import NOTHING, Found, facts_of, kept, read_table, write_table
 from trusteq.study.jobs import Job
 from trusteq.study.results import Results
 
@@ -61,48 +59,14 @@ class Shard:
 WHOLE = Shard()
 
 
-class Found(NamedTuple):
-    """A table that need not be made and the seconds that it took, or None; and what there is to say about it."""
-
-    table: pd.DataFrame | None
-    seconds: float
-    note: str
-
-
-NOTHING = Found(None, 0.0, "")
-
-
-def window(classifier: "Classifier") -> int:
-    """Return how many examples are explained side by side on the classifier's device."""
-    return WINDOW.get(classifier.model.device.type, 1)
-
-
 def inputs(run: Results, job: Job, examples: pd.DataFrame) -> dict:
     """Return the hashes of what is explained: of the weights, and of all texts that the run explains.
 
     Also of where their words stand, where that is not as a plain `\\w+` has it: marks in words, scripts without spaces.
     """
     files = run.facts(job.task, job.model, job.seed, "manifest")["files"]
-    texts = [[row.id, row.text_a, row.text_b if isinstance(row.text_b, str) else None] for row in examples.itertuples()]
-    places = [list(map(words.unlike_plain, filter(None, sides))) for _, *sides in texts]
-    return {
-        "weights": {name: facts["sha256"] for name, facts in files.items() if name.endswith(".safetensors")},
-        "examples": hashlib.sha256(json.dumps(texts).encode()).hexdigest(),
-    } | ({"words": hashlib.sha256(json.dumps(places).encode()).hexdigest()} if any(map(any, places)) else {})
-
-
-def kept(path: Path, key: str, made_of: dict, rows: range) -> Found:
-    """Return the table of this key, these inputs and these rows where it is there already."""
-    if not path.exists():
-        return NOTHING
-    try:
-        facts = _facts(path, key, made_of)
-        if facts["rows"] != [rows.start, rows.stop]:
-            raise ArtefactError(f"{path.name} is of other examples")
-        table = read_table(path, made_by="trusteq run")
-    except ArtefactError as error:
-        return NOTHING._replace(note=f"{path.stem}: made anew: {error}")
-    return Found(table, facts["seconds"], f"{path.stem}: kept as it is")
+    weights = {name: facts["sha256"] for name, facts in files.items() if name.endswith(".safetensors")}
+    return {"weights": weights, **made_of_texts(examples)}
 
 
 def joined(path: Path, key: str, made_of: dict, n: int) -> Found:
@@ -116,7 +80,7 @@ def joined(path: Path, key: str, made_of: dict, n: int) -> Found:
     for number in sorted(_numbers(path)):
         parts = [path.with_name(f"{Shard(part, number).name(path.stem)}.parquet") for part in range(1, number + 1)]
         try:
-            facts = [_facts(part, key, made_of) for part in parts]
+            facts = [facts_of(part, key, made_of) for part in parts]
             _check_rows(parts, facts, n)
             tables = [read_table(part, made_by="trusteq run --shard") for part in parts]
         except ArtefactError as error:
@@ -132,22 +96,6 @@ def _numbers(path: Path) -> set[int]:
     stems = (part.stem for part in path.parent.glob(f"{path.stem}.shard-*.parquet"))
     matches = (re.fullmatch(r".*\.shard-\d+-of-(\d+)", stem, flags=re.ASCII) for stem in stems)
     return {int(match[1]) for match in matches if match}
-
-
-def _facts(part: Path, key: str, made_of: dict) -> dict:
-    """Return rows and seconds from a part's manifest; raise ArtefactError where it was made of something else."""
-    try:
-        manifest = json.loads(manifest_path(part).read_text(encoding="utf-8"))
-        facts = {name: manifest["parameters"][name] for name in ("rows", "seconds", *made_of)}
-    except FileNotFoundError:
-        raise ArtefactError(f"{part.name} or its manifest is not there") from None
-    except (ValueError, KeyError, TypeError):
-        raise ArtefactError(f"the manifest of {part.name} does not say what it was made of") from None
-    if manifest.get("key") != key:
-        raise ArtefactError(f"{part.name} was made with other settings: of model, method, budget, seed or version")
-    if other := [name for name in made_of if facts[name] != made_of[name]]:
-        raise ArtefactError(f"{part.name} was made of other {' and '.join(other)}")
-    return facts
 
 
 def _check_rows(parts: list[Path], facts: list[dict], n: int) -> None:

@@ -3,8 +3,10 @@
 Accuracy, alignment and calibration, each against a margin with a reason (`margins.yaml`).
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,10 +17,10 @@ from trusteq.calibration.bins import check_predictions
 from trusteq.errors import DataError, ModelError, nearest
 from trusteq.estimates import TAIL
 from trusteq.models.as_classifier import as_classifier
-from trusteq.statistics import stream_seed
 from trusteq.verdict import sequential
 from trusteq.verdict.comparison import SIDES, Comparison, Explained, Side
-from trusteq.verdict.costs import sizes_of, speed_of, stopwatch
+from trusteq.verdict.costs import sizes_of, speed_of
+from trusteq.verdict.kept import Kept, Wanted
 from trusteq.verdict.margins import UNDECIDED, load_margins
 from trusteq.verdict.predictions import Predictions, case_note, matched, respelled, spelled_as
 from trusteq.verdict.watch import checked_words
@@ -46,6 +48,7 @@ def audit(
     watch: Sequence[str] | None = None,
     until_decided: bool = False,
     names: tuple[str, str] = ("large", "compressed"),
+    keep: str | Path | None = None,
     progress: bool = False,
 ) -> "Audit":
     """Audit a pair of models: may the compressed one replace the large one?
@@ -64,6 +67,9 @@ def audit(
     clusters: the column that says which examples belong together, such as SNLI's hypotheses about one premise, or None
     where all are independent. slices: a column whose parts are compared one by one. watch: single words that must not
     decide, such as names and places; how much either model goes by them is said, and decides nothing.
+    keep: a folder below which predictions and attributions are written as they come, and read again where they are of
+    the same models, texts and options (`kept`), so that the same audit goes on where it stopped; audits may share it.
+    progress: whether to say on the error stream what explaining will cost, and to show bars with the time left.
 
     Raises DataError for examples, words or probabilities that cannot be used or models with different labels,
     ModelError for what is no classifier of such texts, ExperimentError for unknown options.
@@ -90,18 +96,28 @@ def audit(
     untrained = _untrained(large, seed)
     models = {names[0]: large, names[1]: compressed} | {f"retrained {n}": of for n, of in enumerate(retrained, 1)}
     models |= {"its random head": untrained} if untrained else {}
-    predictions, seconds = {}, {}
-    for name, of in models.items():
-        with stopwatch(seconds, name):
-            predictions[name] = predicted(name, of, examples, labels, clusters)
-    on_dev = [predicted(name, models[name], dev, labels, clusters) for name in names] if dev is not None else None
-    how = {"method": method, "n_samples": n_samples, "k": k, "labels": labels, "progress": progress}
-    how |= {"seed": seed, "clusters": clusters}
-    chosen, level, looks = sample(examples, explain, seed=seed), 1.0, None
+    kept, on_dev = Kept(None if keep is None else Path(keep), progress), None
+    predictions = {name: predicted(name, of, examples, labels, clusters, kept=kept) for name, of in models.items()}
+    if dev is not None:
+        on_dev = [predicted(name, models[name], dev, labels, clusters, kept=kept, split="-dev") for name in names]
+    chosen, level, looks, numbers = sample(examples, explain, seed=seed), 1.0, None, itertools.count(1)
+    asked = dict(zip(SIDES, names, strict=True)) | {name: name for name in models if name not in names}
+    options = {"method": method, "n_samples": n_samples, "seed": seed}
+
+    def wanted_of(side: str, block: pd.DataFrame, look: str = "") -> list[Wanted]:
+        name, times = asked[side], 2 if side in SIDES else 1
+        return kept.explanations(side, name, models[name], block, predictions[name], times=times, look=look, **options)
+
+    def explained_of(side: str, block: pd.DataFrame, look: str = "") -> Explained:
+        return explained(wanted_of(side, block, look), block, k=k, labels=labels, clusters=clusters, kept=kept)
+
     said = _said(examples, dev) + word_notes(chosen)
+    if progress:
+        kept.estimate([of for side in asked for of in wanted_of(side, chosen)], n_samples)
 
     def both(block: pd.DataFrame) -> list[Explained]:
-        return [explained(side, models[name], block, **how) for side, name in zip(SIDES, names, strict=True)]
+        look = f"-look-{next(numbers)}" if until_decided else ""
+        return [explained_of(side, block, look) for side in SIDES]
 
     def compared(sides: Sequence[Explained], level: float = 1.0) -> Comparison:
         large_and_small = (_side(name, predictions[name], of) for name, of in zip(names, sides, strict=True))
@@ -115,8 +131,7 @@ def audit(
         sides = both(chosen)
     pair, others = compared(sides, level), {}
     for name in [name for name in models if name not in names]:
-        once = explained(name, models[name], chosen, times=1, **how)
-        others[name] = replace(pair, b=_side(name, predictions[name], once))
+        others[name] = replace(pair, b=_side(name, predictions[name], explained_of(name, chosen)))
     cut = {name: n_cut for name, of in models.items() if (n_cut := _n_cut(of, examples)) and of is not untrained}
     notes = [
         f"{name} takes {models[name].max_length} tokens: {n_cut} of {len(examples)} examples are longer, and cut."
@@ -134,10 +149,10 @@ def audit(
         watch=listed,
     )
     two = (large, compressed)
-    speed = speed_of(two, [seconds.get(name) for name in names], len(examples))
     missed = [f"{name}: {note}." for name, of in zip(names, sides, strict=True) for note in _unconverged(of)]
     facts = found.facts | {"cut": cut, "sizes": sizes_of(two)}
-    return replace(found, notes=(*found.notes, *missed), facts=facts, speed=speed)
+    speed = speed_of(two, [kept.seconds_of(name) for name in names], len(examples))
+    return replace(found, notes=(*found.notes, *kept.notes(), *missed), facts=facts, speed=speed)
 
 
 def _classifier(model, labels: Sequence[str] | None):
@@ -221,17 +236,21 @@ def _labels_of(model: Callable, labels: tuple[str, ...] | None) -> tuple[str, ..
 
 
 def predicted(
-    name: str, model: Callable, examples: pd.DataFrame, labels: tuple[str, ...], clusters: str | None = "text_a"
+    name: str,
+    model: Callable,
+    examples: pd.DataFrame,
+    labels: tuple[str, ...],
+    clusters: str | None = "text_a",
+    *,
+    kept: Kept,
+    split: str = "",
 ) -> Predictions:
     """Return what a model says about examples, its classes in the order of `labels`; `name` is for errors."""
-    predict_proba = getattr(model, "predict_proba", model)
-    try:
-        probabilities, gold = check_predictions(predict_proba(*_texts(examples)), examples["label"].to_numpy())
-    except (DataError, ModelError) as error:
-        raise DataError(f"{name}: {error}") from None
-    if probabilities.shape[1] != len(labels):
-        raise DataError(f"{name}: {probabilities.shape[1]} probabilities for {len(labels)} labels")
-    own = spelled_as(names := _labels_of(model, labels), labels)
+    names = _labels_of(model, labels)
+    with kept.named(name):
+        found = kept.predictions(name, model, _texts(examples), examples, names, split)
+        probabilities, gold = check_predictions(found, examples["label"].to_numpy())
+    own = spelled_as(names, labels)
     in_order = probabilities[:, [own.index(label) for label in labels]]
     ids, groups = examples["id"].to_numpy(dtype=object), grouped(examples, clusters)
     return Predictions(labels, in_order, gold, ids, groups, notes=case_note(names, own))
@@ -252,27 +271,19 @@ def _unconverged(of: Explained) -> list[str]:
 
 
 def explained(
-    side: str,
-    model: Callable,
+    wanted: Sequence[Wanted],
     examples: pd.DataFrame,
     *,
-    method: str,
-    n_samples: int,
+    kept: Kept,
     k: int,
-    seed: int,
     labels: tuple[str, ...],
-    progress: bool,
     clusters: str | None = "text_a",
-    times: int = 2,
 ) -> Explained:
-    """Return the explanations of one side, `times` under seeds of its own where the method draws, else one."""
-    from trusteq.attribution.explain import explain
-    from trusteq.attribution.methods import METHODS
-
-    own = _labels_of(model, labels)
-    options = {"method": method, "n_samples": n_samples, "labels": own, "progress": progress}
-    seeds = [stream_seed(seed, "audit", side, str(time)) for time in range(times if METHODS[method].draws else 1)]
-    tables = [explain(model, examples, seed=drawn, **options) for drawn in seeds]
+    """Return the explanations of one side, made or read as `Kept.explanations` wants them."""
+    settings = wanted[0].settings
+    own = tuple(settings["labels"])
+    with kept.named(wanted[0].name):
+        tables = [kept.table(of) for of in wanted]
     spelled = dict(zip(own, spelled_as(own, labels), strict=True))
     if own != tuple(spelled.values()):
         tables = [table.assign(label=table["label"].map(spelled)) for table in tables]
@@ -280,4 +291,4 @@ def explained(
     label, groups = seen.set_index("id")["label"].map(dict(enumerate(labels))), grouped(seen, clusters)
     first, *again = (Ranking(table, label) for table in tables)
     of = None if groups is None else pd.Series(groups, index=label.index)
-    return Explained(first, *again or [None], k, of, method, n_samples)
+    return Explained(first, *again or [None], k, of, settings["method"], settings["n_samples"])

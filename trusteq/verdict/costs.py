@@ -1,8 +1,6 @@
 """What the models of an audit cost: their size, which is theirs, and their speed, which is this machine's too."""
 
-import contextlib
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from trusteq.verdict.comparison import SIDES
 
@@ -27,24 +25,14 @@ def sizes_of(models: Sequence[Callable]) -> dict[str, dict[str, int] | None]:
     return dict(zip(SIDES, map(size_of, models), strict=True))
 
 
-@contextlib.contextmanager
-def stopwatch(seconds: dict[str, float], name: str) -> Iterator[None]:
-    """Write under a name how many seconds what is done within takes."""
-    started = time.perf_counter()
-    yield
-    seconds[name] = time.perf_counter() - started
+def speed_of(models: Sequence[Callable], seconds: Sequence[float], texts: int) -> dict[str, dict]:
+    """Return ms_per_text, texts and device of the large and the compressed model.
 
-
-def speed_of(models: Sequence[Callable], seconds: Sequence[float | None], texts: int) -> dict[str, dict] | None:
-    """Return ms_per_text, texts and device of the large and the compressed model; None where not both were timed.
-
-    seconds: of one pass over so many texts, a model's first call included. device: None of a callable, which does not
-    tell.
+    seconds: that a text took each model, of one pass over so many, its first call included. device: None of a callable,
+    which does not tell.
     """
-    if None in seconds:
-        return None
     rows = zip(SIDES, models, seconds, strict=True)
-    return {side: {"ms_per_text": 1000 * of / texts, "texts": texts, "device": _device(m)} for side, m, of in rows}
+    return {side: {"ms_per_text": 1000 * of, "texts": texts, "device": _device(m)} for side, m, of in rows}
 
 
 def _device(model: Callable) -> str | None:
