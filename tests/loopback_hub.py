@@ -186,6 +186,14 @@ PAPER_MODELS = {
     "google/bert_uncased_L-4_H-256_A-4": ("bert", 4),
     "google/bert_uncased_L-2_H-128_A-2": ("bert", 2),
 }
+# Of roberta.yaml and deberta.yaml, as those of the paper.
+FAMILY_MODELS = {
+    "FacebookAI/roberta-base": ("roberta", 12),
+    "distilbert/distilroberta-base": ("roberta", 6),
+    "microsoft/deberta-v3-base": ("deberta", 12),
+    "microsoft/deberta-v3-small": ("deberta", 6),
+    "microsoft/deberta-v3-xsmall": ("deberta", 12),
+}
 PEOPLE = ("man", "woman", "boy", "girl", "teacher", "student", "farmer", "singer", "doctor", "painter")
 ACTS = ("reading a book", "riding a horse", "eating an apple", "washing a car", "playing the drums", "cutting bread")
 PLACES = ("in the park", "at home", "by the river", "in a garden", "near the station", "on the beach")
@@ -251,6 +259,80 @@ def write_paper_checkpoints(folder, seed=0):
             tokenizer = transformers.BertTokenizer(vocab={token: index for index, token in enumerate(vocabulary)})
             tokenizer.backend_tokenizer.save(str(target / "tokenizer.json"))
             (target / "tokenizer_config.json").write_text('{"do_lower_case": true, "model_max_length": 512}\n')
+
+
+def write_family_datasets(folder, rows=60):
+    """Write SNLI and MRPC stand-ins of `rows` rows a split, from the same grammar, laid out as on the Hub."""
+    splits = ("train", "validation", "test")
+    snli = {split: snli_rows(rows, seed=seed) for seed, split in enumerate(splits)}
+    names = {"question1": "sentence1", "question2": "sentence2"}
+    mrpc = {
+        split: [{names.get(key, key): value for key, value in row.items()} for row in qqp_rows(rows, seed=seed)]
+        for seed, split in enumerate(splits)
+    }
+    datasets = Path(folder, "datasets")
+    _write_dataset(datasets / "stanfordnlp/snli", "plain_text", snli, ["entailment", "neutral", "contradiction"])
+    _write_dataset(datasets / "nyu-mll/glue", "mrpc", mrpc, ["not_equivalent", "equivalent"])
+
+
+def write_family_checkpoints(folder, seed=0):
+    """Write the models of roberta.yaml and deberta.yaml, randomly initialised, with their heads and tokenizers.
+
+    As on the Hub: RoBERTa's with its language model's head; DeBERTa's, whose weights are those of a discriminator, with
+    two heads that the library knows by no name. Unlike there, DeBERTa's has a tokenizer.json.
+    """
+    import torch
+    import transformers
+
+    words = [piece for piece in _vocabulary() if not piece.startswith(("[", "##"))]
+    narrow = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
+    for number, (hub_id, (kind, layers)) in enumerate(FAMILY_MODELS.items()):
+        target = Path(folder, "models", hub_id)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed + number)
+            if kind == "roberta":
+                tokenizer = _byte_pairs(words)
+                shape = {"max_position_embeddings": 514, "type_vocab_size": 1, "pad_token_id": 1}
+                ids = {"bos_token_id": 0, "eos_token_id": 2}
+                config = transformers.RobertaConfig(
+                    vocab_size=len(tokenizer), num_hidden_layers=layers, **narrow, **shape, **ids
+                )
+                transformers.RobertaForMaskedLM(config).save_pretrained(target)
+            else:
+                pieces = [("[PAD]", 0.0), ("[CLS]", 0.0), ("[SEP]", 0.0), ("[UNK]", 0.0)]
+                pieces += [(f"▁{word}", -1.0) for word in words] + [
+                    (char, -9.0) for char in sorted(set("".join(words)))
+                ]
+                tokenizer = transformers.DebertaV2Tokenizer(vocab=[*pieces, ("▁", -9.0), ("[MASK]", 0.0)])
+                v3 = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 16}
+                v3 |= {"norm_rel_ebd": "layer_norm", "share_att_key": True, "position_biased_input": False}
+                v3 |= {"type_vocab_size": 0, "pooler_hidden_size": 32}
+                config = transformers.DebertaV2Config(
+                    vocab_size=len(tokenizer), num_hidden_layers=layers, **narrow, **v3
+                )
+                model = transformers.DebertaV2Model(config)
+                state = {f"deberta.{name}": values for name, values in model.state_dict().items()}
+                state |= {
+                    "mask_predictions.dense.weight": torch.zeros(32, 32),
+                    "lm_predictions.lm_head.bias": torch.ones(9),
+                }
+                model.save_pretrained(target, state_dict=state)
+        tokenizer.model_max_length = 512
+        tokenizer.save_pretrained(target)
+
+
+def _byte_pairs(words):
+    """Return RoBERTa's tokenizer with one token a word, which the merges of its letters, from the left, make."""
+    import tokenizers
+    import transformers
+
+    letters = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    merges = dict.fromkeys(
+        (whole[:end], whole[end]) for word in words for whole in (word, f"Ġ{word}") for end in range(1, len(whole))
+    )
+    made = [*letters, *dict.fromkeys("".join(pair) for pair in merges)]
+    vocabulary = {token: index for index, token in enumerate(dict.fromkeys(["<s>", "<pad>", "</s>", "<unk>", *made]))}
+    return transformers.RobertaTokenizer(vocab=vocabulary | {"<mask>": len(vocabulary)}, merges=list(merges))
 
 
 def _write_dataset(folder, config, splits, labels):

@@ -10,7 +10,16 @@ import sys
 
 import pandas as pd
 import pytest
-from loopback_hub import PAPER_MODELS, LoopbackHub, clean_environment, write_paper_checkpoints, write_paper_datasets
+from loopback_hub import (
+    FAMILY_MODELS,
+    PAPER_MODELS,
+    LoopbackHub,
+    clean_environment,
+    write_family_checkpoints,
+    write_family_datasets,
+    write_paper_checkpoints,
+    write_paper_datasets,
+)
 
 from trusteq.project import root
 from trusteq.store import verify
@@ -51,8 +60,8 @@ from trusteq.study import stages
 from trusteq.study.experiment import Experiment
 from trusteq.study.results import Results
 
-experiment = Experiment.load("paper").limited(explain=2, train_limit=16)
-run = Results(Path(sys.argv[1]) / "paper", experiment)
+experiment = Experiment.load(sys.argv[2]).limited(explain=2, train_limit=16)
+run = Results(Path(sys.argv[1]) / sys.argv[2], experiment)
 for stage in ("train", "explain", "calibrate", "compare"):
     for task in experiment.tasks:
         stages.make(run, stage, task)
@@ -77,7 +86,7 @@ def ran(tmp_path_factory):
     write_paper_checkpoints(folder / "hub")
     write_paper_datasets(folder / "hub", rows=60)
     with LoopbackHub(folder / "hub") as hub:
-        done = run_python("-c", ALL_STAGES, folder / "results", endpoint=hub.endpoint, home=folder / "home")
+        done = run_python("-c", ALL_STAGES, folder / "results", "paper", endpoint=hub.endpoint, home=folder / "home")
     assert done.returncode == 0, done.stdout + done.stderr
     return Results.open(folder / "results" / "paper"), hub.requests
 
@@ -139,6 +148,30 @@ def test_run_is_whole(ran):
     assert len(results.comparison("snli", "alignment")) > 0
     assert len(results.calibration("qqp", 42, "scores")) == len(MODELS)
     assert not (results.folder / "checkpoints").exists() or files(results.folder / "checkpoints") == []
+
+
+@pytest.mark.parametrize("name", ["roberta", pytest.param("deberta", marks=pytest.mark.slow)])
+def test_other_families_from_download_to_tables(name, tmp_path):
+    """The files of other families, as they are but for the number of examples."""
+    write_family_checkpoints(tmp_path / "hub")
+    write_family_datasets(tmp_path / "hub")
+    with LoopbackHub(tmp_path / "hub") as hub:
+        done = run_python("-c", ALL_STAGES, tmp_path / "results", name, endpoint=hub.endpoint, home=tmp_path / "home")
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = Results.open(tmp_path / "results" / name)
+    count, problems = verify(results.folder)
+    assert (count > 0, problems) == (True, [])
+    for model, seed in results.experiment.runs:
+        hub_id = results.experiment.model(model).hub
+        assert any(path.startswith(f"/{hub_id}/resolve/") and path.endswith(".safetensors") for path in hub.requests)
+        for task in ("snli", "mrpc"):
+            assert results.facts(task, model, seed, "metrics")["layers"] == FAMILY_MODELS[hub_id][1]
+            predictions = results.predictions(task, model, seed)
+            assert len(predictions) == {"snli": 54, "mrpc": 60}[task]
+            assert predictions.iloc[:, 2:].sum(axis=1).to_numpy() == pytest.approx(1)
+            table = results.attribution(task, model, seed, "lime")
+            assert table["id"].nunique() == 2 and set(table["segment"]) == {0, 1}
+    assert all(len(results.comparison(task, "alignment")) > 0 for task in ("snli", "mrpc"))
 
 
 @pytest.mark.parametrize(

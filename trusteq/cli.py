@@ -357,7 +357,7 @@ def _audits_of_models(
 ) -> Iterator["Audit"]:
     """The same of models that are run on the examples of a file."""
     from trusteq.examples.files import read_examples
-    from trusteq.verdict.audit import audit
+    from trusteq.verdict.audit import audit, check_method, checked_models
 
     names, fields = how["labels"], {name: column for name, column in how["fields"].items() if column is not None}
     columns = fields | {kept: kept for kept in {how["group"]} - {None, *TEXT_FIELDS}}
@@ -372,6 +372,9 @@ def _audits_of_models(
         read["labels"] = first.labels
         examples = read_examples(data, columns=sliced, **read)
     options |= {"labels": read["labels"], "dev": read_examples(dev[0], columns=columns, **read) if dev else None}
+    # What is wrong with the last of them is said before the first one is run.
+    given = checked_models((first, *others), read["labels"])
+    check_method(given, examples, method=options["method"], n_samples=options["n_samples"])
     for at, small in enumerate(others[:n], 1):
         with _stopped_in_a_line(options["keep"]):
             found = audit(first, small, examples, retrained=others[n:], names=(models[0], models[at]), **options)

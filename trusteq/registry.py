@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from trusteq.errors import ExperimentError, nearest
 from trusteq.models.compress import WAYS, check_options
@@ -119,9 +119,21 @@ class Compression(Entry):
         return self
 
 
+def _from_here(checkpoint: str) -> str:
+    """Return a folder's absolute path, since jobs run in folders of their own, and a Hub id as it is."""
+    is_folder = Path(checkpoint).is_dir() or checkpoint.startswith(("/", "."))
+    return str(Path(checkpoint).absolute()) if is_folder else checkpoint
+
+
+Checkpoint = Annotated[str, Field(min_length=1), AfterValidator(_from_here)]
+
+
 class ModelSpec(Entry):
     """A model before fine-tuning: pretrained weights from the Hub, a shape to train from scratch, or a compression.
 
+    checkpoint: one that is fine-tuned already, a folder or a Hub id, which is used as it is. A relative folder starts
+    from the working directory, as a `Source` does.
+    template: what makes one text of a pair, for pretrained weights whose tokenizer puts nothing between the two.
     layers: keep only the first so many layers of the pretrained encoder.
     tokenizer: Hub id of the tokenizer of a model trained from scratch; without it, the generated corpora's own words.
     teacher: the fine-tuned model that this one also learns from.
@@ -133,15 +145,21 @@ class ModelSpec(Entry):
     hub: str | None = None
     scratch: Scratch | None = None
     compress: Compression | None = None
+    checkpoint: Checkpoint | None = None
     layers: Annotated[int, Field(ge=1)] | None = None
     tokenizer: str | None = None
+    template: str | None = None
     teacher: str | None = None
     paper: str | None = None
 
     @model_validator(mode="after")
     def _one_origin(self):
-        if sum(origin is not None for origin in (self.hub, self.scratch, self.compress)) != 1:
-            raise ValueError("a model takes exactly one of 'hub', 'scratch' and 'compress'")
+        if sum(origin is not None for origin in (self.hub, self.scratch, self.compress, self.checkpoint)) != 1:
+            raise ValueError("a model takes exactly one of 'hub', 'scratch', 'compress' and 'checkpoint'")
+        if self.template is not None and not (self.hub or self.checkpoint):
+            raise ValueError("'template' is for pretrained weights ('hub') or a 'checkpoint'")
+        if self.checkpoint and (self.teacher or self.tokenizer):
+            raise ValueError("a 'checkpoint' is used as it is: it takes no teacher and no other tokenizer")
         if self.layers is not None and self.hub is None:
             raise ValueError("'layers' cuts pretrained weights ('hub'); of a fine-tuned model, compress by keep-layers")
         if self.teacher and self.compress and not self.compress.recover:
@@ -150,7 +168,7 @@ class ModelSpec(Entry):
 
     @property
     def is_trained(self) -> bool:
-        """Whether it is trained itself, so that a part of what it does differently is any training's."""
+        """Whether it is trained itself, here or before: a part of what it does differently is then any training's."""
         return self.compress is None or self.compress.recover
 
     @property

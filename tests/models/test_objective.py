@@ -397,7 +397,7 @@ def test_teachers_that_do_not_fit(teacher, weights, parts):
     teacher = classifier(layers=1, **teacher)
 
     def check(settings):
-        check_teacher(STUDENT.model, STUDENT.tokenizer, LABELS, teacher=teacher, recipe=settings)
+        check_teacher(STUDENT, teacher=teacher, recipe=settings)
 
     one_line(ModelError, lambda: check(recipe(**weights)), *parts)
     if teacher.labels == LABELS:
@@ -406,7 +406,7 @@ def test_teachers_that_do_not_fit(teacher, weights, parts):
 
 def test_a_teacher_of_another_width_teaches_words():
     teacher = classifier(layers=1, hidden=8)
-    check_teacher(STUDENT.model, STUDENT.tokenizer, LABELS, teacher=teacher, recipe=recipe(attribution_weight=1.0))
+    check_teacher(STUDENT, teacher=teacher, recipe=recipe(attribution_weight=1.0))
 
 
 # --- training ---

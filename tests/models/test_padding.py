@@ -3,36 +3,18 @@
 import numpy as np
 import pandas as pd
 import pytest
-import tokenizers
 import torch
 import transformers
 from refusals import one_line
-from tokenizers import models, pre_tokenizers, processors
+from word_tokenizer import EOS, SPECIAL, WORDS, tokenizer
 
 from trusteq.attribution.explain import explain
 from trusteq.errors import ExperimentError, ModelError
 from trusteq.models.classifier import LONGEST, as_classifier, load_classifier
 from trusteq.models.layers import MeanPoolingClassifier
 
-WORDS = ["a", "the", "man", "woman", "dog", "reads", "runs", "sleeps", "eats", "in", "park", "and", "house", ",", "."]
-SPECIAL = ["<pad>", "<eos>", "<unk>", "<s>"]
 TEXTS = ["a man", "the dog runs in the park", "a woman in a house reads , eats and sleeps", "the dog", "dog", "man ."]
-EOS = SPECIAL.index("<eos>")
 LABELS = ("no", "yes", "maybe")
-
-
-def tokenizer(*, pair=None, limit=None, ends=False, kind=transformers.PreTrainedTokenizerFast, **special):
-    """Words by white space, and no special token but those asked for."""
-    vocabulary = {token: number for number, token in enumerate(SPECIAL + WORDS)}
-    backend = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    if ends or pair:
-        single = "$A <eos>"
-        backend.post_processor = processors.TemplateProcessing(
-            single=single, pair=pair or "$A $B <eos>", special_tokens=[("<eos>", EOS)]
-        )
-    options = {} if limit is None else {"model_max_length": limit}
-    return kind(tokenizer_object=backend, unk_token="<unk>", eos_token="<eos>", **options, **special)
 
 
 SMALL = {"vocab_size": len(SPECIAL + WORDS), "num_labels": 3, "id2label": dict(enumerate(LABELS))}

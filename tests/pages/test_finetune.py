@@ -35,7 +35,7 @@ def test_the_curves_of_what_was_trained_and_words_for_the_rest(run, shown):
         *("Demo-large, seed 0", "Demo-large, seed 1"),
         "Demo-distilled",
     ]
-    assert words.data == "Used as compression made them, without training: Demo-tiny."
+    assert words.data == "Used as they were given or compressed, without training: Demo-tiny."
 
 
 def test_one_model_or_one_seed_alone(run, shown):

@@ -38,6 +38,8 @@ def load(tmp_path):
     return load
 
 
+CUT = {"of": "minilm", "way": "int8"}
+SHAPE = {"num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 1, "intermediate_size": 8}
 refused = functools.partial(one_line, ExperimentError)
 
 
@@ -239,6 +241,14 @@ def test_values_are_frozen(load):
         ({"explain": 0}, ["explain:"]),
         ({"common_masks": "often"}, ["common_masks:"]),
         ({1: 2}, ["1:"]),
+        ({"models": {"x": {"title": "X", "checkpoint": "a/b", "recipe": {"epochs": 2}}}}, ["leave its recipe out"]),
+        (
+            {"models": {"x": {"title": "X", "checkpoint": "a/b"}}, "seeds": [0, 1]},
+            ["models.x.seeds [0, 1]", "one training"],
+        ),
+        ({"models": {"x": {"title": "X", "checkpoint": "a/b", "seeds": [0, 1]}}}, ["models.x.seeds [0, 1]"]),
+        ({"models": {"x": {"title": "X", "checkpoint": "a/b", "like": "minilm"}}}, ["'like' names another entry"]),
+        ({"models": {"demo-tiny": {"template": "{text_a} or {text_b}"}}}, ["'template' belongs to a model"]),
     ],
 )
 def test_a_bad_file_is_refused_with_its_name(tmp_path, changes, parts):
@@ -304,7 +314,13 @@ def test_unknown_names_are_refused_with_the_nearest():
     [
         (registry.Task, {"labels": ["a", "b"], "columns": {}}, "exactly one of 'generated' and 'splits'"),
         (registry.Task, {"labels": ["a"], "columns": {}, "generated": "nli"}, "labels"),
-        (registry.ModelSpec, {}, "exactly one of 'hub', 'scratch' and 'compress'"),
+        (registry.ModelSpec, {}, "exactly one of 'hub', 'scratch', 'compress' and 'checkpoint'"),
+        (registry.ModelSpec, {"hub": "a/b", "checkpoint": "c/d"}, "exactly one of"),
+        (registry.ModelSpec, {"checkpoint": "a/b", "layers": 2}, "'layers' cuts pretrained weights"),
+        (registry.ModelSpec, {"checkpoint": "a/b", "teacher": "minilm"}, "used as it is"),
+        (registry.ModelSpec, {"checkpoint": "a/b", "tokenizer": "c/d"}, "used as it is"),
+        (registry.ModelSpec, {"compress": CUT, "template": "{text_a} {text_b}"}, "'template' is for pretrained"),
+        (registry.ModelSpec, {"scratch": SHAPE, "template": "{text_a} {text_b}"}, "'template' is for pretrained"),
         (registry.ModelSpec, {"hub": "a/b", "layers": 0}, "layers"),
         (registry.ModelSpec, {"hub": "a/b", "layer": 1}, "did you mean 'layers'?"),
         (registry.ModelSpec, {"scratch": {"hiden_size": 1}}, "scratch"),

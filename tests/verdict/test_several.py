@@ -103,3 +103,18 @@ def test_checkpoints_are_audited_one_by_one(tmp_path, trusteq, tiny_bert):
     assert alone.returncode == table["code"][1]
     beside = tmp_path / "out" / table["name"][1] / "audit.json"
     assert beside.read_text() == (tmp_path / "alone" / "audit.json").read_text()
+
+
+def test_what_is_wrong_with_the_last_is_said_before_the_first_is_run(tmp_path, trusteq, tiny_bert):
+    (tmp_path / "rules.py").write_text(
+        "from pathlib import Path\n\n\n"
+        "def large(text_a, text_b):\n    Path('ran').touch()\n    return [[0.5, 0.3, 0.2]] * len(text_a)\n\n\n"
+        "small = lambda text_a, text_b: large(text_a, text_b)\n"
+        "large.labels = small.labels = ('no', 'yes', 'maybe')\n"
+    )
+    other = tiny_bert("BertForSequenceClassification", labels=("no", "yes", "other"))
+    rows = {"text_a": ["a man"] * 20, "text_b": ["a dog"] * 20, "label": ["no"] * 20}
+    pd.DataFrame(rows).to_csv(tmp_path / "rows.csv", index=False)
+    models = (f"{tmp_path}/rules.py:large", f"{tmp_path}/rules.py:small", other)
+    refused(trusteq("audit", *models, "--data", tmp_path / "rows.csv", "--out", tmp_path / "out"), "other", "maybe")
+    assert not (tmp_path / "ran").exists()

@@ -6,7 +6,8 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from transformers.initialization import no_init_weights
 from trusteq.errors import ModelError, nearest
 from trusteq.examples.load import quiet_hub
 from trusteq.examples.synthetic import vocabulary
-from trusteq.models.compress import WAYS, apply, check_claim, check_options, put_together, settled, steps
+from trusteq.models.compress import WAYS, apply, check_claim, check_options, keep_config, put_together, settled, steps
 from trusteq.models.forward import Rows, logits
 from trusteq.models.layers import HEADS, saved_kind
 from trusteq.models.probabilities import check_finite, check_output
@@ -35,6 +36,7 @@ from trusteq.statistics import stream_seed
 # Checkpoints may be stored in half precision; we compute in single precision.
 LOADING = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
 LONGEST = 4096  # tokens of a text, for models that have no last place and a tokenizer without a limit
+TEMPLATE = "trusteq_template"  # the key of a checkpoint's config.json with the template that it was fine-tuned with
 # What a model must say the same of, alone and together, up to rounding.
 COMPANY, SAME = ("a man reads", "a man reads in the park, and a dog sleeps in the house", "the dog sleeps"), 1e-4
 
@@ -84,7 +86,8 @@ class ReadsTokens:
         if pairs and self.template is None and self._loses_boundary:
             raise ModelError(
                 f"{type(self.tokenizer).__name__} puts nothing between the texts of a pair, so that where one ends is "
-                "lost; give load_classifier(template='Premise: {text_a}\\nHypothesis: {text_b}'), as it was trained"
+                "lost; give template='Premise: {text_a}\\nHypothesis: {text_b}', as it was trained, to load_classifier "
+                "or, where it is trained, to the model in the experiment"
             )
 
     def n_cut(self, firsts: list[str], seconds: list[str] | None) -> int:
@@ -183,7 +186,8 @@ def load_classifier(
     labels: class names in index order, for a checkpoint that has none (LABEL_0); of one that has names, the same ones,
     which stay in its order.
     template: what makes one text of a pair for a tokenizer that puts nothing between the two (Llama, GPT-2), such as
-    "Premise: {text_a}\\nHypothesis: {text_b}"; its own words are never features.
+    "Premise: {text_a}\\nHypothesis: {text_b}"; its own words are never features. Default: the one that a checkpoint was
+    fine-tuned with here.
 
     Raises ModelError: nothing there, weights missing or left over, class names missing, a Hub that cannot be reached, a
     head that is no classifier, probabilities that depend on the texts beside a text.
@@ -196,8 +200,9 @@ def load_classifier(
         model, report = _model(path_or_hub_id, source, config)
     check_weights(path_or_hub_id, report)
     check_claim(path_or_hub_id, model)
-    found = in_any_company(path_or_hub_id, as_classifier(model, tokenizer, labels, device=device))
-    return replace(found, template=joined)
+    if joined is not None:
+        setattr(model.config, TEMPLATE, joined.text)
+    return in_any_company(path_or_hub_id, as_classifier(model, tokenizer, labels, device=device))
 
 
 def _model(name: str | Path, source: str, config: transformers.PretrainedConfig) -> tuple:
@@ -222,11 +227,13 @@ def load_config(hub_id: str, *, hub: str | Path | None = None) -> transformers.P
 
 
 def as_classifier(model, tokenizer, labels: Sequence[str], *, device: "str | torch.device" = "auto") -> Classifier:
-    """Return a model ready to predict, on its device; one without a padding token is given one."""
+    """Return a model ready to predict, on its device, by its own template; one without a padding token is given one."""
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     _give_padding(model, tokenizer)
     limit = min(tokenizer.model_max_length, positions(model))
-    return Classifier(model.to(device).eval(), tokenizer, tuple(labels), int(limit))
+    text = getattr(model.config, TEMPLATE, None)
+    joined = text and Template.of(text)
+    return Classifier(model.to(device).eval(), tokenizer, tuple(labels), int(limit), template=joined)
 
 
 def positions(model: transformers.PreTrainedModel) -> int:
@@ -315,7 +322,7 @@ def loading(name: str | Path) -> Iterator[None]:
     try:
         with quiet_hub():
             yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         if isinstance(error.__cause__, LocalEntryNotFoundError):
             hint = f"the Hub cannot be reached; name a mirror that holds models/{name} with --hub DIR"
         else:
@@ -328,26 +335,34 @@ def loading(name: str | Path) -> Iterator[None]:
 
 
 def load_tokenizer(name: str | Path, source: str) -> transformers.PreTrainedTokenizerBase:
-    """Return the tokenizer at `source`; raise ModelError if there is none."""
-    tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+    """Return the tokenizer at `source`; raise ModelError if there is none, or none that the packages here can read."""
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+    except (ImportError, ValueError) as error:
+        if not isinstance(error.__context__ or error, ImportError):
+            raise
+        hint = "its vocabulary is a SentencePiece model; `pip install sentencepiece protobuf` to read it"
+        raise ModelError(f"model {name}: {hint}") from None  # the library names another package, of no use here
     # Without its files the library makes one that knows special tokens alone, and every word is unknown.
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise ModelError(f"model {name}: no tokenizer; save it beside the weights with save_pretrained")
     return tokenizer
 
 
-def check_weights(name: str | Path, report: dict, *, new_ok=(), unused_ok=()) -> None:
+def check_weights(
+    name: str | Path, report: dict, *, is_new: Callable = lambda key: False, is_unused: Callable = lambda key: False
+) -> None:
     """Raise ModelError if a checkpoint lacked weights or had weights that were not used.
 
     report: what `from_pretrained(..., output_loading_info=True)` returned beside the model.
-    new_ok, unused_ok: parts of keys that may be missing or left over.
+    is_new, is_unused: whether a key may be missing, or left over; by default none may.
     """
-    for what, keys, fine in (
-        ("missing", report["missing_keys"], new_ok),
-        ("left over", report["unexpected_keys"], unused_ok),
-        ("of another shape", [key[0] for key in report.get("mismatched_keys", ())], ()),
+    for what, keys, is_fine in (
+        ("missing", report["missing_keys"], is_new),
+        ("left over", report["unexpected_keys"], is_unused),
+        ("of another shape", [key[0] for key in report.get("mismatched_keys", ())], lambda key: False),
     ):
-        wrong = sorted(key for key in keys if not any(part in key for part in fine))
+        wrong = sorted(key for key in keys if not is_fine(key))
         if wrong:
             raise ModelError(
                 f"model {name}: {len(wrong)} weights {what}, first {wrong[0]!r}; "
@@ -393,13 +408,13 @@ def class_names(
 
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-# Keys of pretraining checkpoints that a classifier has no use for, and keys of the head that is new.
-PRETRAINING_KEYS = ("cls.", "vocab_", "pooler.", "position_ids")
-NEW_HEAD_KEYS = ("classifier.",)
 
 
 def build(spec: ModelSpec, *, labels: Sequence[str], recipe: Recipe):
-    """Return (model, tokenizer) before fine-tuning: pretrained or random encoder, new random head."""
+    """Return (model, tokenizer) before fine-tuning: pretrained or random encoder, new random head, one padding token.
+
+    Raises ModelError where pretrained weights are missing or left over but for a head's.
+    """
     names = {
         "num_labels": len(labels),
         "id2label": dict(enumerate(labels)),
@@ -407,23 +422,68 @@ def build(spec: ModelSpec, *, labels: Sequence[str], recipe: Recipe):
     }
     model, tokenizer = _pretrained(spec, recipe.head, names) if spec.hub else _from_scratch(spec, recipe.head, names)
     tokenizer.model_max_length = min(recipe.max_length, positions(model))
+    _agree_on_padding(model, tokenizer)
+    if spec.template is not None:
+        setattr(model.config, TEMPLATE, Template.of(spec.template).text)
     return model, tokenizer
+
+
+def _agree_on_padding(model: transformers.PreTrainedModel, tokenizer) -> None:
+    """Let the rows of a training be padded with what the head takes for padding, a new token where none may be it."""
+    _give_padding(model, tokenizer)
+    padding = padding_id(model, tokenizer)
+    if padding is None:
+        tokenizer.add_special_tokens({"pad_token": "<pad>"})
+        padding = model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+        rows = max(len(model.get_input_embeddings().weight), len(tokenizer))
+        model.resize_token_embeddings(rows, mean_resizing=False)
+    if tokenizer.pad_token_id != padding:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(padding)
 
 
 def _pretrained(spec: ModelSpec, head: str, names: dict):
     source = locate(spec.hub)
-    cut = {} if spec.layers is None else {"num_hidden_layers": spec.layers}
     with loading(spec.hub):
-        config = transformers.AutoConfig.from_pretrained(source, **names, **cut)
+        config = transformers.AutoConfig.from_pretrained(source, **names)
+        if spec.layers is not None:
+            keep_config(config, range(spec.layers))
         tokenizer = load_tokenizer(spec.hub, source)
         kind = transformers.AutoModel if head in HEADS else transformers.AutoModelForSequenceClassification
+        _check_encoder(spec.hub, config, head)
         model, report = kind.from_pretrained(source, config=config, **LOADING)
-    beyond = () if spec.layers is None else ("layer.",)
-    check_weights(spec.hub, report, new_ok=NEW_HEAD_KEYS, unused_ok=PRETRAINING_KEYS + beyond)
+    is_head = functools.partial(_is_head, model)
+    check_weights(spec.hub, report, is_new=is_head, is_unused=lambda key: is_head(key) or _is_cut(spec, model, key))
     if head in HEADS:
         encoder, model = model, HEADS[head](config)
         model.encoder.load_state_dict(encoder.state_dict())
     return model, tokenizer
+
+
+def _check_encoder(name: str, config: transformers.PretrainedConfig, head: str) -> None:
+    """Raise ModelError for a decoder, whose first token has read no other, and for an encoder with a decoder."""
+    is_encoder = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING and not config.is_encoder_decoder
+    if head in HEADS and not is_encoder:
+        raise ModelError(f"model {name}: head {head!r} is for encoders such as BERT; set head to standard")
+
+
+def _inner(model: transformers.PreTrainedModel, key: str) -> str | None:
+    """Return the name that a checkpoint's tensor has inside the base model, None of one that stands outside."""
+    inner = key.removeprefix(f"{model.base_model_prefix}.")
+    own = {name.partition(".")[0] for name in model.base_model.state_dict()}
+    return inner if inner != key or inner.partition(".")[0] in own else None
+
+
+def _is_head(model: transformers.PreTrainedModel, key: str) -> bool:
+    """Return whether a tensor belongs to a head: outside the base model, or in what pools its last states."""
+    return (inner := _inner(model, key)) is None or inner.startswith("pooler.")
+
+
+def _is_cut(spec: ModelSpec, model: transformers.PreTrainedModel, key: str) -> bool:
+    """Return whether a tensor belongs to a layer beyond the first ones that are kept."""
+    found = re.match(r"(.*?\.)(\d+)\.", _inner(model, key) or "")
+    if spec.layers is None or found is None or int(found[2]) < spec.layers:
+        return False
+    return any(name.startswith(f"{found[1]}0.") for name in model.base_model.state_dict())
 
 
 def _from_scratch(spec: ModelSpec, head: str, names: dict):
@@ -465,19 +525,42 @@ def random_head(classifier: Classifier, *, seed: int) -> Classifier:
     """Return a twin of a classifier that reads the same states by a head drawn anew: a control, which learned nothing.
 
     The head is every linear layer outside the encoder; what the encoder holds, BERT's pooler included, is kept. Weights
-    are drawn as before fine-tuning, normal with the configuration's `initializer_range` and biases 0, in a random
-    stream of `seed`. The classifier itself is left as it is.
+    are drawn as before fine-tuning, normal with the standard deviation that the configuration says and biases 0, in a
+    random stream of `seed`. The classifier itself is left as it is.
     """
     model = copy.deepcopy(classifier.model)
     generator = torch.Generator().manual_seed(stream_seed(seed, "random-head"))
     with torch.no_grad():
         for layer in _head_layers(model):
             # Drawn on the CPU, so that the twin is the same on every device.
-            drawn = torch.empty(layer.weight.shape).normal_(std=model.config.initializer_range, generator=generator)
+            drawn = torch.empty(layer.weight.shape).normal_(std=_width(model.config), generator=generator)
             layer.weight.copy_(drawn)
             if layer.bias is not None:
                 layer.bias.zero_()
     return replace(classifier, model=model)
+
+
+def as_it_is(spec: ModelSpec, labels: Sequence[str]) -> Classifier:
+    """Return a model that is fine-tuned already (registry: `checkpoint`), its classes in the order of these labels.
+
+    The rows of its head's last layer are moved. Raises ModelError as `load_classifier` does, and if none is the last.
+    """
+    classifier = load_classifier(spec.checkpoint, labels=labels, template=spec.template)
+    model, order = classifier.model, [classifier.labels.index(label) for label in labels]
+    last = [layer for layer in _head_layers(model) if len(layer.weight) == len(labels)]
+    if order != sorted(order):
+        if len(last) != 1:
+            raise ModelError(f"model {spec.checkpoint}: its head cannot be put in the order {', '.join(labels)}")
+        for values in last[0].parameters():
+            values.data = values.data[order]
+    model.config.id2label = dict(enumerate(labels))
+    model.config.label2id = {label: index for index, label in enumerate(labels)}
+    return replace(classifier, labels=tuple(labels))
+
+
+def _width(config: transformers.PretrainedConfig) -> float:
+    """Return the standard deviation of new weights; BART has another name for it, and T5 draws by the layer's size."""
+    return getattr(config, "initializer_range", None) or getattr(config, "init_std", None) or config.d_model**-0.5
 
 
 def _head_layers(model: transformers.PreTrainedModel) -> list[torch.nn.Linear]:

@@ -1,11 +1,12 @@
 """Ways to make a fine-tuned classifier smaller, each a plain function that changes a model in place.
 
-All of them leave embeddings and head as they are and work on the layers of the encoder. What was done is written into
-the model's configuration, by which a saved model is put together again; `classifier.compress` works on a copy.
+All of them leave embeddings and head as they are and work on the layers of the encoder, and of the decoder where there
+is one; weights that layers share (ALBERT) are changed once. What was done is written into the model's configuration, by
+which a saved model is put together again; `classifier.compress` works on a copy.
 """
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,19 +22,49 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Layers = Annotated[tuple[int, ...], Field(min_length=1)]
 # The linear layers of an attention block that read the hidden states, and the one that writes them (BERT, RoBERTa).
 READING, WRITING = ("query", "key", "value"), "dense"
+# What a configuration calls the number of layers, of encoder and decoder, and what it lists with one entry a layer.
+DEPTHS, BY_LAYER = ("num_hidden_layers", "decoder_layers", "num_decoder_layers"), ("layer_types", "attention_window")
 
 
 def keep_layers(model: "transformers.PreTrainedModel", *, layers: Layers) -> None:
-    """Keep these layers of the encoder, counted from 0, in this order, and drop the others."""
-    found = encoder_layers(model)
+    """Keep these layers, counted from 0, in this order, and drop the others: of encoder and decoder the same ones."""
+    stacks, depth = layer_stacks(model), model.config.num_hidden_layers
+    if any(len(stack) != depth for stack in stacks):
+        raise ModelError(
+            f"keep-layers: {type(model).__name__} has no {depth} layers with weights of their own, in encoder and "
+            "decoder alike; compress it in another way"
+        )
     if len(set(layers)) < len(layers):  # two names for one tensor: the library does not save that
         raise ModelError(f"keep-layers: a layer occurs twice in {', '.join(map(str, layers))}; name each one once")
-    if outside := [layer for layer in layers if not 0 <= layer < len(found)]:
-        raise ModelError(f"keep-layers: no layer {outside[0]}; the model has {len(found)}, counted from 0")
-    kept = [found[layer] for layer in layers]
-    del found[:]
-    found.extend(kept)
-    model.config.num_hidden_layers = len(layers)
+    if outside := [layer for layer in layers if not 0 <= layer < depth]:
+        raise ModelError(f"keep-layers: no layer {outside[0]}; the model has {depth}, counted from 0")
+    for stack in stacks:
+        _keep(stack, layers, name=type(model).__name__)
+    keep_config(model.config, layers)
+
+
+def _keep(stack: "torch.nn.ModuleList", layers: Layers, *, name: str) -> None:
+    parts = [layer.state_dict().keys() for layer in stack]
+    for place, layer in enumerate(layers):
+        if parts[layer] != parts[place]:
+            raise ModelError(f"keep-layers: in {name} layer {place} has weights that others lack; keep it where it is")
+    kept = [stack[layer] for layer in layers]
+    del stack[:]
+    stack.extend(kept)
+    for place, layer in enumerate(kept):
+        for part in layer.modules():
+            if hasattr(part, "layer_idx"):  # where it keeps what it has seen of a text, in a decoder
+                part.layer_idx = place
+
+
+def keep_config(config: "transformers.PretrainedConfig", layers: Sequence[int]) -> None:
+    """Make a configuration that of a model that has only these of its layers, counted from 0."""
+    for name in BY_LAYER:
+        if isinstance(values := getattr(config, name, None), list):
+            setattr(config, name, [values[layer] for layer in layers if layer < len(values)])
+    for name in DEPTHS:
+        if hasattr(config, name):
+            setattr(config, name, len(layers))
 
 
 def int8(model: "transformers.PreTrainedModel") -> None:
@@ -102,7 +133,7 @@ def _is_same(before: "torch.Tensor | None", after: "torch.Tensor | None") -> boo
 
 
 def _other_depth(model: "transformers.PreTrainedModel", options: dict) -> str | None:
-    depth, wanted = len(encoder_layers(model)), len(options["layers"])
+    depth, wanted = len(layer_stacks(model)[0]), len(options["layers"])
     return f"{depth} layers and not {wanted}" if depth != wanted else None
 
 
@@ -169,9 +200,9 @@ def settled(model: "transformers.PreTrainedModel") -> "transformers.PreTrainedMo
     """Make pruning, which until then is applied at each step of a training, part of the weights; return the model."""
     from torch.nn.utils import prune
 
-    for layer in linear_layers(model):
-        if prune.is_pruned(layer):
-            prune.remove(layer, "weight")
+    for part in model.modules():
+        if hasattr(part, "weight_orig"):
+            prune.remove(part, "weight")
     return model
 
 
@@ -192,9 +223,10 @@ def put_together(model: "transformers.PreTrainedModel", weights: dict[str, "torc
     mismatched = [name for name, values in weights.items() if values.shape != expected.get(name, values.shape)]
     fitting = {name: values for name, values in weights.items() if name not in mismatched}
     found = model.load_state_dict(fitting, strict=False, assign=True)
-    missing = [name for name in found.missing_keys if name not in mismatched]
+    missing = set(found.missing_keys) - set(mismatched)
+    model.tie_weights(missing_keys=missing, recompute_mapping=False)  # takes those away that a file has by another name
     return {
-        "missing_keys": missing,
+        "missing_keys": sorted(missing),
         "unexpected_keys": found.unexpected_keys,
         "mismatched_keys": [(name,) for name in mismatched],
     }
@@ -219,51 +251,65 @@ def share_of_zeros(model: "transformers.PreTrainedModel") -> float:
     """Return the share of the weights of linear layers that are 0, in 8 bits or not."""
     from trusteq.models.layers import Int8Linear
 
-    layers = [*linear_layers(model), *(part for part in encoder_layers(model).modules() if type(part) is Int8Linear)]
-    weights = [layer.weight for layer in layers]
+    weights = [layer.weight for layer in (*linear_layers(model), *_inside(model, (Int8Linear,)))]
     return float(sum((weight == 0).sum() for weight in weights) / sum(weight.numel() for weight in weights))
 
 
 def encoder_layers(model: "transformers.PreTrainedModel") -> "torch.nn.ModuleList":
-    """Return the stack of layers of an encoder; raise ModelError where there is none of the configured depth."""
+    """Return the layers of an encoder, or of a decoder that has none; raise ModelError as `layer_stacks` does."""
+    return layer_stacks(model)[0]
+
+
+def layer_stacks(model: "transformers.PreTrainedModel") -> list["torch.nn.ModuleList"]:
+    """Return the layers of a model, shared ones once, of an encoder-decoder the encoder's first; ModelError if none."""
     import torch
 
-    stacks = (part for part in model.base_model.modules() if isinstance(part, torch.nn.ModuleList))
-    stack = next(stacks, ())
-    if len(stack) != model.config.num_hidden_layers:
+    parts = model.base_model.named_modules()
+    lists = {name: part for name, part in parts if isinstance(part, torch.nn.ModuleList)}
+    outer = [part for name, part in lists.items() if not any(name.startswith(f"{other}.") for other in lists)]
+    if not outer:
         raise ModelError(f"{type(model).__name__} keeps its layers in a form that cannot be compressed; use a BERT")
-    return stack
+    return outer
 
 
-def linear_layers(model: "transformers.PreTrainedModel") -> list["torch.nn.Linear"]:
-    """Return the linear layers inside the encoder's layers."""
+def linear_layers(model: "transformers.PreTrainedModel") -> list["torch.nn.Linear | transformers.Conv1D"]:
+    """Return the linear layers inside the layers, GPT-2's Conv1D among them, which holds its weights transposed."""
     import torch
+    from transformers.pytorch_utils import Conv1D
 
-    return [part for part in encoder_layers(model).modules() if type(part) is torch.nn.Linear]
+    return _inside(model, (torch.nn.Linear, Conv1D))
+
+
+def _inside(model: "transformers.PreTrainedModel", kinds: tuple[type, ...]) -> list:
+    return [part for stack in layer_stacks(model) for part in stack.modules() if type(part) in kinds]
 
 
 def _some_linear(model: "transformers.PreTrainedModel", way: str) -> list["torch.nn.Linear"]:
     if not (found := linear_layers(model)):
         raise ModelError(
-            f"{way}: {type(model).__name__} has no linear layers in its encoder, so that nothing would change; "
-            "its weights are in layers of another kind (GPT-2's are Conv1D)"
+            f"{way}: {type(model).__name__} has no linear layers inside its layers, so that nothing would change; its "
+            "weights are of another kind"
         )
     return found
 
 
 def _replace_linear(model: "transformers.PreTrainedModel", make: Callable, *, way: str) -> None:
+    from trusteq.models.layers import as_linear
+
     linear = set(_some_linear(model, way))
     # A list first: what replaces a layer may hold linear layers itself.
-    for parent in list(encoder_layers(model).modules()):
+    for parent in [part for stack in layer_stacks(model) for part in stack.modules()]:
         for name, part in list(parent.named_children()):
             if part in linear:
-                setattr(parent, name, make(part))
+                setattr(parent, name, make(as_linear(part)))
 
 
 def _attention_blocks(model: "transformers.PreTrainedModel") -> Iterable["torch.nn.Module"]:
     for layer in encoder_layers(model):
         block = getattr(layer, "attention", None)
-        if not all(hasattr(getattr(block, "self", None), name) for name in READING):
+        attention = getattr(block, "self", None)
+        # Longformer has a second set of heads, for the tokens that all others read.
+        if not all(hasattr(attention, name) for name in READING) or hasattr(attention, "query_global"):
             raise ModelError(f"prune-heads knows the attention of BERT and RoBERTa, not of {type(model).__name__}")
         yield block
 

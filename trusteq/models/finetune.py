@@ -13,8 +13,8 @@ import transformers
 from transformers.trainer_utils import get_last_checkpoint
 
 from trusteq.errors import DataError, ExperimentError
-from trusteq.models.classifier import Classifier, as_classifier, build, compress
-from trusteq.models.compress import settled
+from trusteq.models.classifier import Classifier, as_classifier, build, compress, in_any_company
+from trusteq.models.compress import DEPTHS, settled
 from trusteq.models.recipe import Recipe
 from trusteq.models.training import Batch, check_teacher, collator, hashes, needs_words, student_loss, taught, tokenised
 from trusteq.registry import ModelSpec
@@ -67,10 +67,12 @@ def finetune(
     transformers.set_seed(seed)
     start = compress(original, spec.compress) if spec.compress else None
     if start is not None and not spec.compress.recover:
-        return FineTuned(start, pd.DataFrame(columns=HISTORY, dtype=float), 0.0)
+        return untrained(start)
     model, tokenizer = (start.model, start.tokenizer) if start else build(spec, labels=labels, recipe=recipe)
+    student = as_classifier(model, tokenizer, labels, device=model.device)
+    student.check_texts(pairs=train["text_b"].notna().any())
     if teacher is not None:
-        check_teacher(model, tokenizer, labels, teacher=teacher, recipe=recipe)
+        check_teacher(student, teacher=teacher, recipe=recipe)
     settings = [spec.model_dump_json(), recipe.model_dump_json(), seed, list(labels)]
     _clear_other_runs(checkpoints, _digest(settings, [train, dev], [original, teacher]))
     folder = tokens or checkpoints / "tokens"
@@ -78,9 +80,11 @@ def finetune(
         model=model,
         args=_arguments(recipe, seed, checkpoints),
         data_collator=collator(tokenizer),
-        train_dataset=_training_rows(train, tokenizer, folder, teacher, recipe),
-        eval_dataset=tokenised(dev, tokenizer, folder=folder),
+        train_dataset=_training_rows(train, student, folder, teacher, recipe),
+        eval_dataset=tokenised(dev, tokenizer, folder=folder, template=student.template),
         compute_metrics=_accuracy,
+        # An encoder-decoder returns its hidden states beside them.
+        preprocess_logits_for_metrics=lambda found, labels: found[0] if isinstance(found, tuple) else found,
         processing_class=tokenizer,
     )
     trainer.lesson = {"teacher": teacher, "recipe": recipe}
@@ -89,11 +93,18 @@ def finetune(
     seconds = time.perf_counter() - started
     history = _history(trainer.state.log_history)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    return FineTuned(as_classifier(settled(trainer.model), tokenizer, labels), history, seconds)
+    tuned = as_classifier(settled(trainer.model), tokenizer, labels)
+    return FineTuned(in_any_company(spec.name, tuned), history, seconds)
 
 
-def _training_rows(train: pd.DataFrame, tokenizer, folder: Path, teacher: Classifier | None, recipe: Recipe):
-    rows = tokenised(train, tokenizer, folder=folder, with_words=teacher is not None and needs_words(recipe))
+def untrained(classifier: Classifier) -> FineTuned:
+    """Return a model that was compressed or given, and not trained."""
+    return FineTuned(classifier, pd.DataFrame(columns=HISTORY, dtype=float), 0.0)
+
+
+def _training_rows(train: pd.DataFrame, student: Classifier, folder: Path, teacher: Classifier | None, recipe: Recipe):
+    with_words = teacher is not None and needs_words(recipe)
+    rows = tokenised(train, student.tokenizer, folder=folder, with_words=with_words, template=student.template)
     return rows if teacher is None else taught(rows, train, teacher)
 
 
@@ -217,12 +228,12 @@ def save(tuned: FineTuned, folder: Path, *, metrics: dict, timing: dict, key: st
 
 
 def sizes(model) -> dict[str, int]:
-    """Return the size of a model: parameters, nonzero_parameters, layers, hidden_size; weights in 8 bits count."""
-    weights = list(model.state_dict().values())
+    """Return parameters and nonzero_parameters, shared ones once, layers, a decoder's too, and hidden_size."""
+    weights = list({(values.data_ptr(), values.shape): values for values in model.state_dict().values()}.values())
     return {
         "parameters": sum(values.numel() for values in weights),
         "nonzero_parameters": sum(int(values.count_nonzero()) for values in weights),
-        "layers": model.config.num_hidden_layers,
+        "layers": sum(getattr(model.config, name, 0) for name in DEPTHS),
         "hidden_size": model.config.hidden_size,
     }
 

@@ -119,7 +119,25 @@ def whole_products(rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return sum(torch.nn.functional.linear(a.float(), b.float()).to(torch.int32) for a, b in parts)
 
 
-def factorised(layer: torch.nn.Linear, keep: float) -> torch.nn.Sequential:
+def as_linear(layer: torch.nn.Module) -> torch.nn.Linear:
+    """Return a linear layer as it is, and one that holds its weights transposed (GPT-2's Conv1D) as a linear layer."""
+    if isinstance(layer, torch.nn.Linear):
+        return layer
+    made = torch.nn.Linear(*layer.weight.shape, device="meta")
+    made.weight, made.bias = torch.nn.Parameter(layer.weight.detach().T.contiguous()), layer.bias
+    return made
+
+
+class ThinProduct(torch.nn.Sequential):
+    """Two linear layers in a row in place of one."""
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The second one's weights: T5 asks the layers of its feed-forward blocks for the type of theirs."""
+        return self[1].weight
+
+
+def factorised(layer: torch.nn.Linear, keep: float) -> ThinProduct:
     """Return two linear layers in a row, with `keep` of the layer's weights, that come nearest to it.
 
     Raises ModelError where so few weights leave no rank.
@@ -131,8 +149,10 @@ def factorised(layer: torch.nn.Linear, keep: float) -> torch.nn.Sequential:
     left, singular, right = torch.linalg.svd(layer.weight.detach(), full_matrices=False)
     root = singular[:rank].sqrt()
     # The copy on "meta" has the shapes without the cost of a random start.
-    thin = [torch.nn.Linear(n_in, rank, bias=False, device="meta"), torch.nn.Linear(rank, n_out, device="meta")]
+    shapes = ((n_in, rank, False), (rank, n_out, layer.bias is not None))
+    thin = [torch.nn.Linear(*shape, device="meta") for shape in shapes]
     thin[0].weight = torch.nn.Parameter((root[:, None] * right[:rank]).contiguous())
     thin[1].weight = torch.nn.Parameter((left[:, :rank] * root).contiguous())
-    thin[1].bias = torch.nn.Parameter(layer.bias.detach().clone())
-    return torch.nn.Sequential(*thin)
+    if layer.bias is not None:
+        thin[1].bias = torch.nn.Parameter(layer.bias.detach().clone())
+    return ThinProduct(*thin)

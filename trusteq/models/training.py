@@ -24,15 +24,19 @@ from trusteq.errors import ModelError
 from trusteq.models.classifier import Classifier
 from trusteq.models.compress import encoder_layers
 from trusteq.models.recipe import Recipe
+from trusteq.models.template import Template
 
 CHUNK = 10_000  # rows that are hashed at once, and of which a teacher's probabilities are computed at once
 
 
-def tokenised(examples: pd.DataFrame, tokenizer, *, folder: Path, with_words: bool = False):
+def tokenised(
+    examples: pd.DataFrame, tokenizer, *, folder: Path, with_words: bool = False, template: Template | None = None
+):
     """Return the examples as a memory-mapped `datasets.Dataset`: input_ids, labels, length, and what follows.
 
     token_type_ids where the tokenizer gives them; words, the number of each token's word or -1, if `with_words`.
-    folder: where the rows are kept: the same texts with the same tokenizer are read and not tokenised again.
+    folder: where the rows are kept: the same texts with the same tokenizer are read and not tokenised again. template:
+    what makes one text of a pair, whose own words are no words.
 
     Raises ModelError where words are asked for and the tokenizer does not tell where a token stands in the text.
     """
@@ -46,19 +50,18 @@ def tokenised(examples: pd.DataFrame, tokenizer, *, folder: Path, with_words: bo
 
     def encode(batch: dict[str, list]) -> dict[str, list]:
         pair = [batch[name] for name in ("text_a", "text_b") if name in batch]
+        given = [list(map(template.join, *pair))] if template and len(pair) == 2 else pair
         options = {"truncation": True, "max_length": tokenizer.model_max_length, "return_attention_mask": False}
-        found = tokenizer(*pair, **options, return_offsets_mapping=with_words)
+        found = tokenizer(*given, **options, return_offsets_mapping=with_words)
         columns = {name: found[name] for name in ("input_ids", "token_type_ids") if name in found}
         columns |= {"labels": batch["label"], "length": [len(ids) for ids in found["input_ids"]]}
         if with_words:
-            columns["words"] = [
-                words.of_tokens(row, found.sequence_ids(at), found["offset_mapping"][at])
-                for at, row in enumerate(zip(*pair, strict=True))
-            ]
+            rows = enumerate(zip(*pair, strict=True))
+            columns["words"] = [words.of_tokens(row, *_places(found, at, row, template)) for at, row in rows]
         return columns
 
-    cut_by = with_words and words.segmentation(texts.drop(columns="label").to_numpy().ravel())
-    fingerprint = _fingerprint(texts, tokenizer, cut_by or with_words)
+    cut_by = with_words and (words.segmentation(texts.drop(columns="label").to_numpy().ravel()) or with_words)
+    fingerprint = _fingerprint(texts, tokenizer, (cut_by, template) if template else cut_by)
     folder.mkdir(parents=True, exist_ok=True)
     with _without_progress():
         # Without a fingerprint of ours, the library makes one, for which it copies all texts.
@@ -67,6 +70,15 @@ def tokenised(examples: pd.DataFrame, tokenizer, *, folder: Path, with_words: bo
         return rows.map(
             encode, batched=True, remove_columns=list(texts), cache_file_name=str(folder / f"{fingerprint}.arrow")
         )
+
+
+def _places(found, at: int, texts: tuple[str, ...], template: Template | None) -> tuple[list, list]:
+    """Return of each token of a row which text it stands in, None for none of them, and its (start, end) there."""
+    segments, offsets = found.sequence_ids(at), found["offset_mapping"][at]
+    if template is None or len(texts) == 1:
+        return segments, offsets
+    inside, places = template.sides(texts, offsets)
+    return [None if own is None else side for own, side in zip(segments, inside, strict=True)], places
 
 
 def taught(rows, examples: pd.DataFrame, teacher: Classifier):
@@ -117,13 +129,13 @@ def _chunks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
     return (table.iloc[start : start + CHUNK] for start in range(0, len(table), CHUNK))
 
 
-def _fingerprint(texts: pd.DataFrame, tokenizer, with_words: bool | str) -> str:
+def _fingerprint(texts: pd.DataFrame, tokenizer, how: object) -> str:
     digest = hashlib.sha256()
     for part in hashes(texts):
         digest.update(part)
     vocabulary = json.dumps(tokenizer.get_vocab(), sort_keys=True)
     settings = (type(tokenizer).__name__, str(sorted(tokenizer.init_kwargs.items(), key=str)), vocabulary)
-    digest.update(repr((settings, tokenizer.model_max_length, with_words, list(texts))).encode())
+    digest.update(repr((settings, tokenizer.model_max_length, how, list(texts))).encode())
     return digest.hexdigest()
 
 
@@ -234,6 +246,7 @@ def with_words_deleted(
     rank = chance.masked_fill(absent, 2.0).argsort(dim=1).argsort(dim=1)
     gone = (rank < deleted[:, None]).gather(1, words.clamp_min(0)) & (words >= 0)
     kept = inputs["attention_mask"].bool() & ~gone
+    kept[:, 0] |= ~kept.any(dim=1)  # a decoder's text may have no token but its words, and then nothing is left to read
     order = (~kept).byte().argsort(dim=1, stable=True)[:, : int(kept.sum(dim=1).max())]
     mask = kept.gather(1, order)
     fill = {"input_ids": padding, "token_type_ids": 0}
@@ -244,14 +257,14 @@ def with_words_deleted(
 def hidden_loss(student: list[torch.Tensor], teacher: list[torch.Tensor], real: torch.Tensor) -> torch.Tensor:
     """Return the mean cosine distance of hidden states, (n, tokens, hidden) a layer.
 
-    real: (n, tokens), False at padding. Each of the student's layers is compared with the teacher's at the same share
-    of the depth.
+    real: (n, tokens), False at padding; states beyond are those of tokens that fill a window (Longformer). Each of the
+    student's layers is compared with the teacher's at the same share of the depth.
     Source: the cosine loss of Sanh et al. (2019), section 3, here over all layers of the student.
     """
     depth, distances = len(teacher) / len(student), []
     for number, states in enumerate(student, start=1):
         target = teacher[max(round(number * depth), 1) - 1].detach()
-        distances.append((1 - cosine_similarity(states, target, dim=-1))[real].mean())
+        distances.append((1 - cosine_similarity(states, target, dim=-1))[:, : real.shape[1]][real].mean())
     return torch.stack(distances).mean()
 
 
@@ -285,22 +298,38 @@ def needs_words(recipe: Recipe) -> bool:
     return recipe.attribution_weight > 0
 
 
-def check_teacher(student, tokenizer, labels: tuple[str, ...], *, teacher: Classifier, recipe: Recipe) -> None:
+def check_teacher(student: Classifier, *, teacher: Classifier, recipe: Recipe) -> None:
     """Raise ModelError where a teacher cannot teach a student what the recipe asks for."""
-    if tuple(labels) != teacher.labels:
+    if student.labels != teacher.labels:
         raise ModelError(
-            f"the teacher knows the classes {', '.join(teacher.labels)}, the student {', '.join(labels)}; "
+            f"the teacher knows the classes {', '.join(teacher.labels)}, the student {', '.join(student.labels)}; "
             "teach with a model of the same task"
         )
     if not (needs_words(recipe) or recipe.hidden_weight):
         return
-    if tokenizer.get_vocab() != teacher.tokenizer.get_vocab():
+    _check_rows(student, teacher, recipe)
+    if student.tokenizer.get_vocab() != teacher.tokenizer.get_vocab():
         raise ModelError(
             "teacher and student have different vocabularies, so that their tokens cannot be compared; "
             "set attribution_weight and hidden_weight to 0, or give the student the teacher's tokenizer"
         )
-    sizes = [model.config.hidden_size for model in (teacher.model, student)]
+    sizes = [of.model.config.hidden_size for of in (teacher, student)]
     if recipe.hidden_weight and sizes[0] != sizes[1]:
         raise ModelError(
             f"hidden_weight: the teacher's hidden states have {sizes[0]} numbers, the student's {sizes[1]}; set it to 0"
         )
+
+
+def _check_rows(student: Classifier, teacher: Classifier, recipe: Recipe) -> None:
+    """Raise ModelError where the two cannot read the same rows of tokens, or do not show what they make of each."""
+    if student.template != teacher.template:
+        raise ModelError("teacher and student join pairs by different templates; give both the same template")
+    for of in (student, teacher):
+        name = type(of.model).__name__
+        if of.equal_lengths or of.tokenizer.padding_side != "right":
+            raise ModelError(
+                f"{name} takes no rows padded on the right, by which words and states are compared; set "
+                "attribution_weight and hidden_weight to 0"
+            )
+        if recipe.attribution_weight and recipe.attribution_by == "gradients" and of.model.config.is_encoder_decoder:
+            raise ModelError(f"{name} embeds a text twice and has no one gradient of it; set attribution_by: deletion")

@@ -45,7 +45,7 @@ def training(run: Results, task: str, *, model: str | None = None, seed: int | N
     if panels:
         put(from_zero(small_multiples(panels, sharex=False)))
     if without:
-        put(f"Used as compression made them, without training: {', '.join(without)}.")
+        put(f"Used as they were given or compressed, without training: {', '.join(without)}.")
 
 
 def tested(run: Results, task: str, *, model: str | None = None, seed: int | None = None) -> None:
@@ -82,7 +82,7 @@ def split_table(splits: Mapping[str, pd.DataFrame], labels: Collection[str]) -> 
 def recipe_of(spec: ModelSpec, recipe: Recipe) -> dict:
     """Return what decides a fine-tuned model but for its seed: its start, its teacher, and the settings that apply."""
     settings = {"start": _origin(spec)} | ({"teacher": spec.teacher} if spec.teacher else {})
-    if not spec.is_trained:
+    if not spec.is_trained or spec.checkpoint:
         return settings | {"training": "none"}
     return settings | recipe.model_dump(exclude=None if spec.teacher else set(TEACHING))
 
@@ -116,6 +116,8 @@ def _origin(spec: ModelSpec) -> str:
         return f"{spec.compress.of}, {spec.compress.way}{f' ({options})' if options else ''}"
     if spec.scratch:
         return f"random weights, {spec.scratch.num_hidden_layers} layers of {spec.scratch.hidden_size}"
+    if spec.checkpoint:
+        return f"{spec.checkpoint}, fine-tuned already"
     return spec.hub if spec.layers is None else f"{spec.hub}, first {spec.layers} layers"
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from trusteq import project
+from trusteq import project, registry
 from trusteq.attribution.methods import METHODS
 from trusteq.errors import ExperimentError, nearest
 from trusteq.models.recipe import Positive, Recipe
@@ -58,8 +58,8 @@ class ModelSettings(Entry):
     seeds: those of the run and others. How far a model agrees with itself under another training seed is the ceiling
     for its agreement with any other model.
     like: the registry's entry that it is, where it goes by another name because its recipe is another; title: its own.
-    hub, scratch, compress, layers, tokenizer, teacher, paper: see `registry.ModelSpec`; one of the first three defines
-    a model that the registry has not.
+    hub, scratch, compress, checkpoint, layers, tokenizer, template, teacher, paper: see `registry.ModelSpec`; one of
+    the first four defines a model that the registry has not. A checkpoint is used as it is: no recipe, and one seed.
     """
 
     recipe: dict = {}
@@ -69,20 +69,26 @@ class ModelSettings(Entry):
     hub: str | None = None
     scratch: Scratch | None = None
     compress: Compression | None = None
+    checkpoint: registry.Checkpoint | None = None
     layers: int | None = None
     tokenizer: str | None = None
+    template: str | None = None
     teacher: str | None = None
     paper: str | None = None
 
     @property
     def is_defined(self) -> bool:
         """Whether it says itself where the model comes from."""
-        return any((self.hub, self.scratch, self.compress))
+        return any((self.hub, self.scratch, self.compress, self.checkpoint))
 
     @model_validator(mode="after")
     def _a_name_has_a_title(self):
         if self.is_defined and self.like:
-            raise ValueError("'like' names another entry: leave it out where hub, scratch or compress is given")
+            raise ValueError("'like' names another entry: leave it out where the model itself is given")
+        if not self.is_defined and self.template is not None:
+            raise ValueError("'template' belongs to a model that is given here: by 'hub' or 'checkpoint'")
+        if self.checkpoint and self.recipe:
+            raise ValueError("a 'checkpoint' is used as it is: leave its recipe out, or train from 'hub'")
         if not self.is_defined and (self.like is None) != (self.title is None):
             raise ValueError("'like' and 'title' go together: a model under another name has a title of its own")
         return self
@@ -163,9 +169,12 @@ class Experiment(Entry):
 
     @model_validator(mode="after")
     def _seeds_fit(self):
-        for where, seeds in (("", self.seeds), *((f"models.{name}.", self.model_seeds(name)) for name in self.models)):
+        own = ((f"models.{name}.", name, self.model_seeds(name)) for name in self.models)
+        for where, name, seeds in (("", None, self.seeds), *own):
             if len(set(seeds)) < len(seeds):
                 raise ValueError(f"{where}seeds {list(seeds)}: give each seed once")
+            if name and self.model(name).checkpoint and len(seeds) > 1:
+                raise ValueError(f"{where}seeds {list(seeds)}: a checkpoint is one training; give the run one seed")
         for name in self.models:
             if lost := sorted(set(self.seeds) - set(self.model_seeds(name))):
                 raise ValueError(f"models.{name}.seeds lack {lost}; a model has all seeds of the run and perhaps more")

@@ -16,6 +16,7 @@ from pathlib import Path
 from trusteq.attribution import explain
 from trusteq.attribution.methods import METHODS
 from trusteq.models import recipe
+from trusteq.registry import ModelSpec
 from trusteq.store import key_of, manifest_path, sha256
 from trusteq.study import calibrate, compare, compressions
 from trusteq.study.experiment import Experiment
@@ -33,6 +34,9 @@ VERSIONS = {
     "compare": compare.VERSION,
     "compress": compressions.VERSION,
 }
+# Files of a checkpoint's weights, configuration and tokenizer, and those that are only about it.
+CHECKPOINT = {".safetensors", ".bin", ".json", ".txt", ".model"}
+ABOUT = {"metrics.json", "timing.json", "manifest.json"}
 MODEL = "manifest.json"  # of a model's folder: it names all files in it
 
 
@@ -127,7 +131,8 @@ class _Task:
     def train(self, model: str, seed: int) -> Job:
         experiment, spec = self.experiment, self.experiment.model(model)
         needs = tuple(self.train(name, experiment.origin_seed(name, seed)) for name in spec.needs)
-        settings = [spec.model_dump(mode="json"), experiment.recipe_for(self.task, model).model_dump(mode="json"), seed]
+        how = None if spec.checkpoint else experiment.recipe_for(self.task, model).model_dump(mode="json")
+        settings = [_start(spec), how, seed]
         settings += [experiment.train_limit, experiment.threads]
         home = Path("models", self.task, model, str(seed), MODEL)
         trained = _key("train", settings, self.data, *[need.trained for need in needs])
@@ -188,6 +193,18 @@ def _key(stage: str, *made_of: object) -> str:
 def _version(method: str) -> dict[str, int]:
     version = METHODS[method].version
     return {"version": version} if version > 1 else {}  # the first is in no key: they are older than the number
+
+
+def _start(spec: ModelSpec) -> dict:
+    """Return what a model is made from: its definition, with the bytes of a checkpoint's files in place of its name."""
+    # Nothing is said of what is not there, as before models could have it: their keys are what they were.
+    absent = {name for name in ("checkpoint", "template") if getattr(spec, name) is None}
+    definition = spec.model_dump(mode="json", exclude=absent)
+    folder = Path(spec.checkpoint or "")
+    if spec.checkpoint and folder.is_dir():
+        files = sorted(file for file in folder.iterdir() if file.suffix in CHECKPOINT and file.name not in ABOUT)
+        definition["checkpoint"] = {file.name: sha256(file) for file in files}
+    return definition
 
 
 def _data(experiment: Experiment, task: str) -> dict:

@@ -88,11 +88,13 @@ def train(run: Results, job: Job) -> None:
 
 
 def _fine_tuned(run: Results, job: Job, dev: pd.DataFrame) -> "FineTuned":
-    """Fine-tune or compress a model, from the fine-tuned models that it is made from."""
-    from trusteq.models.classifier import load_classifier
-    from trusteq.models.finetune import finetune
+    """Fine-tune or compress a model, from the fine-tuned models that it is made from, or take one that is given."""
+    from trusteq.models.classifier import as_it_is, load_classifier
+    from trusteq.models.finetune import finetune, untrained
 
     experiment, spec = run.experiment, run.experiment.model(job.model)
+    if spec.checkpoint:
+        return untrained(as_it_is(spec, experiment.task(job.task).labels))
     known = {need.model: load_classifier(run.trained(need.task, need.model, need.seed)) for need in job.needs}
     return finetune(
         load_examples(experiment.task(job.task), "train", limit=experiment.train_limit),

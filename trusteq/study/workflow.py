@@ -179,7 +179,7 @@ def check_inputs(experiment: Experiment, hub: Path | None) -> dict[str, int]:
             load_examples(task, split, hub=hub, limit=1)
         explained[name] = len(load_examples(task, "test", hub=hub, limit=experiment.explained(name)))
     specs = [experiment.model(name) for name in experiment.models]
-    hub_ids = sorted({spec.hub or spec.tokenizer for spec in specs} - {None})
+    hub_ids = sorted({spec.hub or spec.checkpoint or spec.tokenizer for spec in specs} - {None})
     if hub_ids:
         from trusteq.models.classifier import load_config
 

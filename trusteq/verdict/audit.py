@@ -5,7 +5,7 @@ Accuracy, alignment and calibration, each against a margin with a reason (`margi
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,9 @@ from trusteq.verdict.watch import checked_words
 
 if TYPE_CHECKING:
     from trusteq.verdict.report import Audit
+
+
+RANDOM_HEAD = "its random head"
 
 
 def audit(
@@ -74,85 +77,123 @@ def audit(
     Raises DataError for examples, words or probabilities that cannot be used or models with different labels,
     ModelError for what is no classifier of such texts, ExperimentError for unknown options.
     """
-    from trusteq.attribution.explain import check
     from trusteq.examples.load import sample
     from trusteq.examples.table import checked_examples, word_notes
     from trusteq.verdict.report import audited
 
     wanted, listed = load_margins(margins), () if watch is None else checked_words(watch, where="audit, watch")
     # Checked before any model is run: explaining takes minutes.
-    large = _classifier(large, labels)
+    large, compressed, *retrained = checked_models((large, compressed, *retrained), labels)
     labels = large.labels if labels is None else tuple(labels)
-    compressed, *retrained = (_classifier(model, labels) for model in (compressed, *retrained))
-    for model in (large, compressed, *retrained):
-        spelled_as(model.labels, labels)
     examples = checked_examples(examples, labels)
     _check_columns(examples, clusters, slices)
     if dev is not None:
         _check_columns(dev := checked_examples(dev, labels, where="audit, dev"), clusters)
-    check(examples, method=method, n_samples=n_samples)
-    for model in (large, compressed, *retrained):
-        check(examples, method=method, n_samples=n_samples, classifier=model)
-    untrained = _untrained(large, seed)
-    models = {names[0]: large, names[1]: compressed} | {f"retrained {n}": of for n, of in enumerate(retrained, 1)}
-    models |= {"its random head": untrained} if untrained else {}
+    check_method((large, compressed, *retrained), examples, method=method, n_samples=n_samples)
+    twins, untrained = {f"retrained {n}": of for n, of in enumerate(retrained, 1)}, _untrained(large, seed)
+    given = {names[0]: large, names[1]: compressed} | twins
+    models = given | ({RANDOM_HEAD: untrained} if untrained else {})
     kept, on_dev = Kept(None if keep is None else Path(keep), progress), None
     predictions = {name: predicted(name, of, examples, labels, clusters, kept=kept) for name, of in models.items()}
     if dev is not None:
         on_dev = [predicted(name, models[name], dev, labels, clusters, kept=kept, split="-dev") for name in names]
-    chosen, level, looks, numbers = sample(examples, explain, seed=seed), 1.0, None, itertools.count(1)
-    asked = dict(zip(SIDES, names, strict=True)) | {name: name for name in models if name not in names}
     options = {"method": method, "n_samples": n_samples, "seed": seed}
-
-    def wanted_of(side: str, block: pd.DataFrame, look: str = "") -> list[Wanted]:
-        name, times = asked[side], 2 if side in SIDES else 1
-        return kept.explanations(side, name, models[name], block, predictions[name], times=times, look=look, **options)
-
-    def explained_of(side: str, block: pd.DataFrame, look: str = "") -> Explained:
-        return explained(wanted_of(side, block, look), block, k=k, labels=labels, clusters=clusters, kept=kept)
-
+    explaining = _Explaining(models, names, predictions, kept, options, k, labels, clusters)
+    chosen, level, looks = sample(examples, explain, seed=seed), 1.0, None
     said = _said(examples, dev) + word_notes(chosen)
     if progress:
-        kept.estimate([of for side in asked for of in wanted_of(side, chosen)], n_samples)
-
-    def both(block: pd.DataFrame) -> list[Explained]:
-        look = f"-look-{next(numbers)}" if until_decided else ""
-        return [explained_of(side, block, look) for side in SIDES]
+        kept.estimate([of for name in models for of in explaining.wanted(name, chosen)], n_samples)
 
     def compared(sides: Sequence[Explained], level: float = 1.0) -> Comparison:
-        large_and_small = (_side(name, predictions[name], of) for name, of in zip(names, sides, strict=True))
-        return Comparison(*large_and_small, margins=wanted, seed=seed, level=level)
+        return Comparison(*map(explaining.side, names, sides), margins=wanted, seed=seed, level=level)
 
     if until_decided:
-        stopped = sequential.until_decided(chosen, both, lambda *of: _place_outcome(compared(of[:2], of[2] / TAIL)))
-        sides, level, looks = stopped.sides, stopped.alpha / TAIL, stopped
+        both, outcome = explaining.look_by_look(), lambda *of: _place_outcome(compared(of[:2], of[2] / TAIL))
+        looks = sequential.until_decided(chosen, both, outcome)
+        sides, level = looks.sides, looks.alpha / TAIL
         chosen = chosen[chosen["id"].isin(sides[0].first.label.index)]
     else:
-        sides = both(chosen)
-    pair, others = compared(sides, level), {}
-    for name in [name for name in models if name not in names]:
-        others[name] = replace(pair, b=_side(name, predictions[name], explained_of(name, chosen)))
-    cut = {name: n_cut for name, of in models.items() if (n_cut := _n_cut(of, examples)) and of is not untrained}
-    notes = [
-        f"{name} takes {models[name].max_length} tokens: {n_cut} of {len(examples)} examples are longer, and cut."
-        for name, n_cut in cut.items()
-    ]
+        sides = [explaining.explained(name, chosen) for name in names]
+    pair = compared(sides, level)
+    others = {name: explaining.side(name, explaining.explained(name, chosen)) for name in models if name not in names}
+    beside = {name: replace(pair, b=side) for name, side in others.items()}
     found = audited(
         pair,
-        twins=[of for name, of in others.items() if models[name] is not untrained],
-        untrained=others.get("its random head"),
+        twins=[beside[name] for name in twins],
+        untrained=beside.get(RANDOM_HEAD),
         dev=on_dev,
         slices=None if slices is None else examples[slices].astype(str).to_numpy(),
         looks=looks,
-        notes=[*said, *notes],
+        notes=[*said, *_cut_notes(given, examples)],
         examples=chosen,
         watch=listed,
     )
-    two = (large, compressed)
     missed = [f"{name}: {note}." for name, of in zip(names, sides, strict=True) for note in _unconverged(of)]
-    facts = found.facts | {"cut": cut, "sizes": sizes_of(two)}
-    speed = speed_of(two, [kept.seconds_of(name) for name in names], len(examples))
+    facts = found.facts | {"cut": _cut(given, examples), "sizes": sizes_of((large, compressed))}
+    speed = speed_of((large, compressed), [kept.seconds_of(name) for name in names], len(examples))
     return replace(found, notes=(*found.notes, *kept.notes(), *missed), facts=facts, speed=speed)
+
+
+@dataclass(frozen=True)
+class _Explaining:
+    """What it takes to explain the models of an audit.
+
+    models: by name; names: of the large and the compressed one, which are explained twice, the others once.
+    predictions: by name. options: of `Kept.explanations`.
+    """
+
+    models: dict[str, Callable]
+    names: tuple[str, str]
+    predictions: dict[str, Predictions]
+    kept: Kept
+    options: dict
+    k: int
+    labels: tuple[str, ...]
+    clusters: str | None
+
+    def wanted(self, name: str, block: pd.DataFrame, look: str = "") -> list[Wanted]:
+        """Return the tables that explain a model on some examples, made or not."""
+        side, times = dict(zip(self.names, SIDES, strict=True)).get(name, name), 1 + (name in self.names)
+        given = (self.models[name], block, self.predictions[name])
+        return self.kept.explanations(side, name, *given, times=times, look=look, **self.options)
+
+    def explained(self, name: str, block: pd.DataFrame, look: str = "") -> Explained:
+        """Return what explains a model on some examples; look: of several, which."""
+        how = {"k": self.k, "labels": self.labels, "clusters": self.clusters, "kept": self.kept}
+        return explained(self.wanted(name, block, look), block, **how)
+
+    def look_by_look(self) -> Callable:
+        """Return a function that explains both models on one block of examples after the other."""
+        numbers = itertools.count(1)
+
+        def both(block: pd.DataFrame) -> list[Explained]:
+            look = f"-look-{next(numbers)}"
+            return [self.explained(name, block, look) for name in self.names]
+
+        return both
+
+    def side(self, name: str, of: Explained) -> Side:
+        """Return a model with what is known of it; where no example has a word, as one that was not explained."""
+        return Side(name, self.predictions[name], of if len(of.first.label) else None)
+
+
+def checked_models(models: Sequence[Callable], labels: Sequence[str] | None) -> list:
+    """Return the large model and others as classifiers of the same classes; raise ModelError or DataError otherwise."""
+    large = _classifier(models[0], labels)
+    labels = large.labels if labels is None else tuple(labels)
+    found = [large, *(_classifier(model, labels) for model in models[1:])]
+    for model in found:
+        spelled_as(model.labels, labels)
+    return found
+
+
+def check_method(models: Sequence, examples: pd.DataFrame, *, method: str, n_samples: int) -> None:
+    """Raise what explaining these examples by a method would raise, before any model is run."""
+    from trusteq.attribution.explain import check
+
+    check(examples, method=method, n_samples=n_samples)
+    for model in models:
+        check(examples, method=method, n_samples=n_samples, classifier=model)
 
 
 def _classifier(model, labels: Sequence[str] | None):
@@ -168,9 +209,18 @@ def _texts(examples: pd.DataFrame) -> tuple[list[str], list[str] | None]:
     return examples["text_a"].tolist(), examples["text_b"].tolist() if pair else None
 
 
-def _n_cut(model, examples: pd.DataFrame) -> int:
-    """Return how many examples a checkpoint cuts; 0 of what does not tell."""
-    return model.n_cut(*_texts(examples)) if hasattr(model, "n_cut") else 0
+def _cut(models: Mapping[str, Callable], examples: pd.DataFrame) -> dict[str, int]:
+    """Return how many examples each model cuts, where it tells and cuts any."""
+    texts = _texts(examples)
+    found = {name: of.n_cut(*texts) for name, of in models.items() if hasattr(of, "n_cut")}
+    return {name: n for name, n in found.items() if n}
+
+
+def _cut_notes(models: Mapping[str, Callable], examples: pd.DataFrame) -> list[str]:
+    return [
+        f"{name} takes {models[name].max_length} tokens: {n} of {len(examples)} examples are longer, and cut."
+        for name, n in _cut(models, examples).items()
+    ]
 
 
 def _check_columns(examples: pd.DataFrame, *columns: str | None) -> None:
@@ -184,11 +234,6 @@ def _said(examples: pd.DataFrame, dev: pd.DataFrame | None) -> list[str]:
     from trusteq.examples.table import notes_of
 
     return notes_of(examples) + ([] if dev is None else [f"dev: {note}" for note in notes_of(dev)])
-
-
-def _side(name: str, predictions: Predictions, explained: Explained) -> Side:
-    """Return a model with what is known of it; where no example has a word, as one that was not explained."""
-    return Side(name, predictions, explained if len(explained.first.label) else None)
 
 
 def _place_outcome(pair: Comparison) -> str:
