@@ -311,7 +311,7 @@ def _notes(found: Comparison, twins: Sequence, untrained: Comparison | None, dev
     notes = [f"{name}: {note}" for name, note in orders if note]
     notes += [note for side in (found.a, found.b, *(twin.b for twin in twins)) if (note := _weightless(side))]
     if found.alignment is None:
-        notes.append("Alignment was not measured: predictions say nothing about the words behind them.")
+        notes.append("Alignment was not measured, no word being explained: the answers rest on the other measures.")
     elif not np.isfinite(found.alignment.normalised):
         notes.append(
             "The explainer agrees with itself no more than chance would: on these texts it cannot tell models apart. "
