@@ -14,7 +14,7 @@ from trusteq.models.classifier import load_classifier
 from trusteq.verdict.audit import audit_predictions
 from trusteq.verdict.predictions import read_predictions
 
-_PREDICTIONS = "verdict.test_predictions."
+_PREDICTIONS, _PADDING = "verdict.test_predictions.", "models.test_padding."
 HELD_BY = {
     "one row, and intervals of no width": "test_cases.test_one_row_decides_nothing",
     "a dozen rows all right": "test_cases.test_a_dozen_rows_all_right_decide_nothing",
@@ -36,7 +36,7 @@ HELD_BY = {
     "ids and classes called NA": _PREDICTIONS + "test_ids_and_classes_that_look_like_no_value_are_text",
     "longer than the model": "models.test_padding.test_a_long_text_is_cut_to_what_the_model_has_places_for",
     "a mask that is not there": "models.test_padding.test_a_mask_that_the_tokenizer_does_not_have",
-    "gradients of two embeddings": "models.test_padding.test_gradients_of_two_embeddings_are_refused",
+    "gradients of two embeddings": _PADDING + "test_gradients_of_two_embeddings_or_of_tokens_first_are_refused",
     "a notebook without a header": "test_notebooks.test_a_notebook_without_a_header_is_one",
     "parameters": "test_notebooks.test_parameters_have_the_type_of_the_notebooks_own",
     "frames": "verdict.test_audit.test_a_table_of_examples_is_typed_before_a_model_runs",

@@ -46,3 +46,7 @@ def test_the_error_line_is_read_back_as_the_same_error(kind):
 )
 def test_other_lines_are_not_errors(line):
     assert parse_error_line(line) is None
+
+
+def test_the_nearest_is_found_whatever_the_case():
+    assert nearest("label", ["LABEL", "text_b"]).startswith("did you mean 'LABEL'?")

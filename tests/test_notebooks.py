@@ -153,6 +153,7 @@ def test_a_missing_notebook_is_refused_with_the_nearest(write):
 
 
 KNOWN = {"model": "demo-tiny", "seed": 0, "rate": 0.5, "anew": False, "shard": None, "methods": None}
+KNOWN |= {"items": ["a"], "sizes": {"a": 1}}
 
 
 @pytest.mark.parametrize(
@@ -176,6 +177,9 @@ KNOWN = {"model": "demo-tiny", "seed": 0, "rate": 0.5, "anew": False, "shard": N
         ("methods=[lime, shap]", ["lime", "shap"]),
         ("methods=[a", "[a"),
         ("other=-3", -3),
+        ("items=[b, c]", ["b", "c"]),
+        ('items=["b", "c, d"]', ["b", "c, d"]),
+        ('sizes={"b": 2}', {"b": 2}),
     ],
 )
 def test_parameters_have_the_type_of_the_notebooks_own(pair, expected):
@@ -183,7 +187,7 @@ def test_parameters_have_the_type_of_the_notebooks_own(pair, expected):
     assert found == expected and type(found) is type(expected)
 
 
-@pytest.mark.parametrize("pair", ["seed=many", "rate=fast", "anew=1"])
+@pytest.mark.parametrize("pair", ["seed=many", "rate=fast", "rate=true", "anew=1", "items=3", "sizes=2"])
 def test_a_value_of_another_type_is_refused(pair):
     with pytest.raises(ExperimentError, match=f"parameter {pair}: give"):
         notebooks.parse_parameters([pair], KNOWN)
@@ -233,3 +237,16 @@ def test_a_lesson_is_made_where_a_method_explains_some_models_alone(tmp_path):
     source = root() / "notebooks" / "lessons" / "lesson_attribution.py"
     notebooks.execute(source, tmp_path / "lesson.ipynb", {"experiment": str(root() / "data/published/snli-again")})
     assert (tmp_path / "lesson.ipynb").is_file()
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_cell(write):
+    source, output = write("print(seed)")
+    source.write_text(source.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    notebooks.execute(source, output, {"seed": 3})
+    assert "3" in output.read_text(encoding="utf-8")
+
+
+def test_a_folder_is_no_place_for_a_notebook(write):
+    source, output = write("pass")
+    with pytest.raises(ExperimentError, match="a folder; name the notebook to write"):
+        notebooks.execute(source, output.parent.parent, {})

@@ -267,3 +267,12 @@ def test_open_refuses_a_damaged_experiment(run):
     write_text("name: x\n", run.folder / "experiment.yaml")
     with pytest.raises(ExperimentError, match=r"experiment\.yaml"):
         Results.open(run.folder)
+
+
+def test_a_file_never_replaces_a_folder(tmp_path):
+    """`trusteq execute NOTEBOOK results` put a notebook in the place of all results."""
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "kept").write_text("x")
+    with pytest.raises(ArtefactError, match="results: a folder"):
+        write_text("text", tmp_path / "results")
+    assert (tmp_path / "results" / "kept").read_text() == "x"

@@ -230,7 +230,7 @@ def explain(
     from trusteq.words import segmentation_note
 
     classifier = named_classifier(model, hub=hub, labels=_class_names(labels, None), template=template)
-    example = pd.DataFrame({"id": ["example"], "text_a": [text_a], "text_b": [text_b]})
+    example = pd.DataFrame({"id": ["example"], "text_a": [text_a], "text_b": [text_b]}, dtype=object)
     check(example, method=method, n_samples=n_samples, mask=mask, classifier=classifier)
     predicted = classifier.labels[classifier.predict_proba([text_a], text_b and [text_b]).argmax()]
     weights = explain_examples(classifier, example, method=method, n_samples=n_samples, seed=seed, mask=mask)
@@ -303,7 +303,7 @@ def audit(
     for asked, given, how in ((Ask.retraining, retrained, "--retrained"), (Ask.handover, dev, "--dev")):
         if ask == asked and not given:
             raise ExperimentError(f"audit: --ask {asked} needs more than two models; give {how}")
-    folders = several.folders(out, compressed)
+    folders = [_writable(folder) for folder in several.folders(out, compressed)]
     models, column = [large, *compressed, *(retrained or [])], None if group == "none" else group
     names, options = _class_names(labels, task), {"margins": parse_margins(margin or []), "seed": seed}
     if all(map(is_predictions, models)):
@@ -336,6 +336,14 @@ def audit(
         several.write(rows, out / several.TABLE)
         typer.echo(f"all of them: {out / several.TABLE}. {several.NOTE}")
     raise typer.Exit(next((code for code in (1, 3) if code in codes), 0))
+
+
+def _writable(folder: Path) -> Path:
+    """Return a folder that can be written to, or made; end in one line where it cannot, before any model is run."""
+    there = next(of for of in (folder, *folder.absolute().parents) if of.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ExperimentError(f"--out {folder}: {there} is no folder that can be written to; name another")
+    return folder
 
 
 def _audits_of_files(models: list[str], n: int, dev: list[Path], *, how: dict, options: dict) -> Iterator["Audit"]:
@@ -451,7 +459,7 @@ def calibrate(
     from trusteq.verdict.predictions import read_predictions
 
     out = Path(f"{kind_of(predictions)[0]}-calibration") if out is None else out
-    read = read_predictions(predictions, labels=_class_names(labels, None))
+    read, out = read_predictions(predictions, labels=_class_names(labels, None)), _writable(out)
     found = report.write_calibration(read, out, name=predictions.name, seed=seed)
     for note in found.attrs["notes"]:
         typer.echo(f"note: {note}", err=True)

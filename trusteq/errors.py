@@ -27,8 +27,9 @@ class ArtefactError(TrusteqError):
 def nearest(name: object, choices: Iterable[str]) -> str:
     """Return a hint that names the choice closest to `name`, then all choices."""
     known = sorted(str(choice) for choice in choices)
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    guess = f"did you mean {close[0]!r}? " if close else ""
+    by_case = {choice.casefold(): choice for choice in known}
+    close = difflib.get_close_matches(str(name).casefold(), by_case, n=1, cutoff=0.5)
+    guess = f"did you mean {by_case[close[0]]!r}? " if close else ""
     return f"{guess}known: {', '.join(known) or 'none'}"
 
 

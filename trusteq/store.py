@@ -46,6 +46,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary = holder / path.name
         yield temporary
         temporary.stat()  # fails where nothing was written, before anything is moved
+        if path.is_dir() and not temporary.is_dir():
+            raise ArtefactError(f"{path}: a folder, which no file is to replace; name a file")
         if path.is_dir():
             path.rename(holder / "replaced")
         temporary.replace(path)

@@ -186,6 +186,11 @@ def of_tokens(
     return found
 
 
+def folded(word: str) -> str:
+    """Return a word without what makes no difference: case, white space around it, the form of its accents."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", word.strip()).casefold())
+
+
 def mask(text: str, keep: Sequence[bool], replacement: str = "") -> str:
     """Return `text` with `replacement` for each word whose entry in `keep` is false, white space collapsed.
 

@@ -336,3 +336,23 @@ def test_further_columns_are_kept_where_they_are_named(tmp_path):
     one_line(
         DataError, lambda: read_examples(file, labels=("no", "yes"), columns={"topic": "topics"}), "'topics'", "'topic'"
     )
+
+
+def test_a_column_that_the_first_record_lacks_is_not_lost(write):
+    rows = '{"text_a": "a b", "label": 0}\n{"text_a": "c", "text_b": "d", "label": 1}\n'
+    with pytest.raises(DataError, match=r":1: no column 'text_b'"):
+        read_examples(write("few.jsonl", rows), labels=("no", "yes"))
+
+
+def test_ids_can_be_kept_twice_and_taken_from_another_column(write):
+    file = write("ids.csv", "key,id,text_a,label\nk,i,a,0\n")
+    for named, expected in (({"id": "id"}, "i"), ({"id": "key"}, "k")):
+        found = read_examples(file, labels=("no", "yes"), columns=named)
+        assert found["id"].tolist() == [expected] and found.columns.is_unique
+    with pytest.raises(DataError, match="one column for two of text_a, label: label, label"):
+        read_examples(file, labels=("no", "yes"), columns={"text_a": "label"})
+
+
+def test_the_form_of_accents_makes_no_other_label(write):
+    file = write("accents.csv", "text_a,label\na,cafe\u0301\n")
+    assert read_examples(file, labels=("the", "caf\u00e9"))["label"].tolist() == [1]

@@ -256,7 +256,7 @@ def test_outputs_are_checked(change, part):
 
 
 def test_nothing_heavy_is_imported_for_a_callable():
-    code = "import sys, trusteq; trusteq.as_classifier(lambda texts: texts, labels='ab')"
+    code = "import sys, trusteq; trusteq.as_classifier(lambda texts: texts, labels=('a', 'b'))"
     code += "; assert not {'torch', 'transformers', 'sklearn', 'pandas'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -396,3 +396,72 @@ def test_what_is_not_there_is_refused_by_name(trusteq, own_code):
     refused(trusteq("explain", f"{own_code}:guess", *asked, "--template", "{text_a} {text_b}"), "template")
     own_code.write_text("1 / 0\n")
     refused(trusteq("explain", f"{own_code}:guess", *asked), "ZeroDivisionError")
+
+
+def test_a_table_of_probabilities_is_read_by_its_columns():
+    def model(columns):
+        return trusteq.as_classifier(
+            lambda texts: pd.DataFrame([[0.1, 0.9]] * len(texts), columns=columns), labels=LABELS
+        )
+
+    assert model(["pos", "neg"]).predict_proba(["a"]).tolist() == [[0.9, 0.1]]
+    assert model([0, 1]).predict_proba(["a"]).tolist() == [[0.1, 0.9]]
+    one_line(ModelError, lambda: model(["x", "y"]).predict_proba(["a"]), "have the columns x, y; call them neg, pos")
+
+
+def test_what_a_callable_does_to_its_lists_and_its_array_stays_its_own():
+    array, asked = np.zeros((2, 2)), []
+
+    def model(texts):
+        asked.append(list(texts))
+        array[:] = [0.2, 0.8] if len(asked) == 2 else [0.6, 0.4]
+        texts.clear()
+        if len(asked) == 1:
+            raise OSError("busy")
+        return array
+
+    found = trusteq.as_classifier(model, labels=LABELS)
+    first = found.predict_proba(["a", "b"])
+    found.predict_proba(["c", "d"])
+    assert asked == [["a", "b"], ["a", "b"], ["c", "d"]] and first.tolist() == [[0.2, 0.8]] * 2
+
+
+@pytest.mark.parametrize("labels", ["ab", ["a", "a"], ["a"], (), {"a": 0, "b": 1}])
+def test_labels_are_two_names_or_more_each_once(labels):
+    one_line(ModelError, lambda: trusteq.as_classifier(halves, labels=labels), "class names in index order")
+
+
+def test_what_cannot_be_a_function_of_texts_is_refused_at_once(folder):
+    async def waits(texts):
+        return halves(texts)
+
+    one_line(ModelError, lambda: trusteq.as_classifier(waits, labels=LABELS), "waits is async")
+    one_line(ModelError, lambda: trusteq.as_classifier(parts(folder)[0], labels=LABELS), "give (model, tokenizer)")
+
+
+def test_a_process_that_a_users_file_ends_is_no_verdict(tmp_path):
+    """Exit code 0 means "equivalent"."""
+    at_import, when_asked = tmp_path / "first.py", tmp_path / "second.py"
+    at_import.write_text("import sys\nsys.exit(0)\n")
+    when_asked.write_text("import sys\n\ndef model(texts):\n    sys.exit(0)\n")
+    one_line(ModelError, lambda: named_classifier(f"{at_import}:model", labels=LABELS), "SystemExit: 0")
+    found = named_classifier(f"{when_asked}:model", labels=LABELS)
+    one_line(ModelError, lambda: found.predict_proba(["a"]), "called sys.exit(0)")
+
+
+def test_a_file_is_a_module_that_can_be_looked_up_and_two_of_one_name_are_two(tmp_path):
+    body = "from __future__ import annotations\nfrom dataclasses import dataclass\n\n@dataclass\nclass Model:\n"
+    body += "    share: float = {}\n\n    def __call__(self, texts):\n"
+    body += "        return [[self.share, 1 - self.share] for _ in texts]\n"
+    found = []
+    for share in (0.5, 0.25):
+        (tmp_path / str(share)).mkdir()
+        file = tmp_path / str(share) / "model.py"
+        file.write_text(body.format(share) + "\nimport pickle\nmodel = pickle.loads(pickle.dumps(Model()))\n")
+        found.append(named_classifier(f"{file}:model", labels=LABELS))
+    assert [of.predict_proba(["a"])[0, 0] for of in found] == [0.5, 0.25]
+    one_line(ModelError, lambda: named_classifier(str(file)), "a file of Python", "model.py:FUNCTION")
+
+
+def test_classes_of_an_estimator_are_matched_up_to_case(pipeline):
+    assert trusteq.as_classifier(pipeline, labels=("POS", "Neg")).labels == LABELS

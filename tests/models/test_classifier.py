@@ -244,3 +244,14 @@ def test_heads_that_choose_no_class(folder, tmp_path, values, part):
     copy = shutil.copytree(folder, tmp_path / "copy")
     config(**values)(copy)
     one_line(ModelError, lambda: load_classifier(copy), copy, part)
+
+
+def test_class_names_that_json_holds_as_numbers_are_text(tiny_bert):
+    folder = tiny_bert("BertForSequenceClassification")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"id2label": {"0": 7, "1": 8, "2": 9}}))
+    assert load_classifier(folder, device="cpu").labels == ("7", "8", "9")
+    assert load_classifier(folder, device="cpu", labels=(9, 8, 7)).labels == ("7", "8", "9")
+    for broken in ({"id2label": ["no", "yes", "maybe"]}, {"pad_token_id": 999}):
+        (folder / "config.json").write_text(json.dumps(config | broken))
+        one_line(ModelError, lambda: load_classifier(folder, device="cpu"), f"model {folder}")

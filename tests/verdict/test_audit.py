@@ -339,6 +339,8 @@ def test_a_table_of_examples_is_typed_before_a_model_runs(examples):
         (lambda t: t.assign(text_a=[*t["text_a"][:3], None, *t["text_a"][4:]]), ["row 3", "text_a is empty"]),
         (lambda t: t.assign(text_b=["b"] * 5 + [None] * 595), ["row 5", "text_b is empty"]),
         (lambda t: t.assign(text_a=5), ["row 0", "text_a is 5, not text"]),
+        (lambda t: t.assign(text_a=pd.Series(["a \ud800"] * 600, dtype=object)), ["row 0", "half a surrogate pair"]),
+        (lambda t: pd.concat([t, t[["label"]]], axis=1), ["a column twice"]),
         (lambda t: t.assign(label=[0.5] * 600), ["row 0", "0.5", "an index 0 to 1"]),
         (lambda t: t.assign(label=["ja"] * 600), ["row 0", "'ja'", "known: no, yes"]),
         (lambda t: t.assign(label=[1, None] * 300), ["row 1", "label is empty"]),
@@ -495,3 +497,59 @@ def test_one_segmentation_holds_for_both_models_and_is_said(examples, monkeypatc
         assert first["word"].tolist() == second["word"].tolist()
         assert first.attrs["segmentation"] == second.attrs["segmentation"] == words.segmentation(chinese["text_a"])
     assert quick(LARGE, LARGE, examples.head(20)).notes[0] != found.notes[0]
+
+
+def test_two_models_under_one_name_are_two_models(examples):
+    """They were one entry of a dict: the second beside itself, "equivalent"."""
+    apart = quick(LARGE, noisy(1, 3.0), examples, method="occlusion", explain=5)
+    found = quick(LARGE, noisy(1, 3.0), examples, method="occlusion", explain=5, names=("m", "m"))
+    assert found.comparison.names == ("m (large)", "m (compressed)")
+    pd.testing.assert_series_equal(found.dimensions["difference"], apart.dimensions["difference"])
+    twin = quick(
+        LARGE, noisy(1), examples, retrained=[noisy(2)], names=("a", "retrained 1"), method="random", explain=5
+    )
+    assert twin.comparison.names == ("a (large)", "retrained 1 (compressed)")
+
+
+def test_what_is_given_twice_is_said(examples):
+    found = quick(LARGE, LARGE, examples, retrained=[LARGE], dev=examples, method="occlusion", explain=5)
+    for said in ("compressed says what large says", "retrained 1 says what large says", "dev are the examples of the"):
+        assert any(said in note for note in found.notes)
+    apart = quick(LARGE, noisy(1), examples, dev=examples[:300], method="occlusion", explain=5)
+    assert not any("says what" in note or "dev are the" in note for note in apart.notes)
+
+
+@pytest.mark.parametrize("column", ["clusters", "slices"])
+def test_what_examples_belong_to_is_checked_before_a_model_runs(examples, column):
+    def never(text_a, text_b=None):
+        raise AssertionError("asked")
+
+    never.labels = LABELS
+    for cell in (None, " ", np.nan):
+        table = examples.assign(of=["a", cell] * 300)
+        one_line(DataError, lambda table=table: audit(never, never, table, **{column: "of"}), "row 1: of is empty")
+    for options in ({"k": 0}, {"explain": 0}):
+        one_line(ExperimentError, lambda options=options: audit(never, never, examples, **options), "give at least 1")
+
+
+def test_cells_of_several_types_are_groups(examples):
+    table = examples.assign(of=[1, "b"] * 300)
+    found = quick(LARGE, noisy(1), table, clusters="of", method="occlusion", explain=5)
+    assert found.comparison.differences["accuracy"].units == 2
+
+
+def test_a_file_in_the_place_of_the_folder_is_said_before_a_model_runs(trusteq, tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "never.py").write_text("raise AssertionError")
+    for out in ("file", "file/below"):
+        refused(
+            trusteq("audit", "never.py:a", "never.py:b", "--data", "no.csv", "--labels", "a,b", "--out", out), "--out"
+        )
+
+
+def test_rows_can_be_grouped_by_their_id(trusteq, tmp_path):
+    (tmp_path / "rows.csv").write_text("id,text_a,label\n" + "".join(f"i{at},w{at} x,{at % 2}\n" for at in range(6)))
+    (tmp_path / "model.py").write_text("def half(texts):\n    return [[0.5, 0.5]] * len(texts)\n")
+    models = ["model.py:half"] * 2
+    options = ["--data", "rows.csv", "--labels", "a,b", "--group", "id", "--method", "occlusion", "--out", "out"]
+    assert trusteq("audit", *models, *options).returncode == 3

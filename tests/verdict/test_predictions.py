@@ -333,3 +333,30 @@ def test_swapped_classes_are_reported_and_ordinary_errors_are_not():
     assert "entailment as contradiction, contradiction as entailment" in swapped
     assert suspicious_order(Predictions(labels, right, gold)) is None
     assert suspicious_order(Predictions(labels, np.full((90, 3), 1 / 3), gold)) is None
+
+
+def test_a_column_twice_is_refused_whatever_tells_them_apart(tmp_path):
+    for header in ("label,no, no", "label,caf\u00e9,cafe\u0301"):
+        file = tmp_path / "twice.csv"
+        file.write_text(f"{header}\n0,0.8,0.2\n", encoding="utf-8")
+        refused(lambda file=file: read_predictions(file), "a column twice")
+    levels = pd.MultiIndex.from_tuples([("label", ""), ("p", "no"), ("p", "yes")])
+    pd.DataFrame([["no", 0.8, 0.2]], columns=levels).to_parquet(tmp_path / "levels.parquet")
+    refused(lambda: read_predictions(tmp_path / "levels.parquet"), "columns of several levels")
+
+
+def test_the_form_of_accents_makes_no_other_class_and_no_other_id(tmp_path):
+    rows = [("caf\u00e9 1", "caf\u00e9", 0.9, 0.1)]
+    composed = read_predictions(written(tmp_path, rows, ("id", "label", "caf\u00e9", "the")))
+    rows = [("cafe\u0301 1", "cafe\u0301", 0.9, 0.1)]
+    decomposed = read_predictions(written(tmp_path, rows, ("id", "label", "cafe\u0301", "the")))
+    assert matched(composed, decomposed)[1].labels == composed.labels
+
+
+@pytest.mark.parametrize("what", ["group", "slices"])
+def test_files_that_group_their_rows_otherwise_are_refused(tmp_path, what):
+    first, second = (
+        read_predictions(written(tmp_path, [(0, 0.9, 0.1, of)], ("label", "yes", "no", "of")), **{what: "of"})
+        for of in "ab"
+    )
+    refused(lambda: matched(first, second), "row 0 is in 'a' in the first, in 'b' in the second")

@@ -16,6 +16,7 @@ from trusteq.attribution.engine import TextPredictor, answer
 from trusteq.attribution.features import MASKS, Features, Texts, replacement
 from trusteq.attribution.methods import BOUNDARIES, CANCELLED, METHODS, TOLERANCE
 from trusteq.errors import DataError, ExperimentError, nearest
+from trusteq.examples.table import check_texts
 from trusteq.models.as_classifier import TextClassifier, as_classifier
 from trusteq.statistics import stream
 
@@ -177,6 +178,11 @@ def check(
         raise ExperimentError(f"boundary='as-released' repeats the authors' {known}, not {method!r}; use 'safe'")
     if n_samples < 2:
         raise ExperimentError(f"n_samples={n_samples}: a method needs at least 2 forward passes")
+    for column in ("id", "text_a", "text_b"):
+        if column not in examples:
+            raise DataError(f"explain: no column {column!r} in the examples; {nearest(column, map(str, examples))}")
+    check_texts(examples["text_a"], "text_a", "explain")
+    check_texts(examples["text_b"], "text_b", "explain", optional=True)
     if examples["id"].duplicated().any():
         raise DataError(f"id {examples['id'][examples['id'].duplicated()].iloc[0]!r} occurs twice; ids must be unique")
     if classifier is None:

@@ -114,20 +114,20 @@ def _functional(n: int) -> tuple[np.ndarray, float]:
     """Return a word's Shapley value for the game "covariance with a mask", (2, n + 1), and its prior variance.
 
     The value depends on whether the mask keeps the word (second row) and on how many words it keeps, which is the
-    column: the cosine of a random set with the mask is hypergeometric.
+    column. In a random order each other word comes before this one with probability u, which is uniform in [0, 1]; so
+    how many of them are as the mask has them is a sum of two binomial numbers, whose moments are known at each u.
     """
-    table = np.zeros((2, n + 1))
-    for keeps, kept in np.ndindex(table.shape):
-        others, dropped = kept - keeps, n - 1 - (kept - keeps)  # of the other words, kept and not kept by the mask
-        if others < 0 or dropped < 0:
-            continue
-        for size in range(n):  # of the set that the word joins
-            inside = np.arange(max(0, size - dropped), min(others, size) + 1)  # of it, kept by the mask
-            ways = [math.comb(others, a) * math.comb(dropped, size - a) / math.comb(n - 1, size) for a in inside]
-            matching = inside + (dropped - (size - inside))
-            before = (2 * (matching + (1 - keeps)) - n) / n
-            gain = _covariance(before + (2 * keeps - 1) * 2 / n) - _covariance(before)
-            table[keeps, kept] += np.dot(ways, gain) / n
+    (nodes, ways), kept = np.polynomial.legendre.leggauss(64), np.arange(n + 1)
+    u, table = (nodes[:, None] + 1) / 2, np.zeros((2, n + 1))
+    for keeps, sign in ((0, -1), (1, 1)):
+        others, dropped = (np.maximum(of, 0) for of in (kept - keeps, n - 1 - kept + keeps))
+        before, step = (2 * (1 - keeps) - n) / n, CURVATURE * 2 / n
+        for side in (-1, 1):  # sinh is a difference of two exponentials
+            alike = np.log1p(u * np.expm1(side * step)) * others + np.log1p((1 - u) * np.expm1(side * step)) * dropped
+            moments = np.exp(side * CURVATURE * before + alike)
+            table[keeps] += side * np.expm1(side * sign * step) * (ways @ moments) / 4 / np.sinh(CURVATURE)
+        table[keeps] += LINEAR * sign * 2 / n
+    table[0, n] = table[1, 0] = 0.0  # a mask that keeps all keeps this word
     return table, float(np.mean(table[1, 1:] - table[0, :-1]))
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from trusteq.errors import DataError, nearest
 from trusteq.examples.delimited import bad, decoded, kind_of, separated
 from trusteq.registry import Task, load_task
+from trusteq.words import folded
 
 Records = Iterator[tuple[int, dict]]  # line in the file, from 1; column -> value
 Read = tuple[dict[str, int], Records, tuple[str, ...]]  # column -> line; the records; what was found out
@@ -22,7 +23,7 @@ _SNLI_COLUMNS = {"text_a": "sentence1", "text_b": "sentence2", "label": "gold_la
 _QUORA_LABEL = "is_duplicate"  # in Quora's and GLUE's files; the Hub renames it
 _ANNOTATORS = {f"label{i}" for i in range(1, 6)}  # single judgements in SNLI's txt; copies drop empty ones at the end
 _WHOLE = re.compile(r"[+-]?\d{1,9}(\.0*)?")
-_UNENCODABLE = re.compile("[\0\ud800-\udfff]")  # JSON escapes bring these in; tokenizers and parquet choke on them
+UNENCODABLE = re.compile("[\0\ud800-\udfff]")  # JSON escapes bring these in; tokenizers and parquet choke on them
 
 
 def read_examples(
@@ -71,14 +72,15 @@ def read_rows(path: str | Path, *, task: str | Task, columns: Mapping[str, str] 
     present, records, notes = _reader(path)(path)
     further = {name: column for name, column in (columns or {}).items() if name not in _FIELDS}
     layout = _layout(path, present, task, {name: of for name, of in (columns or {}).items() if name in _FIELDS})
-    for column in further.values():
+    identity = further.pop("id", "id")
+    for column in (*further.values(), *([identity] if identity != "id" else [])):
         if column not in present:
             raise bad(path, 1, f"no column {column!r}; {nearest(column, present)}")
     rows, lines, spelled, stem = [], {}, set(), kind_of(path)[0]
     for row, (line, record) in enumerate(records):
         try:
             example = _example(record, layout, task)
-            name = _id(record["id"]) if "id" in record else f"{stem}-{row}"
+            name = _id(record[identity]) if identity in record else f"{stem}-{row}"
             if name in lines:
                 raise DataError(f"id {_short(name)} occurs twice, first on line {lines[name]}; ids must be unique")
         except DataError as error:
@@ -119,6 +121,8 @@ def _layout(path: Path, columns: dict[str, int], task: Task, named: dict[str, st
         schemes.append(own | {"label": _QUORA_LABEL})
     schemes = [scheme | named for scheme in schemes]
     best = max(schemes, key=lambda scheme: sum(column in columns for column in scheme.values()))
+    if len(set(best.values())) < len(best):
+        raise bad(path, 1, f"one column for two of {', '.join(best)}: {', '.join(best.values())}; name another")
     missing = [column for column in best.values() if column not in columns]
     if missing and columns:
         unused = [column for column in columns if column not in best.values()]
@@ -176,8 +180,8 @@ def label_index(spelled: str, labels: Sequence[str]) -> int | None:
 
 
 def matched_case(name: str, labels: Sequence[str]) -> str | None:
-    """Return the one label that is `name` up to case; None where there is none, or several."""
-    alike = [label for label in labels if label.casefold() == name.casefold()]
+    """Return the one label that is `name` up to case and the form of accents; None where there is none, or several."""
+    alike = [label for label in labels if folded(label) == folded(name)]
     return alike[0] if len(alike) == 1 else None
 
 
@@ -204,7 +208,7 @@ def _text(value: object, column: str) -> str:
         raise DataError(f"{column} is empty; give a text or leave the row out")
     if not isinstance(value, str):
         raise DataError(f"{column} is {_short(value)}, not text; quote it")
-    if _UNENCODABLE.search(value):
+    if UNENCODABLE.search(value):
         raise DataError(f"{column} holds a NUL or half a surrogate pair: {_short(value)}; remove it")
     return value
 
@@ -247,8 +251,10 @@ def _zipped(path: Path, header: list[str], rows: Iterator[tuple[int, list[str]]]
 
 def _read_jsonl(path: Path) -> Read:
     records = list(_json_objects(path))
-    line, first = records[0] if records else (1, {})
-    return dict.fromkeys(first, line), iter(records), ()
+    present: dict[str, int] = {}
+    for line, record in records:  # of all records: a column that the first one lacks is not to be lost
+        present |= {column: line for column in record if column not in present}
+    return present, iter(records), ()
 
 
 def _json_objects(path: Path) -> Records:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from trusteq import words
 from trusteq.errors import DataError, nearest
-from trusteq.examples.files import case_note_of, check_signs, label_index, skipped_note, whole
+from trusteq.examples.files import UNENCODABLE, case_note_of, check_signs, label_index, skipped_note, whole
 
 
 def checked_examples(examples: pd.DataFrame, labels: Sequence[str], *, where: str = "audit") -> pd.DataFrame:
@@ -23,6 +23,8 @@ def checked_examples(examples: pd.DataFrame, labels: Sequence[str], *, where: st
     """
     if not isinstance(examples, pd.DataFrame):
         raise DataError(f"{where}: examples are {type(examples).__name__}, not a pandas.DataFrame; give one")
+    if isinstance(examples.columns, pd.MultiIndex) or not examples.columns.is_unique:
+        raise DataError(f"{where}: examples have a column twice, or columns of several levels; name each once, flatly")
     for column in ("text_a", "label"):
         if column not in examples:
             raise DataError(f"{where}: no column {column!r} in the examples; {nearest(column, map(str, examples))}")
@@ -30,7 +32,7 @@ def checked_examples(examples: pd.DataFrame, labels: Sequence[str], *, where: st
         raise DataError(f"{where}: no examples; give at least one")
     ids, gold, notes = _ids(examples, where), *_gold(examples["label"], labels, where)
     found = examples.assign(id=ids, text_b=_second(examples, where), label=gold)
-    _check_texts(found["text_a"], "text_a", where)
+    check_texts(found["text_a"], "text_a", where)
     kept = found[gold >= 0] if (gold < 0).any() else found
     if kept.empty:
         raise DataError(f"{where}: none of the {len(found)} examples has a gold label; give at least one")
@@ -80,16 +82,19 @@ def _second(examples: pd.DataFrame, where: str) -> pd.Series | None:
     """Return the second texts; None where the texts are single."""
     if "text_b" not in examples or examples["text_b"].isna().all():
         return None
-    _check_texts(examples["text_b"], "text_b", where)
+    check_texts(examples["text_b"], "text_b", where)
     return examples["text_b"]
 
 
-def _check_texts(texts: pd.Series, column: str, where: str) -> None:
-    wrong = ~texts.map(lambda text: isinstance(text, str)).to_numpy(dtype=bool)
-    if wrong.any():
-        value = texts.tolist()[row := int(wrong.argmax())]
-        found = "empty" if pd.api.types.is_scalar(value) and pd.isna(value) else f"{repr(value)[:60]}, not text"
-        raise DataError(f"{where}: row {row}: {column} is {found}; give a text or leave the row out")
+def check_texts(texts: pd.Series, column: str, where: str, *, optional: bool = False) -> None:
+    """Raise DataError, by row, for what is no text, or none that can be encoded; optional: some may be missing."""
+    for row, text in enumerate(texts):
+        if isinstance(text, str) and not UNENCODABLE.search(text):
+            continue
+        if not (missing := pd.api.types.is_scalar(text) and pd.isna(text)) or not optional:
+            why = "with a NUL or half a surrogate pair" if isinstance(text, str) else "not text"
+            found = "empty" if missing else f"{ascii(text)[:60]}, {why}"
+            raise DataError(f"{where}: row {row}: {column} is {found}; give a text or leave the row out")
 
 
 def _gold(values: pd.Series, labels: Sequence[str], where: str) -> tuple[np.ndarray, list[str]]:
@@ -116,7 +121,7 @@ def _gold(values: pd.Series, labels: Sequence[str], where: str) -> tuple[np.ndar
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def _index(value: object, labels: tuple[str, ...]) -> int | None:

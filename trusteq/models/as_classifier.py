@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import json
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ import numpy as np
 import tenacity
 
 from trusteq.errors import ModelError, TrusteqError, nearest
-from trusteq.models.probabilities import check_output
+from trusteq.models.probabilities import check_output, checked_labels
 
 PAIR = ("text_a", "text_b")
 TRIES = 5  # of a callable, which may stand for a server
@@ -65,20 +66,27 @@ class TextClassifier:
     def _answer(self, firsts: list[str], seconds: list[str | None] | None):
         """Return what it says of texts, asked again after a wait where it fails in a way that may pass."""
         if self.tries == 1:
-            return self.ask(firsts, seconds)
+            return self._ask(firsts, seconds)
         stop, may_pass = tenacity.stop_after_attempt(self.tries), tenacity.retry_if_exception(_may_pass)
         try:
             for attempt in tenacity.Retrying(stop=stop, wait=WAIT, retry=may_pass):
                 self.calls["calls"] += 1
                 self.calls["failed"] += attempt.retry_state.attempt_number > 1
                 with attempt:
-                    return self.ask(firsts, seconds)
+                    return self._ask(firsts, seconds)
         except tenacity.RetryError as failed:
             last = failed.last_attempt.exception()
             said = " ".join(f"{type(last).__name__}: {last}".split())
             raise ModelError(
                 f"{self.name} failed {self.tries} times for {len(firsts)} texts, the last time with {said}"
             ) from last
+
+    def _ask(self, firsts: list[str], seconds: list[str | None] | None):
+        """Ask once, with lists of its own, which it may change; SystemExit would pass for an answer of ours."""
+        try:
+            return self.ask(list(firsts), None if seconds is None else list(seconds))
+        except SystemExit as error:
+            raise ModelError(f"{self.name} called sys.exit({error.code!r}); let it raise an error instead") from None
 
     def check_texts(self, *, pairs: bool) -> None:
         """Raise ModelError if it cannot read pairs, or single texts, before it is asked."""
@@ -115,6 +123,7 @@ def as_classifier(object, *, labels: Sequence[str] | None = None):
     for of_this_kind, make in (
         (_is_ours, lambda found, labels: found),
         (_holds("transformers", "PreTrainedModel"), lambda found, labels: _of_checkpoint(*found, labels)),
+        (_is_a("transformers", "PreTrainedModel"), lambda found, labels: _of_checkpoint(found, None, labels)),
         (_holds("onnxruntime", "InferenceSession"), _of_session),
         (_holds("sentence_transformers", "SentenceTransformer"), _of_embedder),
         (_is_a("transformers", "Pipeline"), _of_pipeline),
@@ -232,11 +241,11 @@ def _names_of_classes(name: str, classes: list, labels: Sequence[str] | None) ->
     if len(classes) < 2:
         raise ModelError(f"{name} knows {len(classes)} class; a classifier chooses one of two classes or more")
     own = tuple(map(str, classes))
-    if labels is None or set(own) == (given := set(map(str, labels))):
+    if labels is None or {name.casefold() for name in own} == {str(label).casefold() for label in labels}:
         return own
     if not all(isinstance(value, (int, np.integer)) and 0 <= value < len(labels) for value in classes):
         raise ModelError(f"{name}: its classes_ are {', '.join(own)}, and labels {', '.join(map(str, labels))}")
-    if len(given) != len(classes) or len(labels) != len(classes):
+    if len(set(labels)) != len(classes) or len(labels) != len(classes):
         raise ModelError(f"{name}: its classes_ are {', '.join(own)}; give one label each, not {len(labels)}")
     return tuple(str(labels[value]) for value in classes)
 
@@ -254,6 +263,9 @@ def _of_callable(object, labels):
             "a classifier is callable, (text_a, text_b) -> probabilities, and has `.labels`; or give labels=(...)"
         )
     name = getattr(object, "__name__", type(object).__name__)
+    labels = checked_labels(own, where=name)
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+        raise ModelError(f"{name} is async; give a function that returns the probabilities, by asyncio.run")
     needed, possible = _lists_taken(function)
     if needed > 2 or not possible:
         raise ModelError(f"{name} takes {needed} arguments; a classifier takes one list of texts, or two")
@@ -261,7 +273,7 @@ def _of_callable(object, labels):
     def ask(firsts, seconds):
         return function(firsts) if seconds is None and needed < 2 else function(*(firsts, seconds)[:possible])
 
-    return TextClassifier(ask, tuple(map(str, own)), name, reads_pairs=possible == 2)
+    return TextClassifier(ask, labels, name, reads_pairs=possible == 2)
 
 
 def _lists_taken(function: Callable) -> tuple[int, int]:
@@ -289,6 +301,8 @@ def named_classifier(name: str, *, hub=None, labels: Sequence[str] | None = None
     "package.module:name". Raises ModelError where there is no such thing.
     """
     place, colon, member = name.rpartition(":")
+    if name.removesuffix(":").endswith(".py") and not Path(name).is_dir():
+        raise ModelError(f"{name}: a file of Python; name what is in it, as {name.removesuffix(':')}:FUNCTION")
     if not colon or not member.isidentifier() or Path(name).exists():
         from trusteq.models.classifier import load_classifier
         from trusteq.models.onnx_session import graph_file, load_graph
@@ -313,10 +327,12 @@ def _module(place: str, name: str):
     try:
         if not place.endswith(".py"):
             return importlib.import_module(place)
-        spec = importlib.util.spec_from_file_location(Path(place).stem, place)
-        module = importlib.util.module_from_spec(spec)
+        # By its whole path: two files of one name are two modules. Dataclasses and pickle look it up among all others.
+        path = zlib.crc32(str(Path(place).resolve()).encode())
+        spec = importlib.util.spec_from_file_location(f"{Path(place).stem}_{path:08x}", place)
+        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module
-    except Exception as error:  # the user's own code may fail in any way
+    except (Exception, SystemExit) as error:  # the user's own code may fail in any way, or end the process
         said = " ".join(f"{type(error).__name__}: {error}".split())
         raise ModelError(f"{name}: {place} cannot be imported ({said})") from None

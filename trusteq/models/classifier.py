@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +38,8 @@ LOADING = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatch
 LONGEST = 4096  # tokens of a text, for models that have no last place and a tokenizer without a limit
 TEMPLATE = "trusteq_template"  # the key of a checkpoint's config.json with the template that it was fine-tuned with
 # What a model must say the same of, alone and together, up to rounding.
+# What the library raises for files that are none of its own; its own checks of a config.json are assertions too.
+_UNLOADABLE = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, AssertionError, TypeError)
 COMPANY, SAME = ("a man reads", "a man reads in the park, and a dog sleeps in the house", "the dog sleeps"), 1e-4
 
 
@@ -322,7 +324,7 @@ def loading(name: str | Path) -> Iterator[None]:
     try:
         with quiet_hub():
             yield
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+    except (*_UNLOADABLE, SafetensorError) as error:
         if isinstance(error.__cause__, LocalEntryNotFoundError):
             hint = f"the Hub cannot be reached; name a mirror that holds models/{name} with --hub DIR"
         else:
@@ -380,7 +382,8 @@ def class_names(
     if config.num_labels < 2 or config.problem_type in ("regression", "multi_label_classification"):
         kind = "one output" if config.num_labels < 2 else config.problem_type.replace("_", "-")
         raise ModelError(f"model {name}: its head has {kind}; a classifier chooses one of two classes or more")
-    own = tuple(config.id2label.get(index) for index in range(config.num_labels))
+    found = [config.id2label.get(index) for index in range(config.num_labels)]
+    own = tuple(None if of is None else str(of) for of in found)
     nameless = None in own or any(label == f"LABEL_{index}" for index, label in enumerate(own))
     if given is None and nameless:
         raise ModelError(
@@ -393,7 +396,7 @@ def class_names(
         )
     if given is None:
         return own
-    labels = tuple(map(str, given))
+    labels = tuple(map(str, [given] if isinstance(given, (str, Mapping)) else given))
     if len(labels) != len(own) or len(set(labels)) < len(labels):
         raise ModelError(f"model {name}: {len(own)} classes, and labels {', '.join(labels)}; give one name a class")
     if nameless:

@@ -1,5 +1,7 @@
 """What a classifier has to return: one distribution over its classes for each text."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from trusteq.errors import ModelError
@@ -8,13 +10,23 @@ TOLERANCE = 1e-3  # rows of probabilities in half precision sum to 1 within it
 WHAT = "the classifier's probabilities"
 
 
+def checked_labels(labels: Sequence[str], *, where: str) -> tuple[str, ...]:
+    """Return class names in index order as text; raise ModelError unless they are two or more, each once."""
+    names = () if isinstance(labels, (str, Mapping)) or labels is None else tuple(map(str, labels))
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise ModelError(f"{where}: labels are {repr(labels)[:60]}; give the class names in index order, each once")
+    return names
+
+
 def check_output(found, n: int, labels: tuple[str, ...]) -> np.ndarray:
     """Return what a classifier gave for `n` texts as float64 (n, C), each row a distribution; else raise ModelError."""
     if hasattr(found, "detach"):  # a tensor: perhaps on a GPU, in bfloat16 or with a gradient, which numpy has not
         found = found.detach().cpu().double()
+    if hasattr(found, "columns") and hasattr(found, "loc"):
+        found = _in_order(found, labels)
     try:
-        values = np.asarray(found, dtype=np.float64)
-    except (TypeError, ValueError):
+        values = np.asarray(found, dtype=np.float64).copy()  # the classifier may fill the same array each time
+    except (TypeError, ValueError, RuntimeError):  # torch's for a list of tensors with gradients
         raise ModelError(
             f"{WHAT} are not numbers in rows of equal length; return an array of shape ({n}, {len(labels)})"
         ) from None
@@ -26,8 +38,19 @@ def check_output(found, n: int, labels: tuple[str, ...]) -> np.ndarray:
     check_finite(values)
     wrong = np.abs(values.sum(axis=1) - 1).max(initial=0)
     if wrong > TOLERANCE or values.min(initial=0) < -TOLERANCE:
-        raise ModelError(f"{WHAT} do not sum to 1 (off by {wrong:.3g}) or are negative; return a softmax of the logits")
+        how = "return a softmax of the logits, in single precision"
+        raise ModelError(f"{WHAT} do not sum to 1 (off by {wrong:.3g}) or are negative; {how}")
     return values
+
+
+def _in_order(table, labels: tuple[str, ...]):
+    """Return a DataFrame's columns in the order of the classes; one whose columns have no names as it is."""
+    names = list(map(str, table.columns))
+    if names == list(map(str, range(len(names)))):
+        return table
+    if sorted(names) != sorted(labels):
+        raise ModelError(f"{WHAT} have the columns {', '.join(names[:12])}; call them {', '.join(labels)}")
+    return table.iloc[:, [names.index(label) for label in labels]]
 
 
 def check_finite(values: np.ndarray) -> np.ndarray:

@@ -68,7 +68,8 @@ def read(source: Path) -> NotebookNode:
     if not source.is_file():
         known = sorted(file.name for file in source.parent.glob("*.py"))
         raise ExperimentError(f"no notebook {source}; {nearest(source.name, known)}")
-    notebook = jupytext.read(source)
+    # Read here: with a byte order mark, jupytext would leave it in the first cell.
+    notebook = jupytext.reads(source.read_text(encoding="utf-8-sig"), {"extension": source.suffix})
     notebook.metadata.setdefault("kernelspec", dict(_KERNEL))  # one without a header is as good
     return notebook
 
@@ -89,6 +90,8 @@ def execute(
     Raises ExperimentError for a missing notebook or an unknown parameter, the error of a cell if it is one of
     `trusteq.errors`, PapermillExecutionError otherwise; `output` is then left as it was.
     """
+    if output.is_dir():
+        raise ExperimentError(f"{output}: a folder; name the notebook to write")
     notebook = read(source)
     known = list(papermill.inspect_notebook(notebook))
     for name in parameters:
@@ -153,9 +156,15 @@ def parse_parameters(pairs: list[str], known: Mapping[str, object]) -> dict[str,
 
 def _typed(name: str, value: str, default: object) -> object:
     read = _read_value(value)
+    if isinstance(default, list | tuple | dict):
+        read = _literal(value) if isinstance(_literal(value), type(default)) else read
+        if not isinstance(read, type(default) if isinstance(default, dict) else list | tuple | None):
+            raise ExperimentError(f"parameter {name}={value}: give what looks like {default}")
+        return read
     if isinstance(default, bool) and not isinstance(read, bool):
         raise ExperimentError(f"parameter {name}={value}: give true or false")
-    if isinstance(default, int | float) and not isinstance(read, int | float | None):
+    is_number = isinstance(read, int | float) and not isinstance(read, bool)
+    if isinstance(default, int | float) and not isinstance(default, bool) and not (is_number or read is None):
         raise ExperimentError(f"parameter {name}={value}: give a number, such as {default}")
     return read
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from trusteq.alignment.ranking import Ranking
 from trusteq.calibration.bins import check_predictions
-from trusteq.errors import DataError, ModelError, nearest
+from trusteq.errors import DataError, ExperimentError, ModelError, nearest
 from trusteq.estimates import TAIL
 from trusteq.models.as_classifier import as_classifier
 from trusteq.verdict import sequential
@@ -82,6 +82,8 @@ def audit(
     from trusteq.verdict.report import audited
 
     wanted, listed = load_margins(margins), () if watch is None else checked_words(watch, where="audit, watch")
+    if min(k, explain) < 1:
+        raise ExperimentError(f"audit: k={k}, explain={explain}; give at least 1")
     # Checked before any model is run: explaining takes minutes.
     large, compressed, *retrained = checked_models((large, compressed, *retrained), labels)
     labels = large.labels if labels is None else tuple(labels)
@@ -91,6 +93,7 @@ def audit(
         _check_columns(dev := checked_examples(dev, labels, where="audit, dev"), clusters)
     check_method((large, compressed, *retrained), examples, method=method, n_samples=n_samples)
     twins, untrained = {f"retrained {n}": of for n, of in enumerate(retrained, 1)}, _untrained(large, seed)
+    names = _told_apart(names, [*twins, RANDOM_HEAD])
     given = {names[0]: large, names[1]: compressed} | twins
     models = given | ({RANDOM_HEAD: untrained} if untrained else {})
     kept, on_dev = Kept(None if keep is None else Path(keep), progress), None
@@ -223,10 +226,21 @@ def _cut_notes(models: Mapping[str, Callable], examples: pd.DataFrame) -> list[s
     ]
 
 
+def _told_apart(names: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of two models; where they are one, or that of another model, with what each is for."""
+    same = names[0] == names[1] or not set(names).isdisjoint(others)
+    return tuple(f"{name} ({side})" if same else name for name, side in zip(names, SIDES, strict=True))
+
+
 def _check_columns(examples: pd.DataFrame, *columns: str | None) -> None:
     for column in columns:
         if column is not None and column not in examples:
             raise DataError(f"audit: no column {column!r} in the examples; {nearest(column, examples)}")
+        if column is not None and column not in ("text_a", "text_b"):
+            lost = examples[column].isna() | ~examples[column].map(str).str.contains(r"\S")
+            if lost.any():
+                row = int(lost.to_numpy().argmax())
+                raise DataError(f"audit: row {row}: {column} is empty; give every row one, or name no column")
 
 
 def _said(examples: pd.DataFrame, dev: pd.DataFrame | None) -> list[str]:
@@ -303,9 +317,8 @@ def predicted(
 
 def grouped(examples: pd.DataFrame, by: str | None = "text_a") -> np.ndarray | None:
     """Return what each example belongs to, by default its first text; None where no two examples share it."""
-    if by is None or not examples[by].duplicated().any():
-        return None
-    return examples[by].to_numpy(dtype=object)
+    groups = None if by is None else examples[by].astype(object).map(str)
+    return None if groups is None or not groups.duplicated().any() else groups.to_numpy(dtype=object)
 
 
 def _unconverged(of: Explained) -> list[str]:

@@ -5,6 +5,7 @@ Nothing is guessed from the rows: labels mean what the header lets them mean, an
 
 import functools
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,9 +70,8 @@ class Table:
     def text(self, column: str) -> pd.Series:
         """Return a column as text, "" where a cell is empty."""
         cells = self.cells[column]
-        if self.lines is not None:
-            return cells.str.strip()
-        return cells.astype(object).where(cells.notna(), "").map(lambda cell: str(cell).strip())
+        texts = cells if self.lines is not None else cells.astype(object).where(cells.notna(), "").map(str)
+        return texts.str.strip().str.normalize("NFC")
 
     def numbers(self, column: str) -> np.ndarray | None:
         """Return a column as numbers, nan where a cell is empty; None where it is text.
@@ -129,8 +129,13 @@ def read_table(path: str | Path) -> Table:
         raise DataError(f"{path}: not a parquet file, whatever it is called; name it .csv if it is one")
     else:
         table = _read_text(path)
-    if "label" not in table.cells:
-        raise table.error(f"no column 'label'; {nearest('label', map(str, table.cells.columns))}")
+    names = [unicodedata.normalize("NFC", str(name)).strip() for name in table.cells.columns]
+    if isinstance(table.cells.columns, pd.MultiIndex) or len(set(names)) < len(names):
+        raise table.error(f"a column twice, or columns of several levels ({_listed(names)}); name each once, flatly")
+    table.cells.columns = names
+    if "label" not in names:
+        like = f"known: {', '.join(sorted(names))}" + ("; are values separated by commas?" if len(names) == 1 else "")
+        raise table.error(f"no column 'label', as the gold labels are to be called; {like}")
     if table.cells.empty:
         raise table.error("no rows; give at least one example")
     return table

@@ -180,7 +180,7 @@ def matched(large: Predictions, compressed: Predictions) -> tuple[Predictions, P
             only = [sorted(set(a.ids) - set(b.ids)) for a, b in ((large, compressed), (compressed, large))]
             raise DataError(
                 f"{len(only[0])} ids are in the first alone and {len(only[1])} in the second alone, such as "
-                f"{(only[0] + only[1])[0]!r}; give predictions for the same examples"
+                f"{' and '.join(repr(of[0]) for of in only if of)}; give predictions for the same examples"
             )
     if (differs := large.gold != compressed.gold).any():
         row = int(differs.argmax())
@@ -189,6 +189,11 @@ def matched(large: Predictions, compressed: Predictions) -> tuple[Predictions, P
             f"{which} has the label {large.labels[large.gold[row]]!r} in the first and "
             f"{large.labels[compressed.gold[row]]!r} in the second; they are not about the same examples"
         )
+    for what in ("clusters", "slices"):
+        ours, theirs = getattr(large, what), getattr(compressed, what)
+        if ours is not None and theirs is not None and (differs := ours != theirs).any():
+            row = int(differs.argmax())
+            raise DataError(f"row {row} is in {ours[row]!r} in the first, in {theirs[row]!r} in the second ({what})")
     return large, compressed
 
 

@@ -322,6 +322,7 @@ def _notes(found: Comparison, twins: Sequence, untrained: Comparison | None, dev
             "The agreement with the large model is no evidence of the same reasons: its own encoder under a random "
             "head, which knows no task, agrees as much, to within a quarter of the margin."
         )
+    notes += _same_notes(found, twins, dev)
     if not twins:
         notes.append(_cost_of_a_twin(found))
     if dev is None:
@@ -332,6 +333,19 @@ def _notes(found: Comparison, twins: Sequence, untrained: Comparison | None, dev
             "source, and what the hand-over promises is about dev's."
         )
     return notes + [_INDEPENDENT] * (found.a.predictions.clusters is None)
+
+
+def _same_notes(found: Comparison, twins: Sequence[Comparison], dev: tuple | None) -> list[str]:
+    """Return what is to be said where one model, or one set of examples, seems to be given as two."""
+    first = found.a.predictions.probabilities
+    others = (found.b, *(twin.b for twin in twins))
+    same = [side.name for side in others if np.array_equal(side.predictions.probabilities, first)]
+    notes = [
+        f"{name} says what {found.a.name} says of every example; if it is that model, give another." for name in same
+    ]
+    if dev and np.array_equal(dev[0].probabilities, first):
+        notes.append("dev are the examples of the audit: what the hand-over promises is too good; choose on others.")
+    return notes
 
 
 def _weightless(side: Side) -> str:

@@ -5,7 +5,6 @@ shows. It informs a verdict and decides none.
 """
 
 import math
-import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from trusteq.alignment.overlap import exact_mean, mean_estimate
 from trusteq.alignment.ranking import Ranking
 from trusteq.errors import DataError
 from trusteq.verdict.comparison import Comparison, Explained
-from trusteq.words import words
+from trusteq.words import folded, words
 
 MEASURES = {
     "top": "share of the top words that are listed",
@@ -81,11 +80,6 @@ def checked_words(listed: Iterable[str], *, where: str) -> tuple[str, ...]:
     if not found:
         raise DataError(f"{where}: no words; give at least one, one a line")
     return tuple(found)
-
-
-def folded(word: str) -> str:
-    """Return a word without what makes no difference: case, white space around it, the form of its accents."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", word.strip()).casefold())
 
 
 def watched(found: Comparison, listed: Collection[str]) -> Watched:
