@@ -553,3 +553,26 @@ def test_rows_can_be_grouped_by_their_id(trusteq, tmp_path):
     models = ["model.py:half"] * 2
     options = ["--data", "rows.csv", "--labels", "a,b", "--group", "id", "--method", "occlusion", "--out", "out"]
     assert trusteq("audit", *models, *options).returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda rng, n: np.eye(2)[np.arange(n) % 2], "answers with 0 and 1 alone"),
+        (lambda rng, n: np.tile([0.7, 0.2995], (n, 1)), "sum to 1 only within 0.0005"),
+        (lambda rng, n: np.stack([p := 0.4 + 0.2 * rng.random(n), 1 - p], axis=1), "asked twice for the same texts"),
+        (lambda rng, n: np.tile([0.7, 0.3], (n, 1)), None),
+    ],
+)
+def test_what_is_odd_about_a_models_answers_is_said_once(answer, said, tmp_path):
+    rows = pd.DataFrame({"text_a": [f"a man {n}" for n in range(20)], "label": 0})
+    rng = np.random.default_rng(0)
+    asked = {"labels": ("no", "yes"), "method": "random", "explain": 4, "clusters": None, "keep": tmp_path}
+
+    def same(text_a):
+        return np.tile([0.6, 0.4], (len(text_a), 1))
+
+    found = audit(same, lambda text_a: answer(rng, len(text_a)), rows, **asked)
+    odd = [note for note in found.notes if note.startswith("compressed: ")]
+    assert len(odd) == (said is not None) and all(said in note for note in odd)
+    assert not [note for note in found.notes if note.startswith("large: ")]

@@ -32,9 +32,11 @@ def test_a_checkpoint_has_a_size_and_a_callable_none(checkpoint):
 
 
 def test_speed_is_the_time_of_a_text_in_a_pass_over_all(checkpoint):
-    found = speed_of([checkpoint, len], [0.005, 0.0025], 400)
-    assert found["large"] == {"ms_per_text": 5.0, "texts": 400, "device": f"cpu, {torch.get_num_threads()} threads"}
-    assert found["compressed"] == {"ms_per_text": 2.5, "texts": 400, "device": None}
+    asked = [{"calls": 0, "failed": 0}, {"calls": 7, "failed": 1}]
+    found = speed_of([checkpoint, len], [0.005, 0.0025], asked, texts=400)
+    device = f"cpu, {torch.get_num_threads()} threads"
+    assert found["large"] == {"ms_per_text": 5.0, "texts": 400, "device": device, "calls": 0, "failed": 0}
+    assert found["compressed"] == {"ms_per_text": 2.5, "texts": 400, "device": None, "calls": 7, "failed": 1}
 
 
 def test_predictions_that_are_kept_keep_the_time_they_took(tmp_path):

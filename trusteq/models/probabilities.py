@@ -43,6 +43,21 @@ def check_output(found, n: int, labels: tuple[str, ...]) -> np.ndarray:
     return values
 
 
+def output_notes(values: np.ndarray, moved: float = 0.0) -> list[str]:
+    """Return what is to be said of a model's probabilities, (n, C), each a distribution.
+
+    moved: by how much those of the same texts moved when they were asked for twice.
+    """
+    off, notes = float(np.abs(values.sum(axis=1) - 1).max(initial=0)), []
+    if len(values) and (values.max(axis=1) > 1 - 1e-9).all():
+        notes.append("answers with 0 and 1 alone: a word weighs only where leaving it out turns the answer.")
+    if off > 1e-5:
+        notes.append(f"probabilities sum to 1 only within {off:.1g}, as in half precision, and are taken as they are.")
+    if moved > 1e-5:
+        notes.append(f"asked twice for the same texts, its answers differ by up to {moved:.1g}: they vary.")
+    return notes
+
+
 def _in_order(table, labels: tuple[str, ...]):
     """Return a DataFrame's columns in the order of the classes; one whose columns have no names as it is."""
     names = list(map(str, table.columns))

@@ -17,6 +17,7 @@ from trusteq.calibration.bins import check_predictions
 from trusteq.errors import DataError, ExperimentError, ModelError, nearest
 from trusteq.estimates import TAIL
 from trusteq.models.as_classifier import as_classifier
+from trusteq.models.probabilities import output_notes
 from trusteq.verdict import sequential
 from trusteq.verdict.comparison import SIDES, Comparison, Explained, Side
 from trusteq.verdict.costs import sizes_of, speed_of
@@ -133,7 +134,8 @@ def audit(
     )
     missed = [f"{name}: {note}." for name, of in zip(names, sides, strict=True) for note in _unconverged(of)]
     facts = found.facts | {"cut": _cut(given, examples), "sizes": sizes_of((large, compressed))}
-    speed = speed_of((large, compressed), [kept.seconds_of(name) for name in names], len(examples))
+    seconds, asked = [kept.seconds_of(name) for name in names], [kept.asked[name] for name in names]
+    speed = speed_of((large, compressed), seconds, asked, texts=len(examples))
     return replace(found, notes=(*found.notes, *kept.notes(), *missed), facts=facts, speed=speed)
 
 
@@ -312,7 +314,9 @@ def predicted(
     own = spelled_as(names, labels)
     in_order = probabilities[:, [own.index(label) for label in labels]]
     ids, groups = examples["id"].to_numpy(dtype=object), grouped(examples, clusters)
-    return Predictions(labels, in_order, gold, ids, groups, notes=case_note(names, own))
+    return Predictions(
+        labels, in_order, gold, ids, groups, notes=(*case_note(names, own), *output_notes(found, kept.moved[name]))
+    )
 
 
 def grouped(examples: pd.DataFrame, by: str | None = "text_a") -> np.ndarray | None:

@@ -1,6 +1,6 @@
 """What the models of an audit cost: their size, which is theirs, and their speed, which is this machine's too."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from trusteq.verdict.comparison import SIDES
 
@@ -25,14 +25,21 @@ def sizes_of(models: Sequence[Callable]) -> dict[str, dict[str, int] | None]:
     return dict(zip(SIDES, map(size_of, models), strict=True))
 
 
-def speed_of(models: Sequence[Callable], seconds: Sequence[float], texts: int) -> dict[str, dict]:
-    """Return ms_per_text, texts and device of the large and the compressed model.
+def speed_of(
+    models: Sequence[Callable], seconds: Sequence[float], asked: Sequence[Mapping[str, int]], *, texts: int
+) -> dict[str, dict]:
+    """Return ms_per_text, texts, device, calls and failed of the large and the compressed model.
 
-    seconds: that a text took each model, of one pass over so many, its first call included. device: None of a callable,
-    which does not tell.
+    seconds: that a text took each model, of one pass over so many `texts`, its first call included. asked: of each, how
+    many calls a callable took for all that was measured, and how many failed and were asked again; 0 of others. device:
+    None of a callable, which does not tell.
     """
-    rows = zip(SIDES, models, seconds, strict=True)
-    return {side: {"ms_per_text": 1000 * of, "texts": texts, "device": _device(m)} for side, m, of in rows}
+    rows = zip(SIDES, models, seconds, asked, strict=True)
+    return {
+        side: {"ms_per_text": 1000 * of, "texts": texts, "device": _device(model)}
+        | {name: calls[name] for name in ("calls", "failed")}
+        for side, model, of, calls in rows
+    }
 
 
 def _device(model: Callable) -> str | None:

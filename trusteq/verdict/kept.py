@@ -30,6 +30,7 @@ from trusteq.store import Found
 from trusteq.verdict.predictions import Predictions
 
 ROWS, EXAMPLES = 1024, 10  # of a part: predicted, explained
+TWICE = 4  # texts of a callable, which may draw
 ASKED_AGAIN, SAME = 32, 0.01  # texts of a callable, and how far it may move: a server's own batches move it a little
 GOES_ON = "what is done is kept in {}: the same command goes on there"
 
@@ -65,13 +66,15 @@ class Kept:
     """The tables of one audit: below a folder, or in memory alone where there is none.
 
     progress: whether bars, and what is made anew, are shown on the error stream. asked: by model, see `TextClassifier`.
-    seconds: that an example of a table took, by stem.
+    seconds: that an example of a table took, by stem. moved: by how much the answers of a callable differed when it was
+    asked twice, by model.
     """
 
     folder: Path | None = None
     progress: bool = False
     asked: dict[str, Counter] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    moved: dict[str, float] = field(default_factory=dict)
     _identities: dict[str, str] = field(default_factory=dict)
 
     def predictions(
@@ -79,18 +82,26 @@ class Kept:
     ) -> np.ndarray:
         """Return what a model says, (n, C), asked block by block; texts: first and second ones."""
 
-        def make(rows: slice, told: Callable) -> pd.DataFrame:
+        def ask(rows: slice) -> np.ndarray:
             given = [None if side is None else side[rows] for side in texts]
-            found = check_output(getattr(model, "predict_proba", model)(*given), len(given[0]), tuple(labels))
+            return check_output(getattr(model, "predict_proba", model)(*given), len(given[0]), tuple(labels))
+
+        def make(rows: slice, told: Callable) -> pd.DataFrame:
+            found = ask(rows)
             told(len(found))
-            return pd.DataFrame(found, columns=list(labels))
+            table = pd.DataFrame(found, columns=list(labels))
+            if rows.start == 0 and not _has_weights(model):
+                table.attrs["moved"] = float(np.abs(ask(slice(0, TWICE)) - found[:TWICE]).max(initial=0))
+            return table
 
         n, stem, settings = len(examples), f"predictions/{_slug(name)}{split}", {"labels": list(labels)}
         title = f"{name}: predictions" if n > ROWS else ""
         wanted = Wanted(name, model, stem, n, ROWS, make, settings, self._made_of(name, model, examples), title)
         if self.folder and not _has_weights(model):
-            self._ask_again(wanted)
-        return self.table(wanted).to_numpy()
+            self._ask_again(wanted, ask)
+        table = self.table(wanted)
+        self.moved[name] = max(self.moved.get(name, 0.0), table.attrs.get("moved", 0.0))
+        return table.to_numpy()
 
     def explanations(
         self,
@@ -188,12 +199,9 @@ class Kept:
             raise ModelError(f"{name}: {error}{hint}") from error.__cause__
 
     def notes(self) -> list[str]:
-        """Return which models failed and were asked again, how often."""
-        return [
-            f"{name}: {of['failed']:,} of {of['calls']:,} calls failed and were asked again."
-            for name, of in self.asked.items()
-            if of["failed"]
-        ]
+        """Return which models failed and were asked again; how often is no two times the same, and in `asked`."""
+        failed = [name for name, of in self.asked.items() if of["failed"]]
+        return [f"{name}: calls failed and were asked again; timing.json has how often." for name in failed]
 
     def _found(self, wanted: Wanted) -> tuple[dict[range, Found], list[str]]:
         """Return what is there of a table, the whole or each of its parts, and why some of it cannot be used."""
@@ -246,14 +254,14 @@ class Kept:
             self._identities[name] = fingerprint(model)
         return {"model": self._identities[name], **made_of_texts(examples)}
 
-    def _ask_again(self, wanted: Wanted) -> None:
+    def _ask_again(self, wanted: Wanted, ask: Callable[[slice], np.ndarray]) -> None:
         """Ask a callable for a few of its predictions that are kept, and forget them all where it is another one."""
         there = {rows: of.table for rows, of in self._found(wanted)[0].items() if of.table is not None}
         if not there:
             return
         rows, before = next(iter(there.items()))
         few = slice(rows.start, min(rows.start + ASKED_AGAIN, rows.stop))
-        now = wanted.make(few, lambda n: None).to_numpy()
+        now = ask(few)
         moved = float(np.abs(now - before.to_numpy()[: len(now)]).max())
         if moved > SAME:
             self._say(f"{wanted.stem}: made anew: {wanted.name} now answers otherwise, by up to {moved:.2g}")
