@@ -373,16 +373,19 @@ def _audits_of_models(
     # What the file lacks is said before a model is loaded, where the names of the classes are known by then.
     read = {"task": how["task"], "labels": names}
     examples = None if names is None else read_examples(data, columns=sliced, **read)
-    from trusteq.models.as_classifier import named_classifier
+    from trusteq.models.as_classifier import named_classifiers
 
-    first, *others = (named_classifier(model, labels=names, **named) for model in models)
+    first, *others = given = named_classifiers(models, labels=names, **named)
+    alone = [model for model, one in zip(models, given, strict=True) if getattr(one, "template", None) is None]
+    if named["template"] is not None and alone:
+        typer.echo(f"note: --template is not for {', '.join(alone)}: it joins what has no separator.", err=True)
     if names is None:
         read["labels"] = first.labels
         examples = read_examples(data, columns=sliced, **read)
     options |= {"labels": read["labels"], "dev": read_examples(dev[0], columns=columns, **read) if dev else None}
     # What is wrong with the last of them is said before the first one is run.
-    given = checked_models((first, *others), read["labels"])
-    check_method(given, examples, method=options["method"], n_samples=options["n_samples"])
+    checked = checked_models((first, *others), read["labels"])
+    check_method(checked, examples, method=options["method"], n_samples=options["n_samples"])
     for at, small in enumerate(others[:n], 1):
         with _stopped_in_a_line(options["keep"]):
             found = audit(first, small, examples, retrained=others[n:], names=(models[0], models[at]), **options)

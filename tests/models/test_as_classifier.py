@@ -1,5 +1,7 @@
 """What people have at hand, as a classifier: the same numbers as their own calls, and one line for what cannot be."""
 
+import dataclasses
+import itertools
 import json
 import re
 import subprocess
@@ -21,6 +23,7 @@ from sklearn.svm import LinearSVC
 
 import trusteq
 from trusteq.errors import DataError, ExperimentError, ModelError
+from trusteq.models import as_classifier as module
 from trusteq.models.as_classifier import named_classifier
 from trusteq.models.classifier import Classifier, load_classifier
 from trusteq.project import root
@@ -465,3 +468,27 @@ def test_a_file_is_a_module_that_can_be_looked_up_and_two_of_one_name_are_two(tm
 
 def test_classes_of_an_estimator_are_matched_up_to_case(pipeline):
     assert trusteq.as_classifier(pipeline, labels=("POS", "Neg")).labels == LABELS
+
+
+def test_a_call_of_many_requests_gets_through_where_one_in_eleven_fails(monkeypatch):
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+    requests = itertools.count(1)
+
+    def predict(texts):
+        for _ in range(0, len(texts), 64):
+            if next(requests) % 11 == 0:
+                raise ConnectionError("500")
+        return [[int(text) / 2000, 1 - int(text) / 2000] for text in texts]
+
+    classifier = trusteq.as_classifier(predict, labels=("a", "b"))
+    found = classifier.predict_proba([str(n) for n in range(2000)])
+    np.testing.assert_allclose(found[:, 0], np.arange(2000) / 2000)
+    assert 0 < classifier.calls["failed"] < classifier.calls["calls"]
+
+
+def test_a_template_is_for_those_that_have_no_separator(monkeypatch):
+    Model = dataclasses.make_dataclass("Model", [("needs_template", bool), ("template", object, None)])
+    Model.joined_by = lambda self, template: dataclasses.replace(self, template=template)
+    models = {"bert": Model(False), "gpt": Model(True)}
+    monkeypatch.setattr(module, "named_classifier", lambda name, template=None: dataclasses.replace(models[name]))
+    assert [one.template for one in module.named_classifiers(["bert", "gpt"], template="T")] == [None, "T"]

@@ -8,6 +8,7 @@ import transformers
 from refusals import one_line
 from word_tokenizer import EOS, SPECIAL, WORDS, tokenizer
 
+from trusteq import audit
 from trusteq.attribution.explain import explain
 from trusteq.errors import ExperimentError, ModelError
 from trusteq.models.classifier import LONGEST, as_classifier, load_classifier
@@ -176,6 +177,23 @@ def test_a_template_joins_a_pair_and_its_words_are_no_features(tmp_path):
     )
     one, other = (of[of["label"] == "yes"]["weight"].to_numpy() for of in (by_pair, alone))
     np.testing.assert_allclose(one, other[[2, 3, 5, 6, 7]], rtol=0, atol=1e-6)
+
+
+def test_an_audit_names_the_template_of_each_model_that_has_one(tmp_path):
+    classifier = load_classifier(saved(tmp_path, "GPT2", tokenizer()), device="cpu", template=TEMPLATE)
+
+    def same(text_a, text_b=None):
+        return classifier.predict_proba(text_a, text_b)
+
+    pairs = pd.DataFrame(
+        {"text_a": ["a man", "the dog"] * 8, "text_b": ["the dog runs", "a man reads"] * 8, "label": 0}
+    )
+    asked = {"labels": classifier.labels, "method": "occlusion", "explain": 2, "clusters": None}
+    found = audit(classifier, same, pairs, **asked)
+    note = f"large reads a pair as one text, joined by the template {TEMPLATE!r}."
+    assert [of for of in found.notes if "template" in of] == [note]
+    found = audit(classifier, same, pairs.drop(columns="text_b"), **asked)
+    assert not [of for of in found.notes if "template" in of]
 
 
 def test_a_template_that_is_too_long_leaves_out_what_the_model_does_not_see(tmp_path):

@@ -21,8 +21,10 @@ from trusteq.models.probabilities import check_output, checked_labels
 
 PAIR = ("text_a", "text_b")
 TRIES = 5  # of a callable, which may stand for a server
+FEW = 64  # texts: more than these are asked again in halves, since one call for them may be many requests
 # Seconds: 0.5, 2, 8 and 32, and up to half a second more, so that not all who wait come back at once.
-WAIT = tenacity.wait_exponential(multiplier=0.5, exp_base=4) + tenacity.wait_random(0, 0.5)
+FIRST_WAIT = 0.5
+WAIT = tenacity.wait_exponential(multiplier=FIRST_WAIT, exp_base=4) + tenacity.wait_random(0, 0.5)
 # What asking again does not mend: mistakes in the callable itself. Of ValueError see `_may_pass`.
 _MISTAKES = (TrusteqError, TypeError, AttributeError, NameError, ImportError, LookupError, ArithmeticError)
 _MISTAKES += (AssertionError, NotImplementedError, RecursionError, MemoryError, SyntaxError)
@@ -64,9 +66,29 @@ class TextClassifier:
     __call__ = predict_proba
 
     def _answer(self, firsts: list[str], seconds: list[str | None] | None):
-        """Return what it says of texts, asked again after a wait where it fails in a way that may pass."""
+        """Return what it says of texts, asked again after a wait where it fails in a way that may pass.
+
+        More than `FEW` texts are asked again in halves, each with tries of its own: of a call that is many requests, of
+        which one in ten fails, hardly any would ever succeed.
+        """
         if self.tries == 1:
             return self._ask(firsts, seconds)
+        if len(firsts) <= FEW:
+            return self._persistent(firsts, seconds)
+        try:
+            self.calls["calls"] += 1
+            return self._ask(firsts, seconds)
+        except Exception as error:
+            if not _may_pass(error):
+                raise
+        self.calls["failed"] += 1
+        tenacity.nap.sleep(FIRST_WAIT)
+        half = len(firsts) // 2
+        parts = [(firsts[of], seconds and seconds[of]) for of in (slice(half), slice(half, None))]
+        return np.concatenate([check_output(self._answer(*part), len(part[0]), self.labels) for part in parts])
+
+    def _persistent(self, firsts: list[str], seconds: list[str | None] | None):
+        """Return what it says of a few texts; raise ModelError where it has failed `tries` times."""
         stop, may_pass = tenacity.stop_after_attempt(self.tries), tenacity.retry_if_exception(_may_pass)
         try:
             for attempt in tenacity.Retrying(stop=stop, wait=WAIT, retry=may_pass):
@@ -321,6 +343,19 @@ def named_classifier(name: str, *, hub=None, labels: Sequence[str] | None = None
     found = as_classifier(getattr(module, member), labels=labels)
     file = getattr(module, "__file__", None)
     return replace(found, source=sha256(Path(file))) if file and isinstance(found, TextClassifier) else found
+
+
+def named_classifiers(names: Sequence[str], *, template: str | None = None, **given) -> list:
+    """Return the classifiers that words of the command line name: see `named_classifier`.
+
+    template: of those that need one, whose tokenizer puts nothing between two texts; the others read pairs as they were
+    trained to. Where none needs one, all checkpoints are given it.
+    """
+    found = [named_classifier(name, **given) for name in names]
+    needs = [getattr(one, "needs_template", False) for one in found]
+    if template is None or not any(needs):
+        return found if template is None else [named_classifier(name, template=template, **given) for name in names]
+    return [one.joined_by(template) if needed else one for one, needed in zip(found, needs, strict=True)]
 
 
 def _module(place: str, name: str):

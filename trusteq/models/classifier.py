@@ -85,12 +85,21 @@ class ReadsTokens:
 
     def check_texts(self, *, pairs: bool) -> None:
         """Raise ModelError for pairs where the tokenizer joins them by nothing, and there is no template."""
-        if pairs and self.template is None and self._loses_boundary:
+        if pairs and self.needs_template:
             raise ModelError(
                 f"{type(self.tokenizer).__name__} puts nothing between the texts of a pair, so that where one ends is "
                 "lost; give template='Premise: {text_a}\\nHypothesis: {text_b}', as it was trained, to load_classifier "
-                "or, where it is trained, to the model in the experiment"
+                "(--template) or, where it is trained, to the model in the experiment"
             )
+
+    @property
+    def needs_template(self) -> bool:
+        """Whether it has no template, and its tokenizer puts nothing between the texts of a pair."""
+        return self.template is None and self._loses_boundary
+
+    def joined_by(self, template: str):
+        """Return the same classifier with a template for pairs; raise ModelError for what is none."""
+        return replace(self, template=Template.of(template))
 
     def n_cut(self, firsts: list[str], seconds: list[str] | None) -> int:
         """Return how many of the texts or pairs have more tokens than the model takes."""
@@ -134,6 +143,12 @@ class Classifier(ReadsTokens):
     max_length: int
     equal_lengths: bool = False
     template: Template | None = None
+
+    def joined_by(self, template: str) -> "Classifier":
+        """Return the same classifier with a template for pairs, which its configuration keeps too."""
+        joined = super().joined_by(template)
+        setattr(self.model.config, TEMPLATE, joined.template.text)
+        return joined
 
     def predict_rows(self, rows: Sequence[Rows]) -> list[np.ndarray]:
         """Return the class probabilities of each block of token ids, float64 of shape (n, C).

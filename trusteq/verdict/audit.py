@@ -128,7 +128,7 @@ def audit(
         dev=on_dev,
         slices=None if slices is None else examples[slices].astype(str).to_numpy(),
         looks=looks,
-        notes=[*said, *_cut_notes(given, examples)],
+        notes=[*said, *_template_notes(given, examples), *_cut_notes(given, examples)],
         examples=chosen,
         watch=listed,
     )
@@ -232,6 +232,12 @@ def _told_apart(names: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
     """Return the names of two models; where they are one, or that of another model, with what each is for."""
     same = names[0] == names[1] or not set(names).isdisjoint(others)
     return tuple(f"{name} ({side})" if same else name for name, side in zip(names, SIDES, strict=True))
+
+
+def _template_notes(models: Mapping[str, Callable], examples: pd.DataFrame) -> list[str]:
+    given = {} if _texts(examples)[1] is None else models
+    joined = {name: of.template.text for name, of in given.items() if getattr(of, "template", None) is not None}
+    return [f"{name} reads a pair as one text, joined by the template {text!r}." for name, text in joined.items()]
 
 
 def _check_columns(examples: pd.DataFrame, *columns: str | None) -> None:

@@ -177,6 +177,8 @@ def _outcome(one: Measured, *, is_beyond: bool, alpha: float) -> tuple[str, str]
         return EQUIVALENT, "the whole interval lies within the margin"
     if one.is_beyond(alpha):
         return UNDECIDED, "beyond the margin by itself, but not where all measures are asked at once"
+    if not all(map(math.isfinite, one.estimate.bounds(alpha))):
+        return UNDECIDED, "its scale cannot be told from 0, so that the interval has no end; give more or longer texts"
     return UNDECIDED, "the interval reaches across the margin"
 
 
