@@ -12,6 +12,7 @@ import yaml
 from bs4 import BeautifulSoup
 
 from trusteq.errors import ArtefactError
+from trusteq.lessons import forms
 from trusteq.pages import book
 from trusteq.pages.make import Page, overviews, pages
 from trusteq.project import root
@@ -43,7 +44,7 @@ def shown(path: str, built) -> str:
 def test_what_the_table_of_contents_names_is_there_and_nothing_else(built):
     runs = {path for path in built if path.startswith("runs/")}
     own = {f"01_finetune-{TASK}", f"02_attribution-{TASK}", f"03_calibration-{TASK}-0", f"04_comparison-{TASK}"}
-    own |= {"results", "is_half_low", "status", "lesson_calibration", "lesson_attribution"}
+    own |= {"results", "is_half_low", "status"} | set(forms.lessons())
     own |= {"findings", "cost", "simulation"}
     assert {path for path in runs if path.count("/") == 1} == {f"runs/{name}.html" for name in own}
     named = [entry for entry in book.entries(yaml.safe_load((root() / "_toc.yml").read_text())) if "published" in entry]
@@ -99,10 +100,25 @@ def test_every_jaccard_of_the_comparison_page_comes_from_its_table(small, built)
 
 
 def test_lessons_have_answers_that_open_on_a_click(built):
-    for name in ("lesson_calibration", "lesson_attribution"):
+    for name in forms.lessons():
         solutions = built[f"runs/{name}.html"].select(".solution")
-        assert len(solutions) >= 3
         assert all("dropdown" in solution["class"] for solution in solutions)
+        hidden = [of for of in built[f"runs/{name}.html"].select("details.hide") if "Show a solution" in of.get_text()]
+        assert len(hidden) >= 3 and not any(of.has_attr("open") for of in hidden)
+
+
+def test_lessons_have_quick_checks_whose_code_does_not_show(built):
+    for name in forms.lessons():
+        page = built[f"runs/{name}.html"]
+        assert len(page.select(".tq-quiz")) >= 3 and "quiz(" not in page.get_text()
+
+
+def test_both_forms_of_a_lesson_can_be_taken_away(built, html):
+    for name in forms.lessons():
+        links = [link["href"] for link in built[f"runs/{name}.html"].select("a[download]") if "forms/" in link["href"]]
+        assert links == [f"../forms/{name}-{form}.ipynb" for form in forms.FORMS]
+        for link in links:
+            nbformat.validate(nbformat.read(html / "runs" / link, as_version=4))
 
 
 def test_no_text_of_a_corpus_is_in_the_book(built):

@@ -13,8 +13,8 @@ from trusteq.pages.show import paper_table
 from trusteq.project import root
 
 # What the package may grow to before something must go; names that notebooks call.
-MOST_LINES, MOST_MODULES, MOST_NAMES = 19_600, 104, 75
-FOLDERS = {".ci", "benchmarks", "book", "data", "experiments", "notebooks", "tests", "trusteq", "workflow"}
+MOST_LINES, MOST_MODULES, MOST_NAMES = 19_300, 104, 75
+FOLDERS = {".ci", "benchmarks", "binder", "book", "data", "experiments", "notebooks", "tests", "trusteq", "workflow"}
 MODELS = ["BERT-base", "Distil-BERT", "BERT-Medium", "BERT-Mini", "BERT-Tiny"]
 PAIRS = [(a, b) for number, a in enumerate(MODELS) for b in MODELS[number + 1 :]]
 # Table 1 as far as it is held: layers, parameters (M), hidden size, size (MB), then accuracy and seconds on NLI and PI.

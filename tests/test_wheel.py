@@ -13,7 +13,17 @@ import pytest
 from trusteq.project import root
 
 # What is not there where only trusteq[lessons] is installed.
-BEYOND_LESSONS = ("torch", "transformers", "datasets", "accelerate", "captum", "lime", "shap", "snakemake")
+BEYOND_LESSONS = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "accelerate",
+    "captum",
+    "lime",
+    "shap",
+    "snakemake",
+)
 WITHOUT = """
 import sys
 
@@ -132,7 +142,7 @@ def test_nothing_is_written_beside_the_package(installed, predictions):
     assert after == beside
 
 
-@pytest.mark.parametrize("lesson", ["lesson_calibration", "lesson_attribution"])
+@pytest.mark.parametrize("lesson", sorted(file.stem for file in (root() / "notebooks" / "lessons").glob("*.py")))
 def test_lessons_run_from_published_results_with_the_light_extra_alone(installed, lesson, tmp_path):
     import jupytext
 

@@ -226,11 +226,12 @@ def _check_gradients(classifier: "Classifier | TextClassifier", method: str) -> 
 
 
 def _predictor(classifier: "Classifier | TextClassifier") -> "TokenPredictor | TextPredictor":
-    from trusteq.attribution.tokens import TokenPredictor
-    from trusteq.models.classifier import ReadsTokens
+    if not isinstance(classifier, TextClassifier):  # a function of texts is explained without torch
+        from trusteq.attribution.tokens import TokenPredictor
+        from trusteq.models.classifier import ReadsTokens
 
-    if isinstance(classifier, ReadsTokens):
-        return TokenPredictor(classifier)
+        if isinstance(classifier, ReadsTokens):
+            return TokenPredictor(classifier)
     return TextPredictor(classifier.predict_proba, classifier.labels)
 
 

@@ -13,6 +13,7 @@ import yaml
 from nbformat import NotebookNode
 
 from trusteq.errors import ArtefactError
+from trusteq.lessons import forms
 from trusteq.pages.make import Page, make, overviews, pages
 from trusteq.project import environment, root
 from trusteq.store import atomic_path, write_text
@@ -67,6 +68,7 @@ def build_book(results: Results, *, reference: Path | None = None, output: Path 
     command += ["--quiet", "--warningiserror", "--keep-going", "--nitpick"]
     if subprocess.run(command, cwd=root()).returncode:
         raise RuntimeError("the book has warnings, shown above; each one is an error")
+    forms.write(output / "_build" / "html" / "forms", forms.repository())
     return output / "_build" / "html" / "index.html"
 
 
@@ -132,8 +134,12 @@ def _copy(shown: Shown, target: Path) -> None:
     lesson = shown.page.source.parent.name == "lessons"
     for cell in notebook.cells:
         cell.metadata = {"tags": _tags(cell, lesson)} if _tags(cell, lesson) else {}
+        if lesson and forms.is_solution(cell) and cell.cell_type == "code":
+            cell.metadata["mystnb"] = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
         if "parameters" in cell.metadata.get("tags", []):
             cell.source = _with_values(cell.source, parameters)
+    if lesson:
+        notebook.cells[0].source += f"\n\n{forms.links(shown.page.source.stem, forms.repository())}"
     if shown.title is not None:
         _set_title(notebook, shown)
     if shown.suffix:
@@ -147,6 +153,8 @@ def _tags(cell: NotebookNode, lesson: bool) -> list[str]:
         tags.add("remove-cell")
     elif cell.cell_type == "code" and not lesson:
         tags.add("hide-input")
+    elif lesson and cell.cell_type == "code" and forms.is_solution(cell):
+        tags.add("hide-cell")
     return sorted(tags)
 
 
