@@ -14,6 +14,7 @@ from nbformat import NotebookNode
 
 from trusteq.errors import ArtefactError
 from trusteq.lessons import forms
+from trusteq.pages import instruments
 from trusteq.pages.make import Page, make, overviews, pages
 from trusteq.project import environment, root
 from trusteq.store import atomic_path, write_text
@@ -39,6 +40,7 @@ def build_book(results: Results, *, reference: Path | None = None, output: Path 
 
     results: of a run, or published ones. reference: where pages of published results are made, by default beside the
     run. What `_toc.yml` names of published results, and over all of them, is made where it is not there yet.
+    Beside the pages stands the data of their instruments.
     Raises ArtefactError when the run is not complete; warnings of the build are errors.
     """
     output, source = output or root(), root() / "book"  # not the root itself: Sphinx would read .venv and the results
@@ -69,6 +71,7 @@ def build_book(results: Results, *, reference: Path | None = None, output: Path 
     if subprocess.run(command, cwd=root()).returncode:
         raise RuntimeError("the book has warnings, shown above; each one is an error")
     forms.write(output / "_build" / "html" / "forms", forms.repository())
+    instruments.write(results, output / "_build" / "html" / "runs" / instruments.FOLDER)
     return output / "_build" / "html" / "index.html"
 
 
