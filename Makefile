@@ -1,4 +1,5 @@
 # make book: the demo, run and rendered to _build/html/index.html.   make test: the tests.   make test-slow: the rest.
+# make pdf: the built book as one PDF, _build/book.pdf; needs Chromium.
 # All first make .venv from requirements.lock if it is missing or older.
 PYTHON ?= python3
 CORES ?= $(shell nproc)
@@ -9,10 +10,13 @@ TORCH_INDEX ?=
 EXPERIMENT ?= demo
 HUB ?=
 
-.PHONY: book test test-slow reproduce clean
+.PHONY: book pdf test test-slow reproduce clean
 book: .venv/installed
 	.venv/bin/trusteq run experiments/demo.yaml --cores $(CORES)
 	.venv/bin/trusteq book
+
+pdf: book
+	.venv/bin/python -m trusteq.pages.pdf _build/book.pdf
 
 test: .venv/installed
 	.venv/bin/python -m pytest

@@ -4,6 +4,7 @@ import functools
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from checkouts import Checkout, make_checkout
@@ -23,6 +24,14 @@ def small(checkout):
     from trusteq.study.results import Results
 
     return Results.open(checkout.results / "small")
+
+
+@pytest.fixture(scope="session")
+def html(checkout, small) -> Path:
+    """The folder of the book of the small experiment, built as `make book` builds it."""
+    done = checkout.call(checkout.tool("book", "--results", str(small.folder)))
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return checkout.folder / "_build" / "html"
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from trusteq.examples.load import load_examples
-from trusteq.pages.figures import GREY, from_zero, highlights, small_multiples
+from trusteq.pages.figures import GREY, from_zero, highlights, method_colours, small_multiples
 from trusteq.pages.show import NOT_SHOWN, chosen_methods, chosen_runs, put, show, titles
 from trusteq.study.jobs import Job, jobs
 from trusteq.study.results import Results
@@ -130,12 +130,12 @@ def weight_by_rank(explained: Mapping[str, pd.DataFrame], gold: pd.Series, ax=No
     gold: class name by id. k: where the edge of the top words is marked.
     """
     ax = ax or plt.gca()
-    for method, table in explained.items():
+    for (method, table), color in zip(explained.items(), method_colours(list(explained)).values(), strict=True):
         rows = table[table["label"] == table["id"].map(gold)].assign(size=lambda rows: rows["weight"].abs())
         rows = rows.assign(rank=rows.groupby("id")["size"].rank(ascending=False, method="first"))
         rows["share"] = rows["size"] / rows.groupby("id")["size"].transform("sum")
         mean = rows.groupby("rank")["share"].mean().head(20)
-        ax.plot(mean.index, mean, marker="o", markersize=4, label=method)
+        ax.plot(mean.index, mean, marker="o", markersize=4, color=color, label=method)
     ax.axvline(k + 0.5, color=GREY, linestyle="--", linewidth=1, label=f"edge of the top {k}")
     ax.set(xlabel="rank of the word", ylabel="share of the absolute weight", xticks=(1, 5, 10, 15, 20))
     return ax

@@ -1,5 +1,7 @@
 """The book: executed notebooks of a run and of published results, put together with the prose and rendered."""
 
+import base64
+import itertools
 import re
 import shutil
 import subprocess
@@ -68,7 +70,9 @@ def build_book(results: Results, *, reference: Path | None = None, output: Path 
     command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(source), "--path-output", str(output)]
     command += ["--config", str(root() / "_config.yml"), "--toc", str(file)]
     command += ["--quiet", "--warningiserror", "--keep-going", "--nitpick"]
-    if subprocess.run(command, cwd=root()).returncode:
+    with environment():  # the book's extension is of this very package
+        failed = subprocess.run(command, cwd=root()).returncode
+    if failed:
         raise RuntimeError("the book has warnings, shown above; each one is an error")
     forms.write(output / "_build" / "html" / "forms", forms.repository())
     instruments.write(results, output / "_build" / "html" / "runs" / instruments.FOLDER)
@@ -143,6 +147,8 @@ def _copy(shown: Shown, target: Path) -> None:
             cell.source = _with_values(cell.source, parameters)
     if lesson:
         notebook.cells[0].source += f"\n\n{forms.links(shown.page.source.stem, forms.repository())}"
+    _offer_data(notebook, target.stem)
+    notebook.cells.append(nbformat.v4.new_markdown_cell(_how_to_rerun(shown)))
     if shown.title is not None:
         _set_title(notebook, shown)
     if shown.suffix:
@@ -155,10 +161,46 @@ def _tags(cell: NotebookNode, lesson: bool) -> list[str]:
     if "parameters" in tags:
         tags.add("remove-cell")
     elif cell.cell_type == "code" and not lesson:
-        tags.add("hide-input")
+        tags.add("remove-input")  # it only draws; the notebook has it
     elif lesson and cell.cell_type == "code" and forms.is_solution(cell):
         tags.add("hide-cell")
     return sorted(tags)
+
+
+def _offer_data(notebook: NotebookNode, name: str) -> None:
+    """Put a link below each table and figure whose data the notebook keeps as CSV; the link holds the data.
+
+    So the data is there without a server, in the page and in the notebook, and cannot be parted from what it is of.
+    """
+    number = itertools.count(1)
+    for cell in notebook.cells:
+        outputs = []
+        for output in cell.get("outputs", []):
+            table = output.get("data", {}).pop("text/csv", None)
+            outputs += [output] if table is None else [output, _data_link(table, f"{name}-{next(number)}.csv")]
+        if outputs:
+            cell.outputs = outputs
+
+
+def _data_link(table: str, file: str) -> NotebookNode:
+    address = "data:text/csv;charset=utf-8;base64," + base64.b64encode(table.encode()).decode()
+    link = f'<p class="tq-data"><a download="{file}" href="{address}">Data as CSV<span> ({file})</span></a></p>'
+    return nbformat.v4.new_output("display_data", {"text/html": link, "text/plain": f"Data as CSV ({file})"})
+
+
+def _how_to_rerun(shown: Shown) -> str:
+    """Return how the page of a notebook is made again, in three lines."""
+    page, run = shown.page, shown.run
+    source = page.source.relative_to(root())
+    named = {} if run is None else {"experiment": run.experiment.name}
+    chosen = "".join(f" -p {key}={value}" for key, value in (dict(page.parameters) | named).items())
+    whole = "" if run is None else f"trusteq {'pages' if run.is_published else 'run'} {run.experiment.name}"
+    lines = [
+        f"- From its tables, in a checkout: `trusteq execute {source.as_posix()} again.ipynb{chosen}`",
+        f"- With all pages of the run: `{whole}`" if whole else "- With the book around it: `trusteq book`",
+        "- By hand, as a notebook: it needs `pip install 'trusteq[lessons]'` and a checkout of the project around it.",
+    ]
+    return "\n".join(["```{admonition} Rerun this page", ":class: tq-rerun", *lines, "```"])
 
 
 def _with_values(source: str, parameters: Mapping[str, object]) -> str:

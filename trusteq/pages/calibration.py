@@ -6,7 +6,15 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from trusteq.calibration.proper_scores import SCORES
-from trusteq.pages.figures import colours, confidence_histogram, interval, named_rows, per_model, reliability_diagram
+from trusteq.pages.figures import (
+    colours,
+    confidence_histogram,
+    counted,
+    interval,
+    named_rows,
+    per_model,
+    reliability_diagram,
+)
 from trusteq.pages.show import (
     PAPER_MARK,
     Columns,
@@ -182,4 +190,5 @@ def error_intervals(
         interval(ax, y, *ends, color=chosen.get(row.model, "0.15"), within=(-1, widest))
         if row.value > widest:
             ax.annotate(f"{row.value:.2f}", (widest, y), (-8, 0), textcoords="offset points", ha="right", va="center")
+    counted(ax, rows["value"] > rows["null_high"], "lie beyond what luck alone would give")
     return named_rows(ax, [names[name] for name in rows["model"]], xlabel=SCORES[score].title, xlim=(0, widest))

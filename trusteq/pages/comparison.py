@@ -194,7 +194,9 @@ def alignment_matrix(alignment: pd.DataFrame, titles: Mapping[str, str], ax=None
     order = list(titles)
     square = alignment.pivot_table(index="model_b", columns="model_a", values="jaccard")
     square = square.reindex(index=order[1:], columns=order[:-1]).rename(index=titles, columns=titles)
-    ax = sns.heatmap(square, vmin=0, vmax=1, annot=True, fmt=".2f", cmap="crest", linewidths=1, cbar=False, ax=ax)
+    # So light that dark numbers can be read on every shade: seaborn's own white ones cannot on the middle ones.
+    shades = {"cmap": sns.light_palette("#2a9d8f", as_cmap=True), "annot_kws": {"color": "#111111"}}
+    ax = sns.heatmap(square, vmin=0, vmax=1, annot=True, fmt=".2f", **shades, linewidths=1, cbar=False, ax=ax)
     ax.grid(False)
     ax.tick_params(axis="x", rotation=30)
     ax.set(xlabel="", ylabel="")

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 
-from trusteq.pages.figures import GREY, OUTCOME_COLOURS, named_rows
+from trusteq.pages.figures import GREY, OUTCOME_COLOURS, colours, named_rows
 from trusteq.pages.show import put, show, titles, view
 from trusteq.study.experiment import Experiment
 from trusteq.study.results import Results
@@ -168,8 +167,9 @@ def frontier(table: pd.DataFrame, names: Mapping[str, str], ax, *, x: str, xlabe
     table: rows of `compressions.compression_table` of one method, without the large model. names: titles.
     """
     by = table.groupby("model", sort=False)
-    shades = sns.color_palette("dark", len(by))
-    for (name, rows), color, marker in zip(by, shades, "osD^vP*XhH<>" * 3, strict=False):
+    chosen = colours(list(names))
+    for (name, rows), marker in zip(by, "osD^vP*XhH<>" * 3, strict=False):
+        color = chosen[name]
         points, mean = rows[[x, WORDS]].to_numpy(), rows[[x, WORDS]].mean()
         for point in points:
             ax.plot(*zip(mean, point, strict=True), color=color, linewidth=0.8, alpha=0.6)

@@ -15,6 +15,7 @@ from IPython.display import HTML
 from trusteq import words
 from trusteq.alignment.overlap import PAPER_THRESHOLD
 from trusteq.alignment.ranking import top_features
+from trusteq.attribution.methods import METHODS
 from trusteq.verdict.handover import RISKS
 
 STYLE = Path(__file__).with_name("style.mplstyle")
@@ -25,6 +26,12 @@ _PAPERS_CUT = {f"the paper's cut, {PAPER_THRESHOLD}": PAPER_THRESHOLD}
 def colours(models: Sequence[str]) -> dict[str, tuple]:
     """Return one colour per model, the same on every page of an experiment."""
     return dict(zip(models, sns.color_palette("colorblind", len(models)), strict=True))
+
+
+def method_colours(methods: Sequence[str]) -> dict[str, tuple]:
+    """Return one colour per method, the same everywhere; what is no method, such as what decides, is nearly black."""
+    known = dict(zip(METHODS, sns.color_palette("dark", len(METHODS)), strict=True))
+    return {method: known.get(method, (0.2, 0.2, 0.2)) for method in methods}
 
 
 # How marks beside a point are drawn; those without a colour have the point's.
@@ -55,7 +62,7 @@ def intervals(
     rows = list(dict.fromkeys(keys))
     ax = ax or plt.figure(figsize=(7, 1.2 + 0.4 * len(rows))).gca()
     heights = np.array([rows.index(key) for key in keys])
-    for place, (method, color) in enumerate(zip(methods, sns.color_palette("dark", len(methods)), strict=True)):
+    for place, (method, color) in enumerate(method_colours(methods).items()):
         of = (found["method"] == method).to_numpy()
         y = heights[of] + 0.22 * (place - (len(methods) - 1) / 2)
         value, low, high = (found.loc[of, column] for column in columns)
@@ -77,7 +84,14 @@ def alignment_intervals(alignment: pd.DataFrame, names: Mapping[str, str], ax=No
     alignment: the tables "alignment" or "controls", or rows of both. names: of models and controls.
     """
     columns, marks, xlabel = ("jaccard", "low", "high"), ("chance", "ceiling"), "mean Jaccard of the top words"
-    return intervals(alignment, names, ax, columns=columns, marks=marks, cut=_PAPERS_CUT, xlabel=xlabel)
+    ax = intervals(alignment, names, ax, columns=columns, marks=marks, cut=_PAPERS_CUT, xlabel=xlabel)
+    return counted(ax, alignment["low"] > alignment["chance"], "surely agree beyond chance")
+
+
+def counted(ax, holds: pd.Series, what: str):
+    """Have the title say of how many rows something holds; return the Axes."""
+    ax.set_title(f"{holds.sum()} of {len(holds)} {what}", loc="left")
+    return ax
 
 
 def scale_intervals(alignment: pd.DataFrame, names: Mapping[str, str], ax=None, *, margin: float | None = None):
@@ -91,6 +105,7 @@ def scale_intervals(alignment: pd.DataFrame, names: Mapping[str, str], ax=None, 
     ax = intervals(placed, names, ax, columns=columns, marks=(), xlabel=xlabel, xlim=(-0.3, 1.3))
     if margin is not None:
         ax.axvspan(1 - margin, 1, color="#1b7f4d", alpha=0.12, linewidth=0)
+        counted(ax, placed["normalised_low"] >= 1 - margin, "surely come within the margin of the ceiling")
     for anchor in (0, 1):
         ax.axvline(anchor, color="0.25", linewidth=1)
     return ax
@@ -122,9 +137,10 @@ def jaccard_distribution(examples: pd.DataFrame, titles: Mapping[str, str], larg
     """Draw how the Jaccard of single examples is spread, for each model against the large one."""
     ax = ax or plt.gca()
     rows = examples[examples["model_a"] == large].assign(model=lambda table: table["model_b"].map(titles))
-    what = {"x": "jaccard", "y": "model", "hue": "method", "ax": ax}
-    sns.boxplot(rows, **what, palette="pastel", width=0.6, fliersize=0, linewidth=1)
-    sns.stripplot(rows, **what, palette="dark", dodge=True, size=3, alpha=0.6, legend=False)
+    chosen = method_colours(list(rows["method"].unique()))
+    what = {"x": "jaccard", "y": "model", "hue": "method", "hue_order": list(chosen), "palette": chosen, "ax": ax}
+    sns.boxplot(rows, **what, width=0.6, fliersize=0, linewidth=1, boxprops={"alpha": 0.35})
+    sns.stripplot(rows, **what, dodge=True, size=3, alpha=0.6, legend=False)
     ax.axvline(rows["chance"].mean(), color="0.25", linewidth=1.2, label="mean chance")
     for name, value in _PAPERS_CUT.items():
         ax.axvline(value, color=GREY, linestyle="--", linewidth=1, label=name)
@@ -316,7 +332,8 @@ def _marked(text: str, segment: int, weights: Mapping[tuple[int, int], float], t
         weight = weights[segment, position]
         colour = "58, 110, 220" if weight > 0 else "235, 130, 20"
         frame = "outline: 1px solid currentColor;" if (segment, position) in top else ""
-        style = f"background: rgba({colour}, {0.75 * abs(weight) / largest:.2f}); {frame}"
+        strength = f"calc({0.75 * abs(weight) / largest:.2f} * var(--tq-strength, 1))"  # less where the page is dark
+        style = f"background: rgba({colour}, {strength}); {frame}"
         pieces.append(html.escape(text[end:start]))
         word = html.escape(text[start:stop])
         pieces.append(f'<span class="tq-word" style="{style}" title="{weight:+.4f}">{word}</span>')

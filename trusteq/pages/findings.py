@@ -44,7 +44,9 @@ def _as_the_paper(runs: Runs) -> Runs:
 
 def at_a_glance(found: Findings) -> None:
     """Show all claims in one picture, and five sentences to remember."""
-    put(forest(found.claims), "\n".join(f"1. {sentence}" for sentence in sentences(found.claims)))
+    said, ax = sentences(found.claims), forest(found.claims)
+    ax.figure.set_label(said[0].replace("**", ""))
+    put(ax, "\n".join(f"1. {sentence}" for sentence in said))
 
 
 def sentences(claims: Mapping[str, Claim]) -> list[str]:

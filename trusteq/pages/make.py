@@ -13,6 +13,8 @@ from trusteq.store import sha256
 from trusteq.study import graph, notebooks
 from trusteq.study.results import PUBLISHED, Results
 
+VERSION = 2  # raise it when what all pages share, such as `show`, shows its things otherwise: all are then made again
+
 
 @dataclass(frozen=True)
 class Page:
@@ -94,7 +96,8 @@ def _pages_of(run: Results, source: Path, known: Mapping, folder: Path, made_of:
 
 
 def _key(source: Path, name: str, made_of: list[str]) -> str:
-    return graph.digest("page", getattr(_module_of(source), "VERSION", 1), sha256(source), name, made_of)
+    versions = [VERSION, getattr(_module_of(source), "VERSION", 1)]
+    return graph.digest("page", versions, sha256(source), name, made_of)
 
 
 def _made_of(run: Results) -> dict[str | None, list[str]]:

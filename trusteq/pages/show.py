@@ -1,21 +1,29 @@
 """What all pages share: opening a run, putting tables and figures on the page, the paper's tables, and names."""
 
+import base64
+import html
+import io
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from IPython import get_ipython
 from IPython.display import Markdown, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
 
 from trusteq.errors import ExperimentError, nearest
+from trusteq.pages.drawn import described, drawn
 from trusteq.pages.figures import STYLE
 from trusteq.project import root
 from trusteq.study.results import Results, open_run
 from trusteq.verdict.comparison import CONTROLS
 
+_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # the same figure is the same text
+_ONE_LINE = 60  # letters: longer texts of a table take several lines
 NOT_HELD = "not held"
 NOT_SHOWN = "Texts of this data set are not published again. The demo's pages show generated ones."
 # Columns whose missing values mean that the paper's number is not held, rather than that there is none.
@@ -23,8 +31,35 @@ PAPER_MARK = "paper"
 
 
 def page_style() -> None:
-    """Set the style of all figures of a page."""
+    """Set the style of all figures of a page, and have the notebook keep the data of its tables and figures as CSV."""
     plt.style.use(STYLE)
+    if (shell := get_ipython()) is not None:
+        for kind, bundle in ((Figure, figure_bundle), (Styler, table_bundle)):
+            shell.display_formatter.mimebundle_formatter.for_type(kind, bundle)
+
+
+def figure_bundle(figure: Figure, include: object = None, exclude: object = None) -> tuple[dict, dict]:
+    """Return a figure as a notebook keeps it: PNG, SVG and its data as CSV; with a text for who cannot see it.
+
+    The SVG has the text as its label, so that it says what it shows wherever it stands.
+    """
+    alt, png, svg = described(figure), io.BytesIO(), io.StringIO()
+    figure.savefig(png, format="png", bbox_inches="tight")
+    figure.savefig(
+        svg, format="svg", bbox_inches="tight", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    )
+    named = svg.getvalue().replace("<svg ", f'<svg role="img" aria-label="{html.escape(alt)}" ', 1)
+    data = {"image/png": base64.b64encode(png.getvalue()).decode(), "image/svg+xml": named, "text/plain": alt}
+    return data | {"text/csv": drawn(figure).to_csv(index=False, float_format="%.6g")}, {"image/png": {"alt": alt}}
+
+
+def table_bundle(table: Styler, include: object = None, exclude: object = None) -> dict[str, str]:
+    """Return a table as a notebook keeps it: as it is shown, and its data as CSV, with nine digits."""
+    return {
+        "text/html": table.to_html(),
+        "text/plain": table.data.to_string(index=False),
+        "text/csv": table.data.to_csv(index=False, float_format="%.9g"),
+    }
 
 
 def open_page(experiment: str | Path, results: str | Path | None = None) -> Results:
@@ -58,9 +93,12 @@ def show(table: pd.DataFrame, *, digits: int = 3, formats: Mapping[str, str] | N
         styled = styled.format(template, subset=[title], na_rep=missing, escape="html")
     intervals = [title for title in titled.values() if "95%" in title]
     styled = styled.set_properties(subset=intervals, **{"white-space": "nowrap"})
+    long = [title for column, title in titled.items() if table[column].astype(str).str.len().max() > _ONE_LINE]
+    styled = styled.set_properties(subset=long, **{"white-space": "normal", "min-width": "14rem"})
     papers = [title for column, title in titled.items() if str(column).startswith(PAPER_MARK)]
     without = [row for row, marked in enumerate(table.attrs.get("no_counterpart", [])) if marked]
     styled = styled.format(lambda value: "–", subset=pd.IndexSlice[without, papers])
+    styled = styled.set_table_attributes('class="dataframe"')  # else the theme has them light, in the dark too
     return styled.set_caption(caption) if caption else styled
 
 
