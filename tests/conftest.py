@@ -2,6 +2,7 @@
 
 import functools
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -95,8 +96,12 @@ def trusteq(tmp_path, monkeypatch, capfd):
         monkeypatch.setenv("NO_COLOR", "1")
         monkeypatch.setattr(sys, "argv", ["trusteq", *map(str, arguments)])
         capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
+        on_interrupt = signal.getsignal(signal.SIGINT)
+        try:
+            with pytest.raises(SystemExit) as ended:
+                main()
+        finally:
+            signal.signal(signal.SIGINT, on_interrupt)
         written = capfd.readouterr()
         return subprocess.CompletedProcess(arguments, ended.value.code or 0, written.out, written.err)
 

@@ -415,6 +415,7 @@ def _stopped_in_a_line(kept: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stopped:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one, while Python ends, would bring a traceback
         typer.echo(f"stopped; {GOES_ON.format(kept)}", err=True)
         sys.exit(128 + (signal.SIGTERM if stopped.args == (signal.SIGTERM,) else signal.SIGINT))
     finally:
@@ -501,6 +502,7 @@ def main() -> NoReturn:
     try:
         code = app(_spread(sys.argv[1:]), standalone_mode=False)
         if code == 128 + signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             typer.echo("stopped", err=True)
         sys.exit(code)
     except TrusteqError as error:
