@@ -15,7 +15,7 @@ pytest.importorskip("axe_playwright_python", reason=MISSING.format("axe-core (pi
 WIDTHS, THEMES = (1440, 390), ("light", "dark")
 # One page of each kind; test-slow reads them all.
 KINDS = ("intro", "deviations", "method", "bibliography", "search", "runs/findings", "runs/results", "runs/status")
-KINDS += ("runs/03_calibration-demo-nli-0", "runs/04_comparison-demo-nli", "runs/lesson_attribution")
+KINDS += ("runs/03_calibration-demo-nli-0", "runs/04_comparison-demo-nli", "runs/lesson_lime")
 # What depends on the width, or on the theme, alone.
 NARROW, DARK = (
     ["scrollable-region-focusable", "color-contrast", "target-size"],
@@ -91,7 +91,7 @@ def test_every_page_opens_from_its_file_without_error_request_or_sideways_scroll
             resize(tab, width)
             assert tab.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
         assert said == [], name
-    assert asked and [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert asked and [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
 @pytest.mark.parametrize("name", KINDS)

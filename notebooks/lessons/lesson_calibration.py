@@ -206,7 +206,7 @@ drawn = np.array(drawn)
 # %% tags=["remove-input"]
 ax = plt.figure(figsize=(7, 3)).gca()
 ax.hist(drawn, bins=30, color="0.7")
-ax.axvline(measured, color="0.1", label=f"measured, {first}")
+ax.axvline(measured, color="black", label=f"measured, {first}")
 ax.set(xlabel=f"ECE of a calibrated model, {len(q)} examples", ylabel="draws", xlim=(0, None))
 ax.legend()
 put(ax)

@@ -187,9 +187,10 @@ def test_labels_and_ids_are_escaped_too():
 def test_highlights_colour_by_sign_and_strength_and_frame_the_top():
     markup = page(k=2)
     words = {word: style for style, word in _spans(markup)}
-    assert "rgba(58, 110, 220, 0.75)" in words["a"]  # the largest weight, for the label
-    assert "rgba(235, 130, 20, 0.56)" in words["b"]  # 3/4 of it, against the label
-    assert "rgba(58, 110, 220, 0.19)" in words["d"]
+    # In the dark theme all are weaker, by one factor.
+    assert "rgba(58, 110, 220, calc(0.75 * var(" in words["a"]  # the largest weight, for the label
+    assert "rgba(235, 130, 20, calc(0.56 * var(" in words["b"]  # 3/4 of it, against the label
+    assert "rgba(58, 110, 220, calc(0.19 * var(" in words["d"]
     framed = [word for style, word in _spans(markup) if "outline" in style]
     assert framed == ["a", "b", "one", "two"]
 
@@ -201,7 +202,7 @@ def test_highlights_show_explained_examples_only_and_say_so_when_there_are_none(
 
 
 def test_highlights_of_weights_that_are_all_zero():
-    assert {word for style, word in _spans(page([0, 0, 0, 0])) if "0.00)" in style} >= {"a", "b", "c", "d"}
+    assert {word for style, word in _spans(page([0, 0, 0, 0])) if "calc(0.00 *" in style} >= {"a", "b", "c", "d"}
 
 
 def _spans(markup):
