@@ -7,6 +7,7 @@ import pytest
 import yaml
 from refusals import refused
 
+import trusteq as trusteq_module
 from trusteq import cli
 from trusteq.attribution.methods import METHODS
 from trusteq.project import root
@@ -185,3 +186,18 @@ def test_another_failure_is_not_taken_for_a_verdict(trusteq, tmp_path):
 def test_no_exception_ends_with_the_code_of_a_verdict(python, error):
     done = python(f"import trusteq.cli as cli\n@cli.app.command()\ndef boom():\n    raise {error}\ncli.main()", "boom")
     assert done.returncode == 4, done.stderr
+
+
+def test_a_template_from_the_shell_may_hold_a_new_line(trusteq, monkeypatch):
+    """As errors write it and as an experiment file has it; a shell hands two characters on."""
+    given = []
+
+    def named(model, *, template, **options):
+        given.append(template)
+        return trusteq_module.as_classifier(lambda a, b: [[0.4, 0.6]] * len(a), labels=("no", "yes"))
+
+    monkeypatch.setattr("trusteq.models.as_classifier.named_classifier", named)
+    asked = ("explain", "m", "--text-a", "a dog", "--text-b", "a man", "--method", "random")
+    assert trusteq(*asked, "--template", r"P: {text_a}\nH: {text_b}").returncode == 0
+    assert trusteq(*asked).returncode == 0
+    assert given == ["P: {text_a}\nH: {text_b}", None]

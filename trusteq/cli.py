@@ -45,7 +45,12 @@ class Ask(StrEnum):
 
 HubOption = Annotated[Path | None, typer.Option(help="A mirror of the Hub: DIR/models/<id>, DIR/datasets/<id>.")]
 TemplateOption = Annotated[
-    str | None, typer.Option(help="What joins a pair for a tokenizer without a separator: '{text_a} ... {text_b}'.")
+    str | None,
+    typer.Option(
+        help="What joins a pair for a tokenizer without a separator: '{text_a} ... {text_b}', a new line as \\n.",
+        parser=lambda text: text.replace("\\n", "\n"),  # as errors and experiment files write it
+        metavar="<str>",
+    ),
 ]
 ProjectOption = Annotated[Path | None, typer.Option(help="A checkout of trusteq; default: the one you are in.")]
 
