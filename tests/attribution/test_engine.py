@@ -227,7 +227,7 @@ def test_single_texts_come_without_second_texts():
     assert seen and not any(seen)
 
 
-@pytest.mark.parametrize("convert", [list, np.float32, lambda found: pd.DataFrame(found, columns=["x", "y"])])
+@pytest.mark.parametrize("convert", [list, np.float32, lambda found: pd.DataFrame(found, columns=LABELS)])
 def test_probabilities_of_any_kind_of_array(convert):
     expected = explain(Counted(), EXAMPLES, method="shap", n_samples=50)
     found = explain(lambda *texts: convert(Counted()(*texts)), EXAMPLES, method="shap", n_samples=50, labels=LABELS)
