@@ -4,12 +4,11 @@ Needs Playwright and axe-core, which the extra `test` brings, and Chromium.
 """
 
 import importlib.resources
-import shutil
 
 import pytest
 
 MISSING = "the book's pages are not opened: {} is missing"
-sync_api = pytest.importorskip("playwright.sync_api", reason=MISSING.format("playwright (pip install playwright)"))
+pytest.importorskip("playwright.sync_api", reason=MISSING.format("playwright (pip install playwright)"))
 pytest.importorskip("axe_playwright_python", reason=MISSING.format("axe-core (pip install axe-playwright-python)"))
 
 WIDTHS, THEMES = (1440, 390), ("light", "dark")
@@ -21,17 +20,6 @@ NARROW, DARK = (
     ["scrollable-region-focusable", "color-contrast", "target-size"],
     ["color-contrast", "link-in-text-block"],
 )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip(MISSING.format("chromium"))
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -42,19 +42,6 @@ OTHERS = [{"architectures": ["DistilBertForSequenceClassification"]}, {"hidden_a
 
 
 @pytest.fixture(scope="session")
-def browser():
-    """A Chromium that is driven by Playwright."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no Chromium: apt install chromium")
-    with api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="session")
 def examples():
     return load_examples(TASK, "test")
 
