@@ -1,4 +1,4 @@
-"""What the tests of pages share: a run with all its tables, and what a page shows, as a list."""
+"""What the tests of pages share: a run with all its tables, what a page shows, as a list, and a browser."""
 
 import made_up
 import pytest
@@ -26,3 +26,26 @@ def shown(monkeypatch):
     found = []
     monkeypatch.setattr("trusteq.pages.show.display", found.append)
     return found
+
+
+@pytest.fixture
+def open_page(browser):
+    """A function that opens a page and waits for the instruments; what went wrong on it fails the test at its end."""
+    contexts, wrong = [], []
+
+    def open_page(file, *, width=1440, ready="ceiling", before=""):
+        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, has_touch=width < 600))
+        contexts[-1].set_default_timeout(15_000)
+        page = contexts[-1].new_page()
+        page.add_init_script(before)
+        page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda asked: None if asked.url.startswith(("file:", "blob:")) else wrong.append(asked.url))
+        page.goto(file.as_uri())
+        page.get_by_role("status").first.filter(has_text=ready).wait_for() if ready else None
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []

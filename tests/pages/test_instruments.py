@@ -4,14 +4,14 @@ Models have random weights, drawn wide; predictions are made up. What is asked o
 opened from file://, as a reader opens it.
 """
 
-import base64
 import json
-import shutil
 
+import instruments_page
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from instruments_page import decoded
 
 from trusteq.alignment.ranking import chance_jaccard
 from trusteq.attribution.features import Texts
@@ -90,56 +90,20 @@ def classifiers(run):
     return [load_classifier(run.model(TASK, name, 0)) for name in (MODELS[0], MODELS[-1])]
 
 
-def html_of(show) -> str:
-    """Return what calls on the notebook's module put on the page."""
-    found = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trusteq.pages.show.display", lambda one: found.append(one.data))
-        show()
-    return "\n".join(found)
-
-
 def make_page(run, folder):
-    """Write a page with the three instruments as it lies in the book, its data beside it; return the file."""
-    shutil.copytree(root() / "book" / "assets" / "instruments", folder / "_static" / "instruments")
-    instruments.write(run, folder / "runs" / "instruments")
+    """Write a page with the three instruments of "Try it"; return the file."""
 
     def show():
         instruments.instrument("explain", samples=50, seed=0)
         instruments.instrument("bench", bins=10)
         instruments.instrument("exchange", margin=0.02, threshold=0.6)
 
-    head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Try it</title><body>'
-    write_text(head + html_of(show), folder / "runs" / "try_it.html")
-    return folder / "runs" / "try_it.html"
+    return instruments_page.make_page(run, folder, instruments.write, show)
 
 
 @pytest.fixture(scope="session")
 def site(run, tmp_path_factory):
     return make_page(run, tmp_path_factory.mktemp("site"))
-
-
-@pytest.fixture
-def open_page(browser):
-    """A function that opens a page and waits for the instruments; what went wrong on it fails the test at its end."""
-    contexts, wrong = [], []
-
-    def open_page(file, *, width=1440, ready="ceiling", before=""):
-        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, has_touch=width < 600))
-        contexts[-1].set_default_timeout(15_000)
-        page = contexts[-1].new_page()
-        page.add_init_script(before)
-        page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda asked: None if asked.url.startswith(("file:", "blob:")) else wrong.append(asked.url))
-        page.goto(file.as_uri())
-        page.get_by_role("status").first.filter(has_text=ready).wait_for() if ready else None
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert wrong == []
 
 
 @pytest.fixture(scope="module")
@@ -329,10 +293,6 @@ class TestReplace:
         small = {"right": [True, False, True, False], "confidence": [0.9, 0.5, 0.7, 0.7], "seconds": 2}
         found = scripts("([large, small]) => trusteqReplace().handOver(large, small, 0.7)", [large, small])
         assert found == {"right": [True, True, True, False], "handed": 0.25, "saved": pytest.approx(1 - (2 + 2.5) / 10)}
-
-
-def decoded(text, width):
-    return np.frombuffer(base64.b64decode(text), dtype="<f4").reshape(-1, width)
 
 
 class TestData:

@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 
 from trusteq.errors import ArtefactError
 from trusteq.lessons import forms
-from trusteq.pages import instruments
+from trusteq.pages import explorer, instruments
 from trusteq.pages.make import Page, make, overviews, pages
 from trusteq.project import environment, root
 from trusteq.store import atomic_path, write_text
@@ -75,7 +75,8 @@ def build_book(results: Results, *, reference: Path | None = None, output: Path 
     if failed:
         raise RuntimeError("the book has warnings, shown above; each one is an error")
     forms.write(output / "_build" / "html" / "forms", forms.repository())
-    instruments.write(results, output / "_build" / "html" / "runs" / instruments.FOLDER)
+    for of in (instruments, explorer):
+        of.write(results, output / "_build" / "html" / "runs" / instruments.FOLDER)
     return output / "_build" / "html" / "index.html"
 
 

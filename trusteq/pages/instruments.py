@@ -1,7 +1,7 @@
-"""The instruments of the page "Try it": shown by a notebook, with the data that their scripts load from disk.
+"""The instruments of the pages under "Try it": shown by a notebook, with the data that their scripts load from disk.
 
-The scripts are in book/assets/instruments, and `write` makes of a run what they compute with. Arrays are base64 of
-single precision, little-endian, row after row.
+The scripts are in book/assets/instruments, and `write` makes of a run what they compute with; of the explorer, the
+module of this name does. Arrays are base64 of single precision, little-endian, row after row.
 """
 
 import base64
@@ -29,11 +29,12 @@ _LOADS = {
     "explain": (("models", "pairs"), ("bert", "lime")),
     "bench": (("predictions",), ("lime", "calibration")),
     "exchange": (("predictions",), ("lime", "calibration", "replace")),
+    "explorer": (("explained",), ("calibration",)),
 }
 
 
 def instrument(name: str, **knobs: float) -> None:
-    """Show an instrument, "explain", "bench" or "exchange", its knobs set at first as given."""
+    """Show an instrument, "explain", "bench", "exchange" or "explorer", its knobs set at first as given."""
     data, scripts = _LOADS[name]
     given = " ".join(f'data-{knob}="{value}"' for knob, value in knobs.items())
     missing = "This instrument runs in the book's page; here its scripts were not found."
@@ -50,8 +51,13 @@ def write(run: Results, folder: Path) -> None:
     shown = models(run, task)
     data = {"models": shown, "pairs": shown and pairs(run, task), "predictions": predictions(run)}
     for name, value in data.items():
-        text = json.dumps(value, separators=(",", ":"))
-        write_text(f"(window.trusteqData = window.trusteqData || {{}}).{name} = {text};\n", folder / f"{name}.js")
+        write_data(name, value, folder)
+
+
+def write_data(name: str, value: object, folder: Path) -> None:
+    """Write a value as the script `name`.js, which makes it trusteqData's `name`; nan is JavaScript's NaN."""
+    text = json.dumps(value, separators=(",", ":"))
+    write_text(f"(window.trusteqData = window.trusteqData || {{}}).{name} = {text};\n", folder / f"{name}.js")
 
 
 def models(run: Results, task: str) -> list[dict] | None:
@@ -68,8 +74,8 @@ def models(run: Results, task: str) -> list[dict] | None:
     if chosen[0] == chosen[1] or sum(size[name] for name in chosen) > MOST_WEIGHTS:
         return None
     found = [model(run.trained(task, name, seed)) for name in chosen]
-    paint = _paint(run)
-    told = [{"title": run.experiment.model(name).title, "colour": paint[name]} for name in chosen]
+    colour = paint(run)
+    told = [{"title": run.experiment.model(name).title, "colour": colour[name]} for name in chosen]
     return None if None in found else [one | of for one, of in zip(told, found, strict=True)]
 
 
@@ -116,12 +122,12 @@ def predictions(run: Results) -> list[dict]:
 
 
 def _predictions(run: Results, task: str, seed: int) -> dict:
-    sides, paint, few = predicted_sides(run, task, seed), _paint(run), slice(MOST_EXAMPLES)
+    sides, colour, few = predicted_sides(run, task, seed), paint(run), slice(MOST_EXAMPLES)
     large = sides[run.experiment.large]
     groups = None if large.clusters is None else pd.factorize(large.clusters[few])[0].tolist()
     facts = {"title": run.experiment.task(task).title, "labels": large.labels, "n": len(large.gold), "groups": groups}
     told = [
-        {"title": run.experiment.model(name).title, "colour": paint[name]}
+        {"title": run.experiment.model(name).title, "colour": colour[name]}
         | {"probabilities": encoded(sides[name].probabilities[few])}
         | {"seconds": run.facts(task, name, seed, "timing")["inference_seconds"]}
         for name in run.experiment.models
@@ -129,7 +135,8 @@ def _predictions(run: Results, task: str, seed: int) -> dict:
     return facts | {"ids": large.ids[few].tolist(), "gold": large.gold[few].tolist(), "models": told}
 
 
-def _paint(run: Results) -> dict[str, str]:
+def paint(run: Results) -> dict[str, str]:
+    """Return each model's colour on all pages, as CSS has it."""
     return {
         name: "#" + "".join(f"{round(255 * part):02x}" for part in of)
         for name, of in colours([*run.experiment.models]).items()

@@ -104,15 +104,28 @@ function trusteqControls() {
       element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map(cell(row))))));
   }
 
-  /* Predictions of a task: gold labels, and of each model rows of probabilities, unpacked once. */
+  /* Numbers from base64 of single precision, little-endian. */
+  function floats(text) {
+    const bytes = Uint8Array.from(atob(text), (one) => one.charCodeAt(0)), view = new DataView(bytes.buffer);
+    return Array.from({ length: bytes.length / 4 }, (_, at) => view.getFloat32(4 * at, true));
+  }
+
+  /* A model's rows of probabilities, unpacked once. */
   function unpack(model, nClasses) {
     if (!model.rows) {
-      const bytes = Uint8Array.from(atob(model.probabilities), (one) => one.charCodeAt(0));
-      const view = new DataView(bytes.buffer), n = bytes.length / 4 / nClasses;
-      model.rows = Array.from({ length: n }, (_, row) =>
-        Array.from({ length: nClasses }, (_, label) => view.getFloat32(4 * (row * nClasses + label), true)));
+      const flat = floats(model.probabilities);
+      model.rows = Array.from({ length: flat.length / nClasses }, (_, row) =>
+        flat.slice(nClasses * row, nClasses * (row + 1)));
     }
     return model.rows;
+  }
+
+  /* A word in the colour of its weight, stronger towards the largest, framed as a top word; plain without a weight. */
+  function word(text, weight, largest, isTop) {
+    if (Number.isNaN(weight)) return element("span", {}, text);
+    const paint = weight > 0 ? "58 110 220" : "235 130 20", share = (Math.abs(weight) / largest).toFixed(2);
+    return element("span", { class: isTop ? "tq-word tq-top" : "tq-word", title: weight.toFixed(4),
+      style: `--tq-paint:${paint};--tq-share:${share}` }, text);
   }
 
   /* Places of n of `size` rows in a random order that the draw decides, in the order of the rows. */
@@ -126,5 +139,5 @@ function trusteqControls() {
 
   const percent = (value, digits = 1) => `${(100 * value).toFixed(digits)}%`;
   return { element, svg, home, range, select, text, button, said, later, width, whenResized, picture, scale, table,
-    toggle, isPressed, unpack, subset, partOf, percent };
+    toggle, isPressed, floats, unpack, word, subset, partOf, percent };
 }

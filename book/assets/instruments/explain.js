@@ -125,10 +125,8 @@
     let feature = 0;
     const words = texts.map((text) => ui.element("p", { class: "tq-text" }, ...text.split(WORD).map((part, at) => {
       if (at % 2 === 0) return part;
-      const weight = one.weights[feature][about], isTop = top.includes(feature++);
-      const paint = weight > 0 ? "58 110 220" : "235 130 20", share = (Math.abs(weight) / largest).toFixed(2);
-      return ui.element("span", { class: isTop ? "tq-word tq-top" : "tq-word", title: weight.toFixed(4),
-        style: `--tq-paint:${paint};--tq-share:${share}` }, part);
+      const weight = one.weights[feature][about];
+      return ui.word(part, weight, largest, top.includes(feature++));
     })));
     const ranked = top.map((place) => {
       const { segment, word } = one.words[place], weight = one.weights[place][about], isShared = other.includes(place);
