@@ -56,7 +56,7 @@ attribution.costs(explained)
 #
 # Ours are the methods of the libraries `lime` and `shap`, computed in another way: on the same masks the weights are
 # the same but for rounding, which the tests hold (`tests/attribution/test_libraries.py`). What the two cost is measured
-# by a benchmark, and on the page *What it costs*.
+# by a benchmark, and on the page *What the paper did and found*.
 #
 # ## Are they faithful?
 #

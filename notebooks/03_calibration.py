@@ -11,11 +11,9 @@
 # ---
 
 # %% [markdown]
-# # Calibration
+# # Calibration, with error bars
 #
-# Does a model's confidence say how often it is right, and does a smaller model say it as the large one does? All
-# models of the experiment on every example of the test split. Where bins of confidence are needed, there are 10 of
-# equal width.
+# Does a model's confidence say how often it is right, and does a smaller model say it as the large one does?
 
 # %% tags=["parameters"]
 experiment = "demo"  # a name from experiments/ or a path
@@ -31,13 +29,28 @@ from trusteq.study import stages
 run = open_page(experiment, results)
 stages.make(run, "calibrate", task, seed=seed)
 
+# %%
+calibration.opening(run, task, seed)
+
+# %% [markdown]
+# A model that says 80% should be right in 80 of 100 such cases. The **expected calibration error** (ECE) is the mean
+# distance between what it says and how often it is right: predictions are put into 10 bins by their confidence, and the
+# distance of each bin counts by its share of them. 0 is perfect, 0.05 means five points off in the mean.
+#
+# The dot is the ECE, the line its 95% interval, the grey bar where a calibrated model would have it: not at 0, since
+# bins of few examples leave the diagonal by luck. A dot within its bar is no sign of miscalibration, and no proof of
+# calibration either: with more examples the bar would be narrower. The paper reports a lower ECE for BERT-Tiny than for
+# BERT-base, without bars; whether a difference between two models is more than luck is for the differences below to
+# say. The last rows are controls of the large model: trained again under another seed, where the experiment has one,
+# and with its head drawn anew.
+#
+# All models of the experiment answer every example of the test split; examples about one premise are taken together.
+
 # %% [markdown]
 # ## Scores
 #
-# Each value stands beside its 95% interval; examples about one premise are taken together. The Brier score
-# sums squared errors over the classes, from 0 to 2; NLL is in nats. For both, lower is better. The last rows are
-# controls of the large model: trained again under another seed, where the experiment has one, and with its head drawn
-# anew.
+# Each value stands beside its 95% interval. The Brier score sums squared errors over the classes, from 0 to 2; NLL is
+# in nats. For both, lower is better.
 
 # %%
 calibration.numbers(run, task, seed, "scores")
@@ -52,12 +65,6 @@ calibration.numbers(run, task, seed, "scores")
 
 # %%
 calibration.errors(run, task, seed)
-
-# %% [markdown]
-# The dot is the ECE, the line its interval, the grey bar where a calibrated model would have it. A dot within its bar
-# is no sign of miscalibration, and no proof of calibration either: with more examples the bar would be narrower. The
-# paper reports a lower ECE for BERT-Tiny than for BERT-base; whether a difference between two models is more than noise
-# is for the differences below to say.
 
 # %% [markdown]
 # ## Does the kind of error matter?

@@ -11,12 +11,9 @@
 # ---
 
 # %% [markdown]
-# # Ways to compress
+# # Shrink it
 #
-# The paper shrinks models in one way, by taking smaller pretrained ones. Here one fine-tuned model is made smaller in
-# others: layers are dropped, weights rounded to 8 bits, small weights or whole heads pruned, matrices factorised; with
-# and without training afterwards, from the labels or from the large model's answers. Each is asked the same question:
-# may it replace the large one?
+# How small can a model become before it goes by other words, or before its confidence can no longer be believed?
 
 # %% tags=["parameters"]
 experiment = "snli-lab"  # a name from experiments/ or a path
@@ -30,6 +27,19 @@ from trusteq.study import stages
 run = open_page(experiment, results)
 task = next(iter(run.experiment.tasks))
 stages.make(run, "compress", task)
+
+# %%
+page.opening(run, task)
+
+# %% [markdown]
+# Agreement in words over the bytes on disk. The upper left is where a small model that can be trusted like the large
+# one would stand. A large dot is the mean over training seeds, small ones are the seeds. Where two models of one size
+# stand far apart, it is not the size that decides what a model looks at.
+#
+# The paper shrinks models in one way, by taking smaller pretrained ones. Here one fine-tuned model is made smaller in
+# others: layers are dropped, weights rounded to 8 bits, small weights or whole heads pruned, matrices factorised; with
+# and without training afterwards, from the labels or from the large model's answers. Each is asked the same question:
+# may it replace the large one? The chapter on the method has each way in a line.
 
 # %% [markdown]
 # ## What they save
@@ -65,15 +75,3 @@ page.recovery(run, task)
 
 # %% [markdown]
 # Where training on adds accuracy and no alignment, it makes the model right more often, and another one.
-
-# %% [markdown]
-# ## What the words cost
-#
-# Agreement over the bytes on disk. The upper left is where a small model that can be trusted like the large one would
-# stand.
-
-# %%
-page.price(run, task)
-
-# %% [markdown]
-# Where two models of one size stand far apart, it is not the size that decides what a model looks at.

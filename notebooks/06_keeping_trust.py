@@ -11,16 +11,9 @@
 # ---
 
 # %% [markdown]
-# # Compression that keeps trust
+# # Keep trust
 #
-# Can a student be trained to look at what its teacher looks at? The paper leaves it open. Here the same student, begun
-# from the same layers of its teacher, is distilled under several objectives. Each is a sum of three parts, with
-# weights: the *task* (labels), *calibration* (the teacher's probabilities and confidence), and *attribution*, in one of
-# two forms:
-#
-# - *gradients*: the student's gradients over the words point where the teacher's do;
-# - *deleted words*: the student answers like the teacher when random words are taken away, which is what LIME and SHAP
-#   ask of a model, without either of them being run.
+# Can a small model, the student, be trained to look at what its large one, the teacher, looks at?
 
 # %% tags=["parameters"]
 experiment = "snli-lab"  # a name from experiments/ or a path
@@ -34,6 +27,21 @@ from trusteq.study import stages
 run = open_page(experiment, results)
 task = next(iter(run.experiment.tasks))
 stages.make(run, "compress", task)
+
+# %%
+page.opening(run, task)
+
+# %% [markdown]
+# How much closer a student's top words are to the teacher's than those of the plain student, on the same examples, the
+# mean over training seeds. An interval right of 0 shows a gain; it is over examples, and training seeds differ as well.
+#
+# The paper leaves the question open. Here the same student, begun from the same layers of its teacher, is distilled
+# under several objectives. Each is a sum of three parts, with weights: the *task* (labels), *calibration* (the
+# teacher's probabilities and confidence), and *attribution*, in one of two forms:
+#
+# - *gradients*: the student's gradients over the words point where the teacher's do;
+# - *deleted words*: the student answers like the teacher when random words are taken away, which is what LIME and SHAP
+#   ask of a model, without either of them being run.
 
 # %% [markdown]
 # ## The students
@@ -60,14 +68,11 @@ page.frontiers(run, task)
 # %% [markdown]
 # ## Does it help under explainers that it was not trained on?
 #
-# How much closer a student's top words are to the teacher's than those of the plain student, on the same examples, the
-# mean over training seeds. Neither LIME nor SHAP was part of any objective. An interval right of 0 shows a gain.
+# Neither LIME nor SHAP was part of any objective. The gains of the picture above, in numbers, beside what each training
+# took.
 
 # %%
 page.gains(run, task)
-
-# %% [markdown]
-# The intervals are over examples; training seeds differ as well, and the next table has each of them.
 
 # %% [markdown]
 # ## Seed by seed

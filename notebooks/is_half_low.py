@@ -14,9 +14,7 @@
 # # Is 0.5 low?
 #
 # Two models are asked which ten words of a text decided, and the two lists share half of what they hold together: a
-# Jaccard index of 0.5. Is that little? The paper reports means on both sides of it and calls what is below 0.7 not
-# aligned. A number between 0 and 1 seems to speak for itself. It does not, and this page shows why: 0 is not what blind
-# choice gives, and 1 is not what agreement can reach.
+# Jaccard index of 0.5. Is that little?
 
 # %% tags=["parameters"]
 experiment = "demo"  # a name from experiments/ or a path
@@ -30,6 +28,17 @@ from trusteq.pages import is_half_low as page
 from trusteq.pages.show import open_page, show
 
 run = open_page(experiment, results)
+
+# %% tags=["hide-input"]
+page.opening(run)
+
+# %% [markdown]
+# A row is a task and an explainer of this run. What is left of the tick, two lists drawn blindly would share as well;
+# what is right of the diamond, no two models can be expected to reach.
+#
+# The paper reports means on both sides of 0.5 and calls what is below 0.7 not aligned. A number between 0 and 1 seems
+# to speak for itself. It does not, and this page shows why: 0 is not what blind choice gives, and 1 is not what
+# agreement can reach.
 
 # %% [markdown]
 # ## The floor is not at zero

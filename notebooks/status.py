@@ -30,7 +30,7 @@ run = open_page(experiment, results)
 #
 # In seconds of single jobs, as their artefacts recorded them; jobs run side by side, so the wall time is shorter. The
 # second table has the pages of this run, start-up included. What all published runs took together is on the page
-# [What it costs](cost.ipynb).
+# [What the paper did and found](paper.ipynb).
 
 # %%
 page.times(run)

@@ -42,7 +42,7 @@ def test_what_the_table_of_contents_names_is_there_and_nothing_else(built):
     runs = {path for path in built if path.startswith("runs/")}
     own = {f"01_finetune-{TASK}", f"03_calibration-{TASK}-0", f"04_comparison-{TASK}"}
     own |= {"results", "is_half_low", "status"} | set(forms.lessons())
-    own |= {"findings", "cost", "simulation", "try_it", "explorer"}
+    own |= {"paper", "findings", "boundary", "replace", "simulation", "try_it", "explorer"}
     assert {path for path in runs if path.count("/") == 1} == {f"runs/{name}.html" for name in own}
     named = [entry for entry in book.entries(yaml.safe_load((root() / "_toc.yml").read_text())) if "published" in entry]
     assert len({path for path in runs if path.count("/") > 1}) == len(named)
@@ -55,6 +55,18 @@ def test_a_reader_finds_their_way_in():
     twice = [entry for entry in entries if re.fullmatch(r"runs/0[1-4]_\w+", entry)]
     without = [entry for entry in entries if entry in ("runs/05_compression", "runs/06_keeping_trust", "runs/first")]
     assert 1 + len(entries) + len(twice) - len(without) <= MOST_PAGES
+
+
+def test_each_page_of_the_story_opens_with_its_answer_and_a_picture(built):
+    story, *_ = yaml.safe_load((root() / "_toc.yml").read_text())["parts"]
+    for file in [entry["file"] for entry in story["chapters"]]:
+        (page,) = (page for path, page in built.items() if re.match(rf"{file}(-|\.html)", path))
+        opening = page.select_one("article section")  # which holds the others: what is in none of these comes first
+        said, drawn = (
+            [of for of in opening.select(what) if of.find_parent("section") is opening]
+            for what in ("strong", "svg.tq-figure")
+        )
+        assert said and len(drawn) == (file != "beyond"), file  # there are no numbers yet
 
 
 def test_no_page_loads_anything_from_the_network(built):
@@ -283,5 +295,5 @@ def test_pages_of_a_run_are_those_of_its_tasks_and_seeds(small, tmp_path):
     names = {page.name for page in pages(Results(tmp_path, changed))}
     assert {f"03_calibration/{TASK}/0", f"03_calibration/{TASK}/1", f"04_comparison/{TASK}"} <= names
     assert {f"01_finetune/{TASK}", f"02_attribution/{TASK}", "results", "status"} <= names
-    assert not names & {"first", "05_compression", "06_keeping_trust", "findings", "cost"}
+    assert not names & {"first", "05_compression", "06_keeping_trust", "findings", "paper"}
     assert {page.name for page in overviews(["findings", "results"], folder=tmp_path)} == {"findings"}

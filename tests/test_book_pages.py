@@ -15,6 +15,7 @@ WIDTHS, THEMES = (1440, 390), ("light", "dark")
 # One page of each kind; test-slow reads them all.
 KINDS = ("intro", "deviations", "method", "bibliography", "search", "runs/findings", "runs/results", "runs/status")
 KINDS += ("runs/03_calibration-demo-nli-0", "runs/04_comparison-demo-nli", "runs/lesson_lime", "runs/explorer")
+KINDS += ("glossary", "runs/paper")
 # What depends on the width, or on the theme, alone.
 NARROW, DARK = (
     ["scrollable-region-focusable", "color-contrast", "target-size"],
@@ -134,4 +135,4 @@ def test_the_data_of_a_table_can_be_downloaded_without_a_server(visit):
     with tab.expect_download() as download:
         tab.locator(".tq-data a").first.click()
     assert download.value.suggested_filename == "03_calibration-demo-nli-0-1.csv"
-    assert download.value.path().read_text(encoding="utf-8").startswith("model,")
+    assert download.value.path().read_text(encoding="utf-8").startswith("panel,")  # the figure that opens the page

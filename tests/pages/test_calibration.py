@@ -77,7 +77,7 @@ def test_reliability_diagram_with_the_bars_of_a_calibrated_model():
 
 SECTIONS = {
     "scores": "t",
-    "errors": "tft",
+    "errors": "tt",
     "kinds": "t",
     "differences": "tttt",
     "reliability": "f",

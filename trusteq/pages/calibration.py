@@ -20,6 +20,7 @@ from trusteq.pages.show import (
     Columns,
     counterparts,
     marked,
+    open_with,
     paper_table,
     put,
     show,
@@ -29,6 +30,7 @@ from trusteq.pages.show import (
     wide,
 )
 from trusteq.study.results import Results
+from trusteq.verdict.margins import DIFFERENT, EQUIVALENT, UNDECIDED
 
 # What the section on agreement shows, a table each.
 _AGREEMENT = (
@@ -57,11 +59,35 @@ def numbers(run: Results, task: str, seed: int, section: str) -> None:
         put(show(table, caption=caption, formats={"temperature": "{:.2f}"}))
 
 
+def opening(run: Results, task: str, seed: int) -> None:
+    """Say in one sentence how many smaller models are calibrated as the large one is, and draw every ECE."""
+    errors, found = (run.calibration(task, seed, name) for name in ("intervals", "differences"))
+    ax = error_intervals(errors, side_titles(run), list(run.experiment.models))
+    of_models = [table[table["model"].isin(run.experiment.models)] for table in (errors, found)]
+    open_with(answer(*of_models), ax)
+
+
+def answer(errors: pd.DataFrame, differences: pd.DataFrame) -> str:
+    """Return in one sentence how calibration errors differ from the large model's, and how many may be luck.
+
+    errors: the table "intervals" of the models; differences: that of the smaller ones.
+    """
+    found, ece = differences[differences["score"] == "debiased_ece"], errors[errors["score"] == "ece"]
+    counts = found["outcome"].value_counts()
+    alike, unlike, unsaid = (counts.get(outcome, 0) for outcome in (EQUIVALENT, DIFFERENT, UNDECIDED))
+    by_luck = (ece["value"] <= ece["null_high"]).sum()
+    return (
+        f"The evidence puts the calibration error of {alike} of {len(found)} smaller models within "
+        f"{found['margin'].max():g} of the large one's, that of {unlike} beyond, and leaves {unsaid} undecided; luck "
+        f"alone could explain {by_luck} of all {len(ece)} errors."
+    )
+
+
 def errors(run: Results, task: str, seed: int) -> None:
     """Show ECE and MCE with what luck alone would make of them, and beside the paper's numbers."""
     found = run.calibration(task, seed, "intervals")
     table = score_view(found, run, *_BINNED, columns=_VALUE | _BY_LUCK)
-    put(table, error_intervals(found, side_titles(run), list(run.experiment.models)))
+    put(table)
     beside = run.calibration(task, seed, "scores")[["model", "ece", "mce", "brier"]]
     put(show(beside_paper(beside, run, task), caption="Beside the models of the paper whose part they play"))
 

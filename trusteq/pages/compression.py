@@ -6,10 +6,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from trusteq.pages.figures import GREY, OUTCOME_COLOURS, colours, named_rows
-from trusteq.pages.show import put, show, titles, view
+from trusteq.pages.show import open_with, put, show, titles, view
 from trusteq.study.experiment import Experiment
 from trusteq.study.results import Results
-from trusteq.verdict.margins import OUTCOMES, load_margins, measures_of
+from trusteq.verdict.margins import DIFFERENT, EQUIVALENT, OUTCOMES, UNDECIDED, load_margins, measures_of
 
 (WORDS,), ERROR = measures_of("alignment"), measures_of("calibration")[0]
 # What a model keeps; the verdict first, since narrow screens scroll.
@@ -38,6 +38,29 @@ def applies(experiment: Experiment) -> bool:
     return any(experiment.model(name).compress for name in experiment.models)
 
 
+def opening(run: Results, task: str) -> None:
+    """Say in one sentence how many smaller models may replace the large one, and draw what words cost in bytes."""
+    small = _small(run, task).assign(megabytes=lambda table: table["weights_bytes"] / 1e6)
+    large = run.compression(task, "models").query("model == @run.experiment.large")["weights_bytes"].iloc[0]
+    open_with(answer(small, large), frontiers(small, titles(run), {"megabytes": "MB on disk"}, height=4.6))
+
+
+def answer(small: pd.DataFrame, large: float) -> str:
+    """Return in one sentence how many models are equivalent to the large one, and the least bytes of such a one.
+
+    small: rows of `compressions.compression_table` without the large model; the first method is the one that decides.
+    large: bytes of the large model.
+    """
+    of = small[small["method"] == small["method"].iloc[0]]
+    alike, unlike, unsaid = (of["verdict"] == outcome for outcome in (EQUIVALENT, DIFFERENT, UNDECIDED))
+    least = of.loc[alike, "weights_bytes"].min() / large
+    smallest = f"; the smallest that is equivalent takes {least:.0%} of the large one's bytes" if alike.any() else ""
+    return (
+        f"The evidence calls {alike.sum()} of {len(of)} smaller models, every training counted, equivalent to the "
+        f"large one, {unlike.sum()} not equivalent, and leaves {unsaid.sum()} undecided{smallest}."
+    )
+
+
 def costs(run: Results, task: str) -> None:
     """Show what each model costs where it is used."""
     put(show(cost_table(run.compression(task, "models"), titles(run), run.compression(task, "footprints")), digits=2))
@@ -58,12 +81,6 @@ def recovery(run: Results, task: str) -> None:
     found = recovery_table(_small(run, task), run)
     shown = show(found, formats={"alignment": "{:+z.2f}", "accuracy": "{:+z.3f}"})
     put(shown if len(found) else "No model is here both with and without training after the compression.")
-
-
-def price(run: Results, task: str) -> None:
-    """Draw the alignment over the bytes on disk, one panel a method."""
-    small = _small(run, task).assign(megabytes=lambda table: table["weights_bytes"] / 1e6)
-    put(frontiers(small, titles(run), {"megabytes": "MB on disk"}, height=4.6))
 
 
 def _small(run: Results, task: str) -> pd.DataFrame:

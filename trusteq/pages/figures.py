@@ -74,7 +74,7 @@ def intervals(
         ax.plot([], [], linestyle="", label=mark, **{"color": "0.25"} | _MARKS[mark])
     for name, value in (cut or {}).items():
         ax.axvline(value, color=GREY, linestyle="--", linewidth=1, label=name)
-    _legend_above([ax], ncols=5)
+    legend_above([ax], ncols=5)
     return named_rows(ax, [" – ".join(names[side] for side in row) for row in rows], xlabel=xlabel, xlim=xlim)
 
 
@@ -121,6 +121,19 @@ def interval(ax, y: float, value: float, low: float, high: float, *, color, with
     for end, marker, is_beyond in ((first, "<", low < first), (last, ">", high > last)):
         if is_beyond:
             ax.plot(end, y, marker, color=color, markersize=8, clip_on=False)
+
+
+def spans(names: Sequence[str], marks: Mapping, cuts: Mapping[str, float] | None = None, ax=None, *, xlabel: str):
+    """Draw from where to where each row reaches; its two ends are marked, and lines drawn across, by their names."""
+    ax, rows = ax or plt.figure(figsize=(7, 1.3 + 0.4 * len(names))).gca(), range(len(names))
+    ax.hlines(rows, *marks.values(), color="0.6", linewidth=3)
+    for (name, values), marker, width in zip(marks.items(), "|d", (2, 0.5), strict=True):
+        how = {"color": "0.15", "markersize": 9, "markeredgewidth": width, "linestyle": "none"}
+        ax.plot(values, rows, marker, label=name, **how)
+    for (name, value), style in zip((cuts or {}).items(), (":", "--"), strict=False):
+        ax.axvline(value, color=GREY, linestyle=style, linewidth=1.2, label=name)
+    legend_above([ax])
+    return named_rows(ax, names, xlabel=xlabel, xlim=(0, 1.04))
 
 
 def named_rows(ax, names: Sequence[str], *, xlabel: str, xlim: tuple[float, float] | None = None):
@@ -218,7 +231,7 @@ def small_multiples(
         ax.set(xlabel=ax.get_xlabel() if is_lowest else "", ylabel="" if place % columns else ax.get_ylabel())
     for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)
-    _legend_above(figure.axes)
+    legend_above(figure.axes)
     return figure
 
 
@@ -228,7 +241,7 @@ def from_zero(figure):
     return figure
 
 
-def _legend_above(axes: Sequence, ncols: int = 4) -> None:
+def legend_above(axes: Sequence, ncols: int = 4) -> None:
     """Put one legend above the figure, which names once what several of its Axes draw."""
     handles: dict = {}
     for handle, name in (pair for ax in axes for pair in zip(*ax.get_legend_handles_labels(), strict=True)):

@@ -8,8 +8,8 @@ import pandas as pd
 
 from trusteq.alignment.overlap import PAPER_THRESHOLD, is_aligned
 from trusteq.alignment.ranking import chance_jaccard
-from trusteq.pages.figures import GREY, alignment_intervals, scale_intervals
-from trusteq.pages.show import of_seed, paper_table, put, show, side_titles
+from trusteq.pages.figures import GREY, alignment_intervals, scale_intervals, spans
+from trusteq.pages.show import of_seed, open_with, paper_table, put, show, side_titles
 from trusteq.pages.status import benchmark_rows, word_counts
 from trusteq.study.results import Results
 from trusteq.verdict.comparison import CONTROLS
@@ -19,6 +19,29 @@ ITSELF = [name for name, control in CONTROLS.items() if control.judged and not c
 AGAIN = [name for name in ITSELF if not CONTROLS[name].is_large]
 HALF = 0.5
 LAST = 60  # words of a pair, where the pictures end
+
+
+def opening(run: Results) -> None:
+    """Say in one sentence where 0.5 lies between chance and the explainer with itself, and draw it."""
+    found = on_the_scale(run, seed=run.experiment.seeds[0])
+    marks = {"chance": found["chance"], "the explainer with itself": found["ceiling"]}
+    cuts = {f"{HALF}": HALF, f"the paper's cut, {PAPER_THRESHOLD}": PAPER_THRESHOLD}
+    open_with(answer(found), spans(list(found["task"] + ", " + found["method"]), marks, cuts, xlabel="mean Jaccard"))
+
+
+def answer(found: pd.DataFrame) -> str:
+    """Return in one sentence where 0.5 lies on the scales of `on_the_scale`."""
+    known = found.dropna()
+    if known.empty:
+        return "Nobody can say: the explainer does not agree with itself beyond chance."
+    chance, ceiling, place = (
+        " to ".join(dict.fromkeys(f"{end:.2f}" for end in (known[name].min(), known[name].max())))
+        for name in ("chance", "ceiling", f"{HALF:g} is")
+    )
+    return (
+        f"It depends: in this run chance gives {chance}, and an explainer agrees with itself at {ceiling}; on the "
+        f"scale from the one (0) to the other (1), a mean of {HALF} stands at {place}."
+    )
 
 
 def chance_in_snli() -> None:

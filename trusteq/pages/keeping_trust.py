@@ -8,7 +8,7 @@ import pandas as pd
 from trusteq.pages import compression
 from trusteq.pages.compression import ERROR, trust_tables
 from trusteq.pages.figures import intervals
-from trusteq.pages.show import put, show, titles, view, wide
+from trusteq.pages.show import open_with, put, show, titles, view, wide
 from trusteq.study.experiment import Experiment
 from trusteq.study.results import Results
 
@@ -19,6 +19,22 @@ SPREAD = {"method": "method", "model": "model", "gain": "gain", "seeds": "seeds"
 def applies(experiment: Experiment) -> bool:
     """Return whether an experiment has several students of its large model."""
     return len(experiment.students) > 1
+
+
+def opening(run: Results, task: str) -> None:
+    """Say in one sentence how many students keep more words than the plain one, and draw by how much."""
+    found = run.compression(task, "gains")
+    open_with(answer(found), gain_intervals(found, titles(run)))
+
+
+def answer(gains: pd.DataFrame) -> str:
+    """Return in one sentence how many gains (of `compressions.gain_table`) are shown, and the largest."""
+    best = gains.loc[gains["gain"].idxmax()]
+    return (
+        f"A gain in the words shared with the teacher shows in {(gains['low'] > 0).sum()} of {len(gains)} "
+        f"comparisons with the plain student, by student and explainer; the largest is {best['gain']:+.3f} in mean "
+        f"Jaccard ({best['low']:+.3f} to {best['high']:+.3f}), by {best['method']}."
+    )
 
 
 def objectives(run: Results, task: str) -> None:
@@ -39,11 +55,11 @@ def frontiers(run: Results, task: str) -> None:
 
 
 def gains(run: Results, task: str) -> None:
-    """Draw how much closer each student's words are than the plain one's, and show it in numbers."""
+    """Show how much closer each student's words are than the plain one's."""
     found, of = run.compression(task, "gains"), {"model": "model"}
     table = wide(found, run, "method", columns={"{} gain": "gain", "{} 95%": ("low", "high")}, rows=of)
     table["training s"] = found.drop_duplicates("model")["training_seconds"].to_numpy()
-    put(gain_intervals(found, titles(run)), show(table, formats={"training s": "{:.1f}"}))
+    put(show(table, formats={"training s": "{:.1f}"}))
 
 
 def by_seed(run: Results, task: str) -> None:

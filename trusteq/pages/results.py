@@ -41,7 +41,7 @@ def verdicts(run: Results) -> None:
     put(show(verdict_table(chosen, run), caption=f"Alignment by {methods}"))
     put(show(count_table(chosen, run), caption="How many verdicts of each kind"))
     for task, rows in chosen.groupby("task", sort=False):
-        figure = verdict_panels(rows, side_titles(run), _measure_titles())
+        figure = verdict_panels(rows, side_titles(run), measure_titles())
         figure.suptitle(task)
         put(figure)
 
@@ -58,7 +58,7 @@ def differences(run: Results) -> None:
     put(show(table, formats={"difference": "{:+z.3f}", "margin": "{:.2f}"}, caption="Each measure and its margin"))
     found = all_verdicts(run, "retraining")
     if len(found):
-        chosen = deciding(found).assign(title=lambda rows: rows["measure"].map(_measure_titles()))
+        chosen = deciding(found).assign(title=lambda rows: rows["measure"].map(measure_titles()))
         columns = {"task": "task", "model": "model", "loss": "title", "compressed": "compressed"}
         columns |= {"trained again": "retrained", "difference": "difference", "95%": ("low", "high")}
         table = view(chosen, run, columns | {"at most": "margin", "outcome": "outcome"}, digits=3)
@@ -202,13 +202,14 @@ def method_table(found: pd.DataFrame, run: Results) -> pd.DataFrame:
 def difference_table(found: pd.DataFrame, run: Results) -> pd.DataFrame:
     """Return every measure of one method a task with its difference, interval, margin and outcome."""
     needed = [f"{n:,} of {m:,}" if pd.notna(m) else "" for n, m in zip(found["n"], found["n_needed"], strict=True)]
-    named = found.assign(title=found["measure"].map(_measure_titles()), needed=needed)
+    named = found.assign(title=found["measure"].map(measure_titles()), needed=needed)
     columns = {"task": "task", "model": "model", "measure": "title", "difference": "difference", "95%": ("low", "high")}
     columns |= {"margin": "margin", "outcome": "outcome", "why": "reason", "examples needed": "needed"}
     return view(named, run, columns, digits=3)
 
 
-def _measure_titles() -> dict[str, str]:
+def measure_titles() -> dict[str, str]:
+    """Return the title of each measure of an audit, by name."""
     return {name: margin.title for name, margin in load_margins().items()}
 
 

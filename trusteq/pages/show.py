@@ -77,6 +77,12 @@ def put(*things: object) -> None:
             plt.close(shown)  # a notebook shows what is open once more at the end of the cell
 
 
+def open_with(answer: str, picture: Figure | Axes) -> None:
+    """Display what a page opens with: its answer, in bold, and a picture, whose text says it too."""
+    picture.figure.set_label(answer)
+    put(f"**{answer}**", picture)
+
+
 def show(table: pd.DataFrame, *, digits: int = 3, formats: Mapping[str, str] | None = None, caption: str = ""):
     """Return a styled table: columns titled in plain words, numbers rounded, missing numbers of the paper "not held".
 

@@ -1,4 +1,4 @@
-"""What made results, how long it took, and what the benchmarks measured: the pages on a run's status, and on costs."""
+"""What made results, how long it took, and what the benchmarks measured: the page on a run's status; what runs cost."""
 
 import itertools
 import json

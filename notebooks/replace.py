@@ -1,0 +1,79 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # May I replace mine?
+#
+# You have a large model and a smaller one. There are three ways to ask, and each has its own answer: are they
+# **interchangeable**? Is the small one **no worse than training again**? Which inputs may it **answer alone**?
+
+# %% tags=["parameters"]
+published = "snli-minilm"  # a folder of data/published
+small = "MiniLM distilled to 3 layers"  # the one that is looked at closely
+
+# %%
+from trusteq.pages import replace as page
+
+found = page.held(published)
+
+# %%
+page.opening(found)
+
+# %% [markdown]
+# One panel a smaller model, one line a measure: its difference from the large model with the 95% interval, in units of
+# the margin, which is how much one is ready to bear. A line within the green band is shown to be the same, one wholly
+# outside is shown to differ. Where it reaches across an end, these examples cannot tell, and "cannot tell" is not "the
+# same". An arrow is a difference of more than four margins.
+#
+# Everything here is computed from what the models answered to the same test examples, as probabilities. No model is
+# needed for it, and so it can be done with yours. What it leaves out is whether they go by the same words: with the
+# models at hand an audit asks that too, and the [results of this run](published/snli-minilm/results.ipynb) have it.
+#
+# ## The three answers
+#
+# *Interchangeable*: equivalent only if every measure is within its margin; not as soon as one is shown beyond it.
+# *Beside training again*: the large one, trained again with another seed, is not quite itself either; does the small
+# one lose more than that? *Alone*: it answers when it is sure enough and hands all else to the large one. The threshold
+# is chosen so that at most 1% of all inputs were right and are wrong now (flips), in 95% of such choices.
+
+# %%
+page.table(found)
+
+# %% [markdown]
+# They need not agree, since they are about different uses. Who swaps the models unseen needs the first. Who retrains
+# every month anyway may live with the second. Who can keep both models running needs only the third.
+#
+# ## One of them, closely
+#
+# Each measure with its margin. Then what hand-over costs: to the right, the small model answers more on its own, and
+# more goes wrong. A dot is what came of a threshold chosen on other examples, the dev split; the tick of its colour is
+# the level that was promised. A dot below its tick kept its promise.
+
+# %%
+page.example(found, small)
+
+# %% [markdown]
+# ## Now yours
+#
+# Save what each model answers to the same examples: a file for each, with a column `label`, a column of probabilities a
+# class and perhaps an `id`. Then one command:
+#
+# ```bash
+# trusteq audit large.csv small.csv --retrained large-again.csv --dev large-dev.csv small-dev.csv --out audit/
+# ```
+#
+# It writes a report to read (`audit.html`), one for machines and a paragraph for a model card. Without a second
+# training or a dev split leave out their options: the answers that need them are then not given. With two checkpoints
+# and a file of texts in place of predictions, the same command also explains both models and compares their words;
+# [Run it again](../rerun.md#two-models-of-your-own) has every way. To get a feeling for margins and thresholds first,
+# turn the knobs of [the third instrument](try_it.ipynb) of *Try it*; [the lesson](lesson_audit.ipynb) audits a pair
+# step by step.
