@@ -2,7 +2,6 @@
 
 import functools
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -126,8 +125,9 @@ def drawing():
 def browser():
     """A Chromium that is driven by Playwright, the one of all tests: two at once do not go."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
+    from trusteq.pages.pdf import find_browser
+
+    if (found := find_browser()) is None:
         pytest.skip("no Chromium: apt install chromium")
     with api.sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])

@@ -446,9 +446,7 @@ def _answered(found: "Audit", ask: Ask, share: float) -> str:
     if ask == Ask.retraining:
         return found.retraining
     if ask == Ask.handover:
-        from trusteq.verdict.report import ASKED
-
-        row = found.handover.set_index(["risk", "level"]).loc[ASKED]
+        row = found.asked
         return "yes" if row["share_low"] >= share else "undecided" if row["share"] >= share else "no"
     return found.verdict
 

@@ -1,11 +1,13 @@
 """Size and speed of the models of an audit."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import transformers
 
 from trusteq import audit
 from trusteq.models.classifier import as_classifier, build
@@ -29,6 +31,13 @@ def test_a_checkpoint_has_a_size_and_a_callable_none(checkpoint):
         "weights_bytes": 4 * known["parameters"]
     } == found
     assert sizes_of([checkpoint, len]) == {"large": found, "compressed": None}
+
+
+def test_weights_that_are_shared_count_once(checkpoint):
+    sizes = {"d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2, "vocab_size": 20}
+    model = transformers.T5ForSequenceClassification(transformers.T5Config(**sizes))
+    found = size_of(replace(checkpoint, model=model))
+    assert found["parameters"] == model.num_parameters() and found["weights_bytes"] == 4 * model.num_parameters()
 
 
 def test_speed_is_the_time_of_a_text_in_a_pass_over_all(checkpoint):

@@ -174,6 +174,11 @@ def _is_ours(object) -> bool:
     return isinstance(object, (TextClassifier, _class_of("trusteq.models.classifier", "ReadsTokens")))
 
 
+def is_checkpoint(model) -> bool:
+    """Return whether a classifier is a checkpoint with weights at hand, of which torch is then imported."""
+    return isinstance(model, _class_of("trusteq.models.classifier", "Classifier"))
+
+
 def _is_estimator(object) -> bool:
     return hasattr(object, "fit") and hasattr(object, "get_params") and not isinstance(object, type)
 
@@ -333,7 +338,7 @@ def named_classifier(name: str, *, hub=None, labels: Sequence[str] | None = None
             return load_graph(file, labels=labels, template=template)
         return load_classifier(name, hub=hub, labels=labels, template=template)
     if template is not None:
-        raise ModelError(f"{name}: a template is for checkpoints; a function joins its texts itself")
+        raise _no_template(name)
     module = _module(place, name)
     if not hasattr(module, member):
         public = [known for known in vars(module) if not known.startswith("_")]
@@ -352,10 +357,21 @@ def named_classifiers(names: Sequence[str], *, template: str | None = None, **gi
     trained to. Where none needs one, all checkpoints are given it.
     """
     found = [named_classifier(name, **given) for name in names]
+    if template is None:
+        return found
     needs = [getattr(one, "needs_template", False) for one in found]
-    if template is None or not any(needs):
-        return found if template is None else [named_classifier(name, template=template, **given) for name in names]
-    return [one.joined_by(template) if needed else one for one, needed in zip(found, needs, strict=True)]
+    asked = needs if any(needs) else [True] * len(found)
+    return [_joined(name, one, template) if of else one for name, one, of in zip(names, found, asked, strict=True)]
+
+
+def _no_template(name: str) -> ModelError:
+    return ModelError(f"{name}: a template is for checkpoints; a function joins its texts itself")
+
+
+def _joined(name: str, one, template: str):
+    if not hasattr(one, "joined_by"):
+        raise _no_template(name)
+    return one.joined_by(template)
 
 
 def _module(place: str, name: str):

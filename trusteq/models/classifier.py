@@ -37,9 +37,9 @@ from trusteq.statistics import stream_seed
 LOADING = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
 LONGEST = 4096  # tokens of a text, for models that have no last place and a tokenizer without a limit
 TEMPLATE = "trusteq_template"  # the key of a checkpoint's config.json with the template that it was fine-tuned with
-# What a model must say the same of, alone and together, up to rounding.
 # What the library raises for files that are none of its own; its own checks of a config.json are assertions too.
 _UNLOADABLE = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, AssertionError, TypeError)
+# What a model must say the same of, alone and together, up to rounding.
 COMPANY, SAME = ("a man reads", "a man reads in the park, and a dog sleeps in the house", "the dog sleeps"), 1e-4
 
 

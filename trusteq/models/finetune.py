@@ -228,13 +228,23 @@ def save(tuned: FineTuned, folder: Path, *, metrics: dict, timing: dict, key: st
 
 
 def sizes(model) -> dict[str, int]:
-    """Return parameters and nonzero_parameters, shared ones once, layers, a decoder's too, and hidden_size."""
-    weights = list({(values.data_ptr(), values.shape): values for values in model.state_dict().values()}.values())
+    """Return parameters and nonzero_parameters (`counted`), layers, a decoder's too, and hidden_size."""
+    return counted(weights_of(model)) | {
+        "layers": sum(getattr(model.config, name, 0) for name in DEPTHS),
+        "hidden_size": model.config.hidden_size,
+    }
+
+
+def weights_of(model) -> list[torch.Tensor]:
+    """Return the weights and stored statistics of a model, shared ones once."""
+    return list({(values.data_ptr(), values.shape): values for values in model.state_dict().values()}.values())
+
+
+def counted(weights: Sequence[torch.Tensor]) -> dict[str, int]:
+    """Return parameters and nonzero_parameters."""
     return {
         "parameters": sum(values.numel() for values in weights),
         "nonzero_parameters": sum(int(values.count_nonzero()) for values in weights),
-        "layers": sum(getattr(model.config, name, 0) for name in DEPTHS),
-        "hidden_size": model.config.hidden_size,
     }
 
 

@@ -18,6 +18,8 @@ from trusteq.alignment.ranking import top_features
 from trusteq.attribution.methods import METHODS
 from trusteq.verdict.handover import RISKS
 
+# Of an SVG: it would name the time, the program and two addresses; without it the same figure is the same text.
+NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 STYLE = Path(__file__).with_name("style.mplstyle")
 GREY = "0.55"
 _PAPERS_CUT = {f"the paper's cut, {PAPER_THRESHOLD}": PAPER_THRESHOLD}

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from IPython.display import HTML
+from matplotlib.colors import to_hex
 
 from trusteq.examples.load import load_examples
 from trusteq.pages.figures import colours
@@ -137,10 +138,7 @@ def _predictions(run: Results, task: str, seed: int) -> dict:
 
 def paint(run: Results) -> dict[str, str]:
     """Return each model's colour on all pages, as CSS has it."""
-    return {
-        name: "#" + "".join(f"{round(255 * part):02x}" for part in of)
-        for name, of in colours([*run.experiment.models]).items()
-    }
+    return {name: to_hex(of) for name, of in colours([*run.experiment.models]).items()}
 
 
 def encoded(values: np.ndarray) -> str:

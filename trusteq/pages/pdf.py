@@ -18,13 +18,18 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _PRINTED = '<body><main class="bd-main"><div class="bd-content"><div class="bd-article-container">{}</div></div></main>'
 
 
+def find_browser() -> str | None:
+    """Return the path of a Chromium; None where there is none."""
+    return next(filter(None, map(shutil.which, _BROWSERS)), None)
+
+
 def print_book(html: Path, toc: Path, output: Path) -> None:
     """Print the pages of a built book, in the order of its table of contents, into one PDF.
 
     html: the folder that holds index.html. toc: as `trusteq book` expanded it. Raises ArtefactError where there is no
     such book, or no Chromium on the path.
     """
-    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    browser = find_browser()
     if not toc.is_file() or not html.is_dir():
         raise ArtefactError(f"{html}: no built book; make one with trusteq book")
     if browser is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from trusteq.pages.figures import handover_curve
@@ -11,10 +12,8 @@ from trusteq.study.publish import open_published
 from trusteq.study.sides import predicted_sides
 from trusteq.verdict.audit import audit_predictions
 from trusteq.verdict.margins import EQUIVALENT
-from trusteq.verdict.report import Audit
+from trusteq.verdict.report import ASKED, Audit
 from trusteq.verdict.retraining import NO_WORSE
-
-LEVEL = 0.01  # of flips, in what is answered alone: what a user of the large model would notice first
 
 
 def held(published: str) -> dict[str, Audit]:
@@ -48,12 +47,12 @@ def example(found: Mapping[str, Audit], small: str) -> None:
 
 def answers(found: Mapping[str, Audit]) -> pd.DataFrame:
     """Return one row a model: model, interchangeable, beside training again, alone (share of the inputs, 0 of none)."""
-    rows = [(name, of.verdict, of.retraining or "not asked", _alone(of.handover)) for name, of in found.items()]
+    rows = [(name, of.verdict, of.retraining or "not asked", _alone(of)) for name, of in found.items()]
     return pd.DataFrame(rows, columns=["model", "interchangeable", "beside training again", "alone"])
 
 
-def _alone(handover: pd.DataFrame) -> float:
-    return handover.query("risk == 'flips' and level == @LEVEL")["share"].fillna(0).item()
+def _alone(found: Audit) -> float:
+    return float(np.nan_to_num(found.asked["share"]))
 
 
 def answer(answers: pd.DataFrame) -> str:
@@ -62,5 +61,5 @@ def answer(answers: pd.DataFrame) -> str:
     return (
         f"Audits call {alike.sum()} of {len(answers)} smaller models interchangeable with the large one, and "
         f"{again.sum()} no worse than training it again; with hand-over, they may answer {answers['alone'].min():.0%} "
-        f"to {answers['alone'].max():.0%} of the inputs alone, and turn at most {LEVEL:.0%} from right to wrong."
+        f"to {answers['alone'].max():.0%} of the inputs alone, and turn at most {ASKED[1]:.0%} from right to wrong."
     )

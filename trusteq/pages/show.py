@@ -17,12 +17,11 @@ from pandas.io.formats.style import Styler
 
 from trusteq.errors import ExperimentError, nearest
 from trusteq.pages.drawn import described, drawn
-from trusteq.pages.figures import STYLE
+from trusteq.pages.figures import NO_METADATA, STYLE
 from trusteq.project import root
 from trusteq.study.results import Results, open_run
 from trusteq.verdict.comparison import CONTROLS
 
-_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # the same figure is the same text
 _ONE_LINE = 60  # letters: longer texts of a table take several lines
 NOT_HELD = "not held"
 NOT_SHOWN = "Texts of this data set are not published again. The demo's pages show generated ones."
@@ -45,9 +44,7 @@ def figure_bundle(figure: Figure, include: object = None, exclude: object = None
     """
     alt, png, svg = described(figure), io.BytesIO(), io.StringIO()
     figure.savefig(png, format="png", bbox_inches="tight")
-    figure.savefig(
-        svg, format="svg", bbox_inches="tight", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    )
+    figure.savefig(svg, format="svg", bbox_inches="tight", metadata=NO_METADATA)
     named = svg.getvalue().replace("<svg ", f'<svg role="img" aria-label="{html.escape(alt)}" ', 1)
     data = {"image/png": base64.b64encode(png.getvalue()).decode(), "image/svg+xml": named, "text/plain": alt}
     return data | {"text/csv": drawn(figure).to_csv(index=False, float_format="%.6g")}, {"image/png": {"alt": alt}}

@@ -16,7 +16,7 @@ from trusteq.alignment.ranking import Ranking
 from trusteq.calibration.bins import check_predictions
 from trusteq.errors import DataError, ExperimentError, ModelError, nearest
 from trusteq.estimates import TAIL
-from trusteq.models.as_classifier import as_classifier
+from trusteq.models.as_classifier import as_classifier, is_checkpoint
 from trusteq.models.probabilities import output_notes
 from trusteq.verdict import sequential
 from trusteq.verdict.comparison import SIDES, Comparison, Explained, Side
@@ -118,7 +118,7 @@ def audit(
         chosen = chosen[chosen["id"].isin(sides[0].first.label.index)]
     else:
         sides = [explaining.explained(name, chosen) for name in names]
-    pair = compared(sides, level)
+    pair, cut = compared(sides, level), _cut(given, examples)
     others = {name: explaining.side(name, explaining.explained(name, chosen)) for name in models if name not in names}
     beside = {name: replace(pair, b=side) for name, side in others.items()}
     found = audited(
@@ -128,12 +128,12 @@ def audit(
         dev=on_dev,
         slices=None if slices is None else examples[slices].astype(str).to_numpy(),
         looks=looks,
-        notes=[*said, *_template_notes(given, examples), *_cut_notes(given, examples)],
+        notes=[*said, *_template_notes(given, examples), *_cut_notes(cut, given, examples)],
         examples=chosen,
         watch=listed,
     )
     missed = [f"{name}: {note}." for name, of in zip(names, sides, strict=True) for note in _unconverged(of)]
-    facts = found.facts | {"cut": _cut(given, examples), "sizes": sizes_of((large, compressed))}
+    facts = found.facts | {"cut": cut, "sizes": sizes_of((large, compressed))}
     seconds, asked = [kept.seconds_of(name) for name in names], [kept.asked[name] for name in names]
     speed = speed_of((large, compressed), seconds, asked, texts=len(examples))
     return replace(found, notes=(*found.notes, *kept.notes(), *missed), facts=facts, speed=speed)
@@ -221,10 +221,10 @@ def _cut(models: Mapping[str, Callable], examples: pd.DataFrame) -> dict[str, in
     return {name: n for name, n in found.items() if n}
 
 
-def _cut_notes(models: Mapping[str, Callable], examples: pd.DataFrame) -> list[str]:
+def _cut_notes(cut: Mapping[str, int], models: Mapping[str, Callable], examples: pd.DataFrame) -> list[str]:
     return [
         f"{name} takes {models[name].max_length} tokens: {n} of {len(examples)} examples are longer, and cut."
-        for name, n in _cut(models, examples).items()
+        for name, n in cut.items()
     ]
 
 
@@ -265,11 +265,11 @@ def _place_outcome(pair: Comparison) -> str:
 
 def _untrained(large: Callable, seed: int) -> Callable | None:
     """Return a checkpoint's encoder under a random head, which knows no task; None of any other model."""
-    if not hasattr(large, "model"):
+    if not is_checkpoint(large):
         return None
-    from trusteq.models.classifier import Classifier, random_head
+    from trusteq.models.classifier import random_head
 
-    return random_head(large, seed=seed) if isinstance(large, Classifier) else None
+    return random_head(large, seed=seed)
 
 
 def audit_predictions(

@@ -2,22 +2,21 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from trusteq.models.as_classifier import is_checkpoint
 from trusteq.verdict.comparison import SIDES
 
 
 def size_of(model: Callable) -> dict[str, int] | None:
     """Return parameters, nonzero_parameters and weights_bytes of a checkpoint as it is loaded; None of what hides them.
 
-    Biases and stored statistics count.
+    Biases and stored statistics count, shared weights once.
     """
-    if not _is_checkpoint(model):
+    if not is_checkpoint(model):
         return None
-    weights = list(model.model.state_dict().values())
-    return {
-        "parameters": sum(values.numel() for values in weights),
-        "nonzero_parameters": sum(int(values.count_nonzero()) for values in weights),
-        "weights_bytes": sum(values.numel() * values.element_size() for values in weights),
-    }
+    from trusteq.models.finetune import counted, weights_of
+
+    weights = weights_of(model.model)
+    return counted(weights) | {"weights_bytes": sum(values.numel() * values.element_size() for values in weights)}
 
 
 def sizes_of(models: Sequence[Callable]) -> dict[str, dict[str, int] | None]:
@@ -43,16 +42,8 @@ def speed_of(
 
 
 def _device(model: Callable) -> str | None:
-    if not _is_checkpoint(model):
+    if not is_checkpoint(model):
         return None
     from trusteq.models.finetune import device_name
 
     return device_name(model)
-
-
-def _is_checkpoint(model: Callable) -> bool:
-    if not hasattr(model, "model"):
-        return False
-    from trusteq.models.classifier import Classifier
-
-    return isinstance(model, Classifier)

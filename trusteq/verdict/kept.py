@@ -24,6 +24,7 @@ from tqdm import tqdm
 from trusteq import store
 from trusteq.errors import DataError, ModelError
 from trusteq.examples.table import made_of_texts
+from trusteq.models.as_classifier import is_checkpoint
 from trusteq.models.probabilities import check_output
 from trusteq.statistics import stream_seed
 from trusteq.store import Found
@@ -90,14 +91,14 @@ class Kept:
             found = ask(rows)
             told(len(found))
             table = pd.DataFrame(found, columns=list(labels))
-            if rows.start == 0 and not _has_weights(model):
+            if rows.start == 0 and not is_checkpoint(model):
                 table.attrs["moved"] = float(np.abs(ask(slice(0, TWICE)) - found[:TWICE]).max(initial=0))
             return table
 
         n, stem, settings = len(examples), f"predictions/{_slug(name)}{split}", {"labels": list(labels)}
         title = f"{name}: predictions" if n > ROWS else ""
         wanted = Wanted(name, model, stem, n, ROWS, make, settings, self._made_of(name, model, examples), title)
-        if self.folder and not _has_weights(model):
+        if self.folder and not is_checkpoint(model):
             self._ask_again(wanted, ask)
         table = self.table(wanted)
         self.moved[name] = max(self.moved.get(name, 0.0), table.attrs.get("moved", 0.0))
@@ -127,7 +128,7 @@ class Kept:
 
         size, made_of = window(model), self._made_of(name, model, examples)
         step = -(-EXAMPLES // size) * size  # whole windows, so that no example changes company
-        if made_of and not _has_weights(model):
+        if made_of and not is_checkpoint(model):
             rows = said.probabilities[pd.Index(said.ids).get_indexer(examples["id"])]
             made_of["model"] = _hash(made_of["model"].encode() + np.ascontiguousarray(rows).tobytes())
         options = {"method": method, "n_samples": n_samples, "labels": list(getattr(model, "labels", said.labels))}
@@ -244,7 +245,7 @@ class Kept:
         """Return the hashes of the model and of all texts; none where nothing is kept."""
         if self.folder is None:
             return {}
-        if name not in self._identities and not _has_weights(model):
+        if name not in self._identities and not is_checkpoint(model):
             file = Path(getattr(getattr(model, "session", None), "_model_path", None) or "")  # an ONNX graph's
             source = store.sha256(file) if file.is_file() else getattr(model, "source", None)
             self._identities[name] = _hash(store.to_json({"name": name, "source": source}).encode())
@@ -273,10 +274,6 @@ class Kept:
     def _say(self, text: str) -> None:
         if self.progress:
             tqdm.write(text, file=sys.stderr)
-
-
-def _has_weights(model: Callable) -> bool:
-    return hasattr(model, "model")
 
 
 def _hash(content: bytes) -> str:

@@ -18,6 +18,7 @@ from trusteq.calibration.intervals import null_bands, scores_beside
 from trusteq.calibration.proper_scores import SCORES
 from trusteq.estimates import proportion
 from trusteq.pages.figures import (
+    NO_METADATA,
     OUTCOME_COLOURS,
     STYLE,
     alignment_curve,
@@ -59,8 +60,6 @@ from trusteq.verdict.shown import (
 from trusteq.verdict.watch import Watched, watched
 
 TEMPLATE = Path(__file__).with_name("report.html")
-# Of an SVG: it would name the time, the program and two addresses.
-NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 TWINS = {NO_WORSE: "No worse", WORSE: "Worse", UNDECIDED: "Undecided"}
 QUESTIONS = {
     "interchangeable": "Interchangeable: is every measure within its margin?",
@@ -117,6 +116,11 @@ class Audit:
     def retraining(self) -> str | None:
         """Whether it is no worse than training again: "no-worse", "worse" or "undecided"; None without a twin."""
         return None if self.twins is None else self.twins.answer
+
+    @property
+    def asked(self) -> pd.Series | None:
+        """The row of `handover` at the risk that answers in one line, ASKED; None without a dev split."""
+        return None if self.handover is None else self.handover.set_index(["risk", "level"]).loc[ASKED]
 
     @property
     def dimensions(self) -> pd.DataFrame:
@@ -485,7 +489,7 @@ def answer_table(audit: Audit) -> pd.DataFrame:
         said = {answer: outcome for outcome, answer in ANSWERS.items()}[audit.retraining]
         rows.append((QUESTIONS["retraining"], TWINS[audit.retraining], f"Beside {than}.", said))
     if audit.handover is not None:
-        row = audit.handover.set_index(["risk", "level"]).loc[ASKED]
+        row = audit.asked
         text = f"{row['share']:.0%} of inputs" if row["share"] else "On none"
         where = f"At a risk of {ASKED[1]:.0%} of {RISKS[ASKED[0]].title}, for inputs like dev's; other risks are below."
         rows.append((QUESTIONS["handover"], text, where, None))

@@ -43,11 +43,8 @@ def row(name: str, model: str, audit: "Audit", *, code: int) -> dict:
 
     A measure has the compressed model's value less the large one's, its 95% interval and the outcome.
     """
-    from trusteq.verdict.report import ASKED
-
-    of_handover = None if audit.handover is None else audit.handover.set_index(["risk", "level"]).loc[ASKED, "share"]
     found = {"name": name, "model": model, "code": code, "verdict": audit.verdict, "retraining": audit.retraining}
-    found |= {"handover_share": of_handover}
+    found |= {"handover_share": None if audit.asked is None else audit.asked["share"]}
     for of in audit.dimensions.itertuples():
         ends = {"difference": of.difference, "low": of.low, "high": of.high, "outcome": of.outcome}
         found |= {f"{of.measure}_{what}": value for what, value in ends.items()}
