@@ -28,11 +28,13 @@ test-slow: .venv/installed
 reproduce: .venv/installed
 	.venv/bin/trusteq reproduce $(EXPERIMENT) --cores $(CORES) $(if $(HUB),--hub $(HUB))
 
-.venv/installed: requirements.lock
+LOCKED = .venv/bin/pip install --quiet --require-hashes --no-deps
+.venv/installed: requirements.lock requirements-cuda.lock
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(shell grep '^torch==' requirements.lock)
-	.venv/bin/pip install --quiet -r requirements.lock
+	$(LOCKED) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.lock
+	case "$$(uname)-$$(.venv/bin/pip freeze | grep '^torch==')" in \
+	  *+cpu | Darwin-*) ;; *) $(LOCKED) -r requirements-cuda.lock ;; esac
 	.venv/bin/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
