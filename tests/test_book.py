@@ -290,6 +290,23 @@ def test_entries_become_pages():
     ]
 
 
+def test_a_title_of_the_sidebar_says_what_sets_several_pages_apart():
+    def pages(*names: str) -> list:
+        return [book.Shown(Page(Path("x.py"), name, Path("x.ipynb"), {}, "key"), None) for name in names]
+
+    def titles(**shown) -> list:
+        chapters = [{"file": f"runs/{name}", "title": "Short"} for name in shown]
+        found = {f"runs/{name}": of for name, of in shown.items()}
+        return [
+            entry["title"]
+            for entry in book.expanded({"parts": [{"chapters": chapters}]}, found)["parts"][0]["chapters"]
+        ]
+
+    assert titles(x=pages("x/a/0", "x/b/0")) == ["Short, a", "Short, b"]
+    assert titles(x=pages("x/a/0", "x/a/1")) == ["Short, 0", "Short, 1"]
+    assert titles(x=pages("x/a/0"), y=pages("y")) == ["Short", "Short"]
+
+
 def test_pages_of_a_run_are_those_of_its_tasks_and_seeds(small, tmp_path):
     changed = small.experiment.model_copy(update={"seeds": (0, 1), "models": small.experiment.models})
     names = {page.name for page in pages(Results(tmp_path, changed))}

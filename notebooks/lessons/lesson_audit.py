@@ -98,7 +98,8 @@ ax.hlines(seen.index, seen["low"] / seen["margin"], seen["high"] / seen["margin"
 ax.plot(seen["difference"] / seen["margin"], seen.index, "o", color="0.2")
 ax.set_yticks(seen.index, seen["measure"])
 ax.invert_yaxis()
-ax.set(xlabel="difference, in margins", title="Only an interval inside the band shows equivalence")
+ax.set(xlabel="difference, in margins")
+ax.set_title(f"{(seen['outcome'] == 'equivalent').sum()} of {len(seen)} intervals lie inside the band")
 put(ax)
 
 # %% [markdown]
@@ -209,7 +210,10 @@ columns = ["level", "threshold", "share", "realised", "realised_low", "realised_
 show(chosen[columns], caption="Negative flips: at most this level, by answering alone from this threshold on")
 
 # %% tags=["remove-input"]
-put(handover_curve(audit.curve, plt.figure(figsize=(7, 3.4)).gca(), chosen=audit.handover))
+ax = handover_curve(audit.curve, plt.figure(figsize=(7, 3.4)).gca(), chosen=audit.handover)
+share, level = chosen.iloc[-1][["share", "level"]]
+ax.set_title(f"Alone on {share:.0%} of inputs at a risk of at most {level:.0%} of flips")
+put(ax)
 
 # %% tags=["remove-input"]
 quiz("promise")

@@ -141,7 +141,9 @@ check("cal-ece", ece, bins)
 axes = plt.subplots(1, 2, figsize=(7.5, 3.8), sharey=True)[1]
 for ax, name in zip(axes, (first, last), strict=True):
     of = table[table["model"] == name]
-    reliability_diagram(reliability_table(of[classes], of["label"]), ax, title=name)
+    found = reliability_table(of[classes], of["label"])
+    under = ((found["gap"] < 0) * found["share"]).sum()
+    reliability_diagram(found, ax, title=f"{name}: {under:.0%} below the diagonal")
     ax.label_outer()
 put(axes[0])
 
@@ -208,6 +210,7 @@ ax = plt.figure(figsize=(7, 3)).gca()
 ax.hist(drawn, bins=30, color="0.7")
 ax.axvline(measured, color="black", label=f"measured, {first}")
 ax.set(xlabel=f"ECE of a calibrated model, {len(q)} examples", ylabel="draws", xlim=(0, None))
+ax.set_title(f"Luck alone makes an ECE of {drawn.min():.3f} to {drawn.max():.3f}")
 ax.legend()
 put(ax)
 

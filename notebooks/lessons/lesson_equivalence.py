@@ -188,6 +188,7 @@ ax = plt.figure(figsize=(7, 3)).gca()
 ax.semilogy(shares, counts, color="0.2")
 ax.axhline(len(large), color="0.55", linestyle="--", label="examples of this test split")
 ax.set(xlabel="true difference, as a share of the margin", ylabel="examples needed")
+ax.set_title(f"From {counts[0]:,.0f} examples at no difference to {counts[-1]:,.0f} near the margin")
 ax.legend()
 put(ax)
 

@@ -136,7 +136,8 @@ ax = plt.figure(figsize=(7, 4.2)).gca()
 ax.barh(range(len(words)), weights, color=np.where(weights > 0, "#3a6edc", "#eb8214"))
 ax.set_yticks(range(len(words)), words)
 ax.invert_yaxis()
-ax.set(xlabel="weight for positive", title="Weights of a few words, and noise")
+most = np.abs(weights).argmax()
+ax.set(xlabel="weight for positive", title=f"“{words[most]}” weighs most, {weights[most]:+.2f}")
 put(ax)
 
 # %% [markdown]

@@ -114,7 +114,8 @@ ax.bar(np.arange(n) - 0.2, shapley, width=0.4, label="Shapley value", color="#3a
 ax.bar(np.arange(n) + 0.2, left_out, width=0.4, label="leave one out", color="0.7")
 ax.axhline(0, color="0.25", linewidth=1)
 ax.set_xticks(range(n), words)
-ax.set(ylabel="for positive", title="Two ways to weigh a word")
+apart = np.abs(shapley - np.array(left_out)).argmax()
+ax.set(ylabel="for positive", title=f"The two ways differ most on “{words[apart]}”")
 ax.legend()
 put(ax)
 

@@ -99,7 +99,7 @@ def test_the_recipe_says_where_a_model_starts():
     assert recipe("demo-tiny")["learning rate"] == "2e-05"
     assert "temperature" not in recipe("demo-tiny")
     assert recipe("demo-distilled")["teacher"] == "demo-large"
-    assert recipe("demo-distilled")["temperature"] == "2.000"
+    assert recipe("demo-distilled")["temperature"] == "2"
 
 
 def test_what_all_trained_models_share_is_said_once():

@@ -1,6 +1,7 @@
 """What `trusteq audit` and `trusteq calibrate` leave behind, and what the command line answers."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -195,3 +196,34 @@ def test_bad_input_leaves_nothing_behind(trusteq, tmp_path):
     refused(trusteq("audit", file, file, "--out", tmp_path / "out", "--margin", "eec=1"), "did you mean 'ece'")
     refused(trusteq("calibrate", tmp_path / "none.csv"), "no such file")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_titles_of_a_reports_figures_follow_the_data():
+    outcomes = pd.DataFrame({"outcome": ["equivalent", "undecided", "undecided"]})
+    assert report.outcome_line(outcomes) == "Of 3 measures, 1 equivalent, 0 not equivalent, 2 undecided"
+    curve = pd.DataFrame({"low": [0.5, 0.2], "chance": [0.3, 0.3]})
+    assert report.curve_line(curve) == "Surely above chance at 1 of 2 sizes"
+    assert report.curve_line(curve.assign(low=0.4)) == "Surely above chance at 2 of 2 sizes"
+    asked = pd.Series({"share": 0.61}, name=("flips", 0.01))
+    assert report.alone_line(asked) == "Alone on 61% of inputs at a risk of 1% of flips kept"
+    assert report.alone_line(asked * 0) == "Alone on no inputs at a risk of 1% of flips kept"
+    bins = {"count": [5, 5, 0], "share": [0.5, 0.5, 0], "accuracy": [0.1, 0.6, np.nan], "low": [0.2, 0.5, np.nan]}
+    bins = pd.DataFrame(bins | {"high": [0.4, 0.7, np.nan], "gap": [-0.2, 0.1, np.nan]})
+    assert report.bins_line(bins) == "1 of 2 bins beyond luck"
+    assert report.bins_line(bins.assign(accuracy=0.65, high=0.7)) == "0 of 2 bins beyond luck"
+    assert report.sure_line(bins) == "0.050 more sure than right"
+    assert report.sure_line(bins.assign(gap=-bins["gap"])) == "0.050 less sure than right"
+
+
+def test_a_report_in_the_dark_has_no_colour_that_cannot_be_seen(tmp_path):
+    """Each colour that its figures draw with is a variable with a value for the dark, but for a grey between both."""
+    predictions = read_predictions(predictions_file(tmp_path))
+    report.write_calibration(predictions, tmp_path / "out", name="p")
+    pages = [(tmp_path / "out" / "calibration.html").read_text(encoding="utf-8")]
+    pages.append(audit_predictions(predictions, predictions, dev=(predictions, predictions)).to_html())
+    for page in pages:
+        dark = page.partition("prefers-color-scheme: dark")[2].partition("</style>")[0]
+        drawn = set(re.findall(r"stroke: var\(--tq-([0-9a-f]{6})", page))
+        assert "001c7f" in drawn and drawn <= {"8c8c8c", *re.findall(r"--tq-([0-9a-f]{6}):", dark)}
+        assert "stroke: #" not in page
+        assert re.search(r'aria-label="[^"]*beyond luck', page)

@@ -124,11 +124,20 @@ def expanded(toc: Mapping, shown: Mapping[str, list[Shown]]) -> dict:
 def _filled(chapters: list[dict], shown: Mapping[str, list[Shown]]) -> list[dict]:
     found = []
     for entry in chapters:
-        files = [file_of(entry["file"], one.page) for one in shown[entry["file"]]] if entry["file"] in shown else None
-        sections = _filled(entry.get("sections", []), shown)
-        for file in [entry["file"]] if files is None else files:
-            found.append({"file": file} | ({"sections": sections} if sections else {}))
+        rest = _filled(entry.get("sections", []), shown)
+        named = {name: entry[name] for name in ("file", "title") if name in entry}
+        for of in _named(named, shown[entry["file"]]) if entry["file"] in shown else [named]:
+            found.append(of | ({"sections": rest} if rest else {}))
     return found
+
+
+def _named(entry: dict, pages: list[Shown]) -> Iterator[dict]:
+    """Yield an entry of the table of contents for each of its pages; its title with what sets a page apart."""
+    parts = [one.page.name.split("/")[1:] for one in pages]
+    for one, part in zip(pages, parts, strict=True):
+        own = [of for place, of in enumerate(part) if len({other[place] for other in parts}) > 1]
+        title = {"title": ", ".join([entry["title"], *own])} if "title" in entry else {}
+        yield {"file": file_of(entry["file"], one.page)} | title
 
 
 def _copy(shown: Shown, target: Path) -> None:

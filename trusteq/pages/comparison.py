@@ -1,7 +1,7 @@
 """The page on alignment: pairs of models and controls between chance and ceiling, and what they disagree about."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -18,6 +18,7 @@ from trusteq.pages.figures import (
     GREY,
     alignment_intervals,
     colours,
+    counted,
     intervals,
     jaccard_distribution,
     named_rows,
@@ -27,6 +28,7 @@ from trusteq.pages.figures import (
 from trusteq.pages.show import (
     NOT_SHOWN,
     counterparts,
+    headed,
     marked,
     of_seed,
     pair_names,
@@ -96,7 +98,8 @@ def evidence(run: Results, task: str) -> None:
     recall = truth[truth["measure"] == "recall"]
     for name, rows in recall[recall["truth"] != "shortcut"].groupby("truth", sort=False):
         xlabel = f"share of the {name} among the top {run.experiment.k}"
-        put(intervals(rows, side_titles(run), xlabel=xlabel))
+        ax, small = intervals(rows, side_titles(run), xlabel=xlabel), rows[rows["model"].isin(run.experiment.models)]
+        put(counted(ax, small["low"] > small["chance"], f"surely hold more {name} than chance"))
     shortcut = truth[(truth["truth"] == "shortcut") & (truth["measure"] == "share")]
     if len(shortcut):
         caption = "Weight on the planted shortcut, as a share of all absolute weight"
@@ -167,22 +170,67 @@ def agreed_examples(run: Results, task: str, model: str, *, seed: int) -> pd.Ind
 
 
 def _matrix(alignment: pd.DataFrame, run: Results) -> Figure:
-    return per_method(alignment, partial(alignment_matrix, titles=titles(run)), height=3.6)
+    figure = per_method(alignment, partial(alignment_matrix, titles=titles(run)), height=3.6)
+    return headed(figure, closest_line(alignment.assign(pair=pair_names(alignment, run))))
+
+
+def closest_line(alignment: pd.DataFrame) -> str:
+    """Return which pair has the highest mean Jaccard by each method, and whether they all say the same.
+
+    alignment: one row a pair and method (and seed), with the columns pair, method and jaccard.
+    """
+    means = alignment.groupby(["method", "pair"], sort=False)["jaccard"].mean()
+    best = [means.loc[[method]].idxmax() for method in alignment["method"].unique()]
+    found = "; ".join(f"{pair} ({means[method, pair]:.2f}, {method})" for method, pair in best)
+    pairs = {pair for _, pair in best}
+    if len(best) > 1 and len(pairs) == 1:
+        return f"Closest by every method: {pairs.pop()}"
+    return f"Closest, by method: {found}" if len(best) > 1 else f"Closest: {found}"
 
 
 def _curves(curves: pd.DataFrame, run: Results) -> Figure:
-    draw = partial(alignment_curves, models=titles(run), k=run.experiment.k)
-    return per_method(of_seed(curves, run.experiment.seeds[0]), draw)
+    found, k, models = of_seed(curves, run.experiment.seeds[0]), run.experiment.k, titles(run)
+    return headed(per_method(found, partial(alignment_curves, models=models, k=k)), curve_line(found, models, k=k))
+
+
+def curve_line(curves: pd.DataFrame, models: Collection[str], *, k: int) -> str:
+    """Return how many curves of models stand surely above chance at the size in use, and at the largest."""
+    of, last = curves[curves["model_b"].isin(models)], curves["k"].max()
+    above = (of["low"] > of["chance"]).groupby(of["k"]).sum()
+    n = len(of[of["k"] == last])
+    return f"{above.get(k, 0)} of {n} stand surely above chance at k = {k}, {above[last]} at k = {last}"
 
 
 def _spread(examples: pd.DataFrame, run: Results) -> Figure:
-    return jaccard_distribution(examples, titles(run), run.experiment.large, plt.figure().gca()).figure
+    large = run.experiment.large
+    ax = jaccard_distribution(examples, titles(run), large, plt.figure().gca())
+    ax.set_title(spread_line(examples[examples["model_a"] == large]))
+    return ax.figure
+
+
+def spread_line(examples: pd.DataFrame) -> str:
+    """Return the shares of examples in which a pair shares no more top words than chance, and all of them."""
+    found = examples.dropna(subset="jaccard")
+    none, every = (found["jaccard"] <= found["chance"]).mean(), (found["jaccard"] == 1).mean()
+    return f"{none:.0%} of examples are at chance or below, {every:.0%} share all top words"
 
 
 def _sources(sources: pd.DataFrame, run: Results) -> Figure:
     found = of_seed(sources, run.experiment.seeds[0])
     models = list(dict.fromkeys(found["model_b"]))  # a method may explain some of them alone
-    return per_method(found, partial(disagreement_sources, names=side_titles(run), models=models), height=3.2)
+    figure = per_method(found, partial(disagreement_sources, names=side_titles(run), models=models), height=3.2)
+    return headed(figure, source_line(found))
+
+
+def source_line(sources: pd.DataFrame) -> str:
+    """Return of how many bars each source of disagreement is the largest part.
+
+    sources: of one seed, with the columns method, model_b, source and disagreement.
+    """
+    parts = sources[sources["source"].isin(_SOURCES)]  # their total is a row as well
+    parts = parts.pivot(index=["method", "model_b"], columns="source", values="disagreement")
+    counts = parts.idxmax(axis=1).value_counts().reindex([name for name in _SOURCES if name in parts], fill_value=0)
+    return f"The largest part of {len(parts)} bars: " + ", ".join(f"{name} {n}" for name, n in counts.items())
 
 
 # Of the first training seed, where seeds cannot be drawn together.
@@ -198,7 +246,7 @@ def alignment_matrix(alignment: pd.DataFrame, titles: Mapping[str, str], ax=None
     shades = {"cmap": sns.light_palette("#2a9d8f", as_cmap=True), "annot_kws": {"color": "#111111"}}
     ax = sns.heatmap(square, vmin=0, vmax=1, annot=True, fmt=".2f", **shades, linewidths=1, cbar=False, ax=ax)
     ax.grid(False)
-    ax.tick_params(axis="x", rotation=30)
+    plt.setp(ax.get_xticklabels(), rotation=30, ha="right", rotation_mode="anchor")  # a long one reaches its column
     ax.set(xlabel="", ylabel="")
     return ax
 

@@ -17,7 +17,14 @@ from matplotlib.patches import Rectangle
 COLUMNS = ("panel", "series", "mark", "x", "y", "x_to", "y_to", "value")
 _MOST_NAMED = 8  # series that a text names with their range, and rows and panels that it lists
 _INTERVALS = ("line", "bar")
+# White text stands on marks, which keep their colour; all other white is the paper's.
+_COLOUR = re.compile(r'(?<!<g style="fill: )#(ffffff)(?=[;"])|#(?!ffffff)([0-9a-f]{6})(?=[;"])')
 _NUMBER = re.compile(r"\s*|[-−+]?[\d.,]+\s*%?|\$.*\$")  # also powers of ten, which are set as formulas
+
+
+def themed(svg: str) -> str:
+    """Return an SVG whose colours are variables of a style sheet, each with its own value to fall back on."""
+    return _COLOUR.sub(lambda found: f"var(--tq-{found[1] or found[2]}, {found[0]})", svg)
 
 
 def drawn(figure: Figure) -> pd.DataFrame:
@@ -133,7 +140,7 @@ def _ranges(table: pd.DataFrame) -> str:
     """Return from where to where each series goes, on the axis that has numbers."""
     if "series" not in table:
         return ""
-    axis = next((side for side in ("y", "x") if pd.api.types.is_float_dtype(table[side])), None)
+    axis = next((side for side in ("y", "x") if side in table and pd.api.types.is_float_dtype(table[side])), None)
     if axis is None:
         return ""
     of = table.loc[~table["mark"].isin(_INTERVALS)].groupby("series", sort=False)[axis].agg(["min", "max"])

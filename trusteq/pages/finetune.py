@@ -1,6 +1,6 @@
 """The page on fine-tuning: a task's examples, the recipes of its models, how they learnt, and what they then do."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from trusteq.examples.load import load_examples
 from trusteq.models.recipe import TEACHING, Recipe
 from trusteq.pages.figures import GREY, from_zero, small_multiples
-from trusteq.pages.show import chosen_runs, fact_text, facts_table, put, show, titles
+from trusteq.pages.show import chosen_runs, fact_text, facts_table, headed, put, show, titles
 from trusteq.registry import ModelSpec
 from trusteq.study.results import Results
 
@@ -43,9 +43,17 @@ def training(run: Results, task: str, *, model: str | None = None, seed: int | N
     panels = [(name, partial(training_history, history)) for name, history in named.items() if len(history)]
     without = [name for name, history in named.items() if history.empty]
     if panels:
-        put(from_zero(small_multiples(panels, sharex=False)))
+        figure = from_zero(small_multiples(panels, sharex=False))
+        figure.supxlabel("epoch", fontsize=10)
+        put(headed(figure, training_line([of for of in named.values() if len(of)])))
     if without:
         put(f"Used as they were given or compressed, without training: {', '.join(without)}.")
+
+
+def training_line(histories: Sequence[pd.DataFrame]) -> str:
+    """Return in how many trainings the epoch that is kept has a higher dev loss than an earlier one."""
+    kept = [of["eval_loss"][of["eval_accuracy"].idxmax()] > of["eval_loss"].min() for of in histories]
+    return f"{sum(kept)} of {len(kept)} trainings keep an epoch whose dev loss is above its lowest"
 
 
 def tested(run: Results, task: str, *, model: str | None = None, seed: int | None = None) -> None:
@@ -129,5 +137,5 @@ def training_history(history: pd.DataFrame, ax=None):
     ax.plot(history["epoch"], history["eval_accuracy"], marker="^", color="C1", label="accuracy, dev")
     ax.axvline(history["epoch"][history["eval_accuracy"].idxmax()], color=GREY, zorder=0)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set(xlabel="epoch", ylabel="cross-entropy (nats), accuracy")
+    ax.set(ylabel="cross-entropy (nats), accuracy")
     return ax

@@ -13,7 +13,7 @@ from trusteq.store import sha256
 from trusteq.study import graph, notebooks
 from trusteq.study.results import PUBLISHED, Results
 
-VERSION = 2  # raise it when what all pages share, such as `show`, shows its things otherwise: all are then made again
+VERSION = 3  # raise it when what all pages share, such as `show`, shows its things otherwise: all are then made again
 
 
 @dataclass(frozen=True)

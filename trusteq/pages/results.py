@@ -1,6 +1,6 @@
 """The page of results: models, and verdicts on them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -9,6 +9,7 @@ from trusteq.pages.figures import GREY, colours, margin_intervals
 from trusteq.pages.show import (
     PAPER_MARK,
     counterparts,
+    headed,
     of_seed,
     paper_table,
     put,
@@ -28,7 +29,7 @@ def models(run: Results) -> None:
     """Show what was run, the paper's Table 1 of it, and the paper's own with the model here that plays each part."""
     put(run_line(run), show(model_table(run, run.experiment.seeds[0]), digits=1, formats={"parameters_M": "{:.2f}"}))
     paper = paper_model_table(run)
-    sizes = ["paper_layers", "paper_parameters_millions", "paper_hidden_size", "paper_size_mb"]
+    sizes = ["paper_layers", "paper_parameters_M", "paper_hidden_size", "paper_size_MB"]
     whole = dict.fromkeys(["paper_layers", "paper_hidden_size"], "{:.0f}")
     put(show(paper[["model", "played_by", *sizes]], digits=1, formats=whole))
     put(show(paper.drop(columns=["played_by", *sizes]), digits=1))
@@ -42,8 +43,14 @@ def verdicts(run: Results) -> None:
     put(show(count_table(chosen, run), caption="How many verdicts of each kind"))
     for task, rows in chosen.groupby("task", sort=False):
         figure = verdict_panels(rows, side_titles(run), measure_titles())
-        figure.suptitle(task)
-        put(figure)
+        put(headed(figure, f"{task}: {verdict_line(rows, run.experiment.models)}"))
+
+
+def verdict_line(found: pd.DataFrame, models: Collection[str]) -> str:
+    """Return how many of the smaller models have each verdict, as a sentence about one task and one method."""
+    verdict = found[found["model"].isin(models)].drop_duplicates("model")["verdict"]
+    counts = ", ".join(f"{(verdict == outcome).sum()} {outcome}" for outcome in OUTCOMES)
+    return f"of {len(verdict)} smaller models, {counts}"
 
 
 def answers(run: Results) -> None:
@@ -115,10 +122,18 @@ def plane(run: Results) -> None:
     box = tuple(margins[measures_of(dimension)[0]].margin for dimension in ("calibration", "alignment"))
     panels = plt.subplots(1, len(run.experiment.tasks), figsize=(9, 4.6), sharey=True, squeeze=False)[1].flat
     for ax, (task, rows) in zip(panels, found.groupby("task", sort=False), strict=True):
-        trust_plane(rows, side_titles(run), list(run.experiment.models), ax, box=box).set_title(task)
+        trust_plane(rows, side_titles(run), list(run.experiment.models), ax, box=box)
+        ax.set_title(f"{task}: {plane_line(rows, run.experiment.models, box=box)}")
         ax.label_outer()
     ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=4)
     put(ax)
+
+
+def plane_line(plane: pd.DataFrame, models: Collection[str], *, box: tuple) -> str:
+    """Return of how many smaller models the whole cross lies within the box of `trust_plane`."""
+    rows = plane[plane["model"].isin(models)]
+    inside = (rows["x_low"] >= -box[0]) & (rows["x_high"] <= box[0]) & (rows["y_low"] >= 1 - box[1])
+    return f"{inside.sum()} of {len(rows)} surely the same in both"
 
 
 def model_table(run: Results, seed: int) -> pd.DataFrame:
@@ -143,7 +158,8 @@ def paper_model_table(run: Results) -> pd.DataFrame:
     """Return the paper's own Table 1, with the model of this run that plays each part, or "none"."""
     table = paper_table("models")
     parts = {role: run.experiment.model(name).title for name, role in counterparts(run).dropna().items()}
-    numbers = table.drop(columns="model").add_prefix(f"{PAPER_MARK}_")
+    units = {"parameters_millions": "parameters_M", "size_mb": "size_MB"}  # as our own table has them
+    numbers = table.drop(columns="model").rename(columns=units).add_prefix(f"{PAPER_MARK}_")
     return pd.concat([table[["model"]].assign(played_by=table["model"].map(parts).fillna("none")), numbers], axis=1)
 
 

@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import textwrap
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -80,6 +81,20 @@ def open_with(answer: str, picture: Figure | Axes) -> None:
     put(f"**{answer}**", picture)
 
 
+def headed(figure: Figure, finding: str) -> Figure:
+    """Give a figure of several panels what it shows as its headline, which its text says too; return it.
+
+    It stands above the legend, where there is one: a title of the figure would lie on it.
+    """
+    lines = textwrap.fill(finding, int(10 * figure.get_figwidth()))
+    for legend in figure.legends[:1]:
+        legend.set_title(lines, {"size": 11, "weight": "bold"})
+        figure.set_label(finding)
+    if not figure.legends:
+        figure.suptitle(lines, fontsize=11, fontweight="bold")
+    return figure
+
+
 def show(table: pd.DataFrame, *, digits: int = 3, formats: Mapping[str, str] | None = None, caption: str = ""):
     """Return a styled table: columns titled in plain words, numbers rounded, missing numbers of the paper "not held".
 
@@ -90,8 +105,7 @@ def show(table: pd.DataFrame, *, digits: int = 3, formats: Mapping[str, str] | N
     # A style is set by row, so rows need names of their own; the tables' own index, which may repeat, is never shown.
     styled = table.reset_index(drop=True).rename(columns=titled).style.hide(axis="index")
     for column, title in titled.items():
-        is_number = pd.api.types.is_float_dtype(table[column])
-        template = (formats or {}).get(column, f"{{:z.{digits}f}}" if is_number else None)
+        template = (formats or {}).get(column, _template(table[column], digits))
         missing = NOT_HELD if str(column).startswith(PAPER_MARK) else "–"
         styled = styled.format(template, subset=[title], na_rep=missing, escape="html")
     intervals = [title for title in titled.values() if "95%" in title]
@@ -103,6 +117,12 @@ def show(table: pd.DataFrame, *, digits: int = 3, formats: Mapping[str, str] | N
     styled = styled.format(lambda value: "–", subset=pd.IndexSlice[without, papers])
     styled = styled.set_table_attributes('class="dataframe"')  # else the theme has them light, in the dark too
     return styled.set_caption(caption) if caption else styled
+
+
+def _template(values: pd.Series, digits: int) -> str | None:
+    if pd.api.types.is_integer_dtype(values):
+        return "{:,}"
+    return f"{{:z.{digits}f}}" if pd.api.types.is_float_dtype(values) else None
 
 
 def paper_table(name: str) -> pd.DataFrame:
@@ -117,8 +137,9 @@ def facts_table(facts: Mapping[str, object]) -> pd.DataFrame:
 
 
 def fact_text(value: object) -> str:
-    """Return a fact as text: numbers with three decimals, small ones such as a learning rate as they are."""
-    return f"{value:.3f}" if isinstance(value, float) and value >= 0.01 else str(value)
+    """Return a fact as text: numbers with up to three decimals, small ones such as a learning rate as they are."""
+    is_long = isinstance(value, float) and (value >= 0.01 or value == 0)
+    return f"{value:.3f}".rstrip("0").rstrip(".") if is_long else str(value)
 
 
 def interval_text(low: pd.Series, high: pd.Series, *, digits: int = 2) -> pd.Series:

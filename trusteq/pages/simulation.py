@@ -13,7 +13,13 @@ from trusteq.pages.show import page_style, put, show
 from trusteq.project import root
 
 PROMISED, MOST_FALSE = 0.025, 0.035  # of samples one end of an interval misses; what 1,000 samples may show of that
-_TITLES = {r"\bece\b": "ECE", r"\bnll\b": "NLL", "^brier": "Brier score", "^jaccard": "mean Jaccard"}
+_TITLES = {
+    "overconfidence": "confidence − accuracy",
+    r"\bece\b": "ECE",
+    r"\bnll\b": "NLL",
+    "^brier": "Brier score",
+    "^jaccard": "mean Jaccard",
+}
 _MEASURES = {"accuracy": "accuracy", "ece": "ECE", "overconfidence": "confidence − accuracy", "all": "verdict"}
 _ESTIMATES = {"crossed": "seeds and examples", "between_seeds": "seeds alone", "one seed": "examples of one seed"}
 _ASKED = {"coverage": "is_asked", "times": "has_textbook"}  # what is asked of a row, and whether
@@ -37,8 +43,8 @@ def _covered(found: pd.DataFrame, level: float) -> None:
     page_style()
     wide = found.pivot(index="what", columns="n", values=["coverage", "half_width"])
     wide = wide.reindex(found["what"].unique()).reset_index()
-    names = {"coverage": "coverage, n = {}", "half_width": "half width, {}"}
-    wide.columns = [names.get(kind, kind).format(n) for kind, n in wide.columns]
+    names = {"coverage": "coverage, n = {}", "half_width": "half width, n = {}"}
+    wide.columns = [names.get(kind, kind).format(f"{n:,}" if n else "") for kind, n in wide.columns]
     percent = {column: _PERCENT for column in wide if column.startswith("coverage")}
     put(coverage_intervals(found, level=level), show(wide, formats=percent, caption=_wanted(found)))
 
@@ -95,7 +101,8 @@ def retraining() -> None:
     made = benchmark("retraining")
     rows = pd.DataFrame(made["rows"])
     formats = dict.fromkeys(["worse", "undecided", "no-worse", "worst measure"], _PERCENT) | {"n": "{:,}"}
-    put(show(rows.drop(columns="holds"), formats=formats, caption=_wanted(rows)))
+    columns = ["twins", "spread", "clusters", "n", "no-worse", "undecided", "worse", "worst measure"]
+    put(show(rows[columns], formats=formats | {"spread": "{:g}"}, caption=_wanted(rows)))
     said = pd.DataFrame(made["published"]).groupby(["data", "method"], sort=False)["answer"].value_counts()
     put(show(said.unstack(fill_value=0).reset_index(), caption="Published trainings, each order of three"))
 
@@ -166,9 +173,19 @@ def coverage_intervals(coverage: pd.DataFrame, ax=None, *, level: float = 0.95):
         ax.hlines(y, rows["low"], rows["high"], color=color, linewidth=1.6)
         ax.plot(rows["coverage"], y, "o", color=color, markersize=4.5, label=f"n = {n:,}")
     _rows_of(ax, kinds)
+    ax.set_title(coverage_line(coverage, level=level), loc="left")
     ax.set(xlabel="share of intervals that hold the truth", xlim=(min(0.9, coverage["low"].min() - 0.02), 1))
     ax.figure.legend(loc="outside upper center", ncols=len(sizes))
     return ax
+
+
+def coverage_line(coverage: pd.DataFrame, *, level: float = 0.95) -> str:
+    """Return how many intervals hold the truth as often as wanted; where nothing is wanted, from where to where."""
+    asked, shares = coverage["holds"].dropna(), coverage["coverage"]
+    if len(asked):
+        return f"{asked.sum()} of {len(asked)} intervals hold the truth as often as asked"
+    beyond = (shares < level).sum()
+    return f"Coverage from {shares.min():.0%} to {shares.max():.0%}; {beyond} of {len(shares)} below {level:.0%}"
 
 
 def false_rates(found: pd.DataFrame, ax=None):
@@ -182,9 +199,17 @@ def false_rates(found: pd.DataFrame, ax=None):
     for share, style in ((PROMISED, "--"), (MOST_FALSE, ":")):
         ax.axvline(share, color=GREY, linestyle=style, linewidth=1, label=f"{share:.1%}")
     _rows_of(ax, kinds)
+    ax.set_title(false_line(found), loc="left")
     ax.set(xlabel="share of samples", xlim=(-0.001, None))
     ax.figure.legend(loc="outside upper center", ncols=4)
     return ax
+
+
+def false_line(found: pd.DataFrame) -> str:
+    """Return how many rates of false decisions lie above what is promised, and the highest of them."""
+    rates = found[[f"false_{column}" for column in _ASIDE]]
+    beyond = int((rates > PROMISED).sum().sum())
+    return f"{beyond} of {rates.size} rates above {PROMISED:.1%}, the highest {rates.max(axis=None):.1%}"
 
 
 def _rows_of(ax, names: Sequence[str]) -> None:

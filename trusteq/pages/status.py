@@ -29,7 +29,7 @@ _BENCHMARKS = {
             "ours accuracy": "ours accuracy",
             "authors accuracy": "authors accuracy",
         }
-        | {"difference low": "difference low", "difference high": "difference high"},
+        | {"difference, from": "difference low", "to": "difference high"},
         {"measured": "{:.1f}", "at least": "{:g}"},
     ),
 }
@@ -43,7 +43,12 @@ def times(run: Results) -> None:
 def benchmark(name: str) -> None:
     """Show what a benchmark last measured, "attribution" or "finetune"."""
     rows, formats = benchmark_rows(name), _BENCHMARKS[name][1]
-    put(show(benchmark_table(rows, name), digits=2, formats=formats, caption=measured_on(rows)))
+    found = benchmark_table(rows, name)
+    put(measured_on(rows))
+    for is_speed, of in found.groupby(found["unit"].str.startswith("times"), sort=False):  # else most cells are empty
+        caption = f"Measured in {', '.join(of['unit'].unique())}" if is_speed else ""
+        rest = of.drop(columns=["unit"] * is_speed).dropna(axis="columns", how="all")
+        put(show(rest, digits=2, formats={name: how for name, how in formats.items() if name in rest}, caption=caption))
 
 
 def origin(run: Results) -> None:
@@ -78,10 +83,20 @@ def run_line(run: Results) -> str:
     tested = [run.facts(task, experiment.large, seed, "metrics")["test_examples"] for task in experiment.tasks]
     explained = [run.comparison(task, "examples")["id"].nunique() for task in experiment.tasks]
     facts = {"tasks": [experiment.task(task).title for task in experiment.tasks], "models": [len(experiment.models)]}
-    facts |= {"training seeds": experiment.seeds, "test examples": tested, "of these explained": explained}
+    facts |= {
+        "training seeds": experiment.seeds,
+        "test examples": _a_task(tested),
+        "of these explained": _a_task(explained),
+    }
     facts |= {"training examples at most": [experiment.train_limit]} if experiment.train_limit else {}
     parts = [f"{name}: {', '.join(map(str, values))}" for name, values in facts.items()]
     return f"This run is **{experiment.name}** ({experiment.title}): {'; '.join(parts)}."
+
+
+def _a_task(counts: Sequence[int]) -> list[str]:
+    """Return the number of each task, once where it is the same for several."""
+    texts = [f"{count:,}" for count in counts]
+    return [f"{texts[0]} a task"] if len(texts) > 1 and len({*texts}) == 1 else texts
 
 
 def job_table(runs: Sequence[Results], *, unit: float = 1) -> pd.DataFrame:

@@ -11,8 +11,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
-# White text stands on marks, which keep their colour; all other white is the paper's.
-_COLOUR = re.compile(r'(?<!<g style="fill: )#(ffffff)(?=[;"])|#(?!ffffff)([0-9a-f]{6})(?=[;"])')
+from trusteq.pages.drawn import themed
+
 _TOO_EXACT = re.compile(r"(?<!scale\()(?<![\d.])(\d+\.\d\d)\d+")  # a hundredth of a point is a hair's width
 _LONE_TABLE = re.compile(r'(?<!table-container">)<table\b.*?</table>', flags=re.DOTALL)
 _MENDS = {
@@ -40,8 +40,7 @@ def inlined(svg: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>|<style\b.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r'<g id="[^"]*">', "<g>", text)  # several figures of a page would have the same
     text = _TOO_EXACT.sub(r"\1", text)
-    coloured = _COLOUR.sub(lambda found: f"var(--tq-{found[1] or found[2]}, {found[0]})", text)
-    return f'<div class="tq-figure-box">{coloured}</div>'
+    return f'<div class="tq-figure-box">{themed(text)}</div>'
 
 
 def mended(body: str) -> str:

@@ -11,12 +11,14 @@ import jinja2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from trusteq import statistics
 from trusteq.alignment.overlap import place_among
 from trusteq.calibration.intervals import null_bands, scores_beside
 from trusteq.calibration.proper_scores import SCORES
 from trusteq.estimates import proportion
+from trusteq.pages.drawn import described, themed
 from trusteq.pages.figures import (
     NO_METADATA,
     OUTCOME_COLOURS,
@@ -163,7 +165,15 @@ class Audit:
         titles = {name: margin.title for name, margin in found.margins.items()}
 
         def curve():
-            alignment_curve(found.curve, plt.subplots(figsize=(6, 3.4))[1], label="the two models")
+            ax = alignment_curve(found.curve, plt.subplots(figsize=(6, 3.4))[1], label="the two models")
+            ax.set_title(curve_line(found.curve), loc="left")
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+        def margins():
+            margin_intervals(found.dimensions, titles).set_title(outcome_line(found.dimensions), loc="left")
+
+        def risks():
+            handover_curve(self.curve, chosen=self.handover).set_title(alone_line(self.asked), loc="left")
 
         return _page(
             f"May {compressed} replace {large}?",
@@ -175,7 +185,7 @@ class Audit:
             dimensions=dimension_table(found),
             beside_retraining=None if self.twins is None else retraining_table(self.twins, found.margins),
             handover=None if self.handover is None else handover_table(self.handover),
-            risks="" if self.curve is None else _svg(lambda: handover_curve(self.curve, chosen=self.handover)),
+            risks=None if self.curve is None else _figure(risks),
             agreement=agreement_shown(self.agreement),
             slices=None if self.slices is None else slices_shown(self.slices),
             anchors=None if self.anchors is None else anchors_shown(self.anchors),
@@ -183,10 +193,10 @@ class Audit:
             sizes=sizes_shown(self.facts["sizes"]) if any(self.facts.get("sizes", {}).values()) else None,
             speed=speed_sentence(self.speed) if speed and self.speed else None,
             sides=(large, compressed),
-            margins=_svg(lambda: margin_intervals(found.dimensions, titles)),
+            margins=_figure(margins),
             paper=paper_sentence(found.paper),
-            curve="" if found.alignment is None else _svg(curve),
-            reliability=_svg(lambda: _diagrams(self)),
+            curve=None if found.alignment is None else _figure(curve),
+            reliability=_figure(lambda: _diagrams(self)),
             scores=score_table(found.scores, self.bands),
             without=[score.title for score in SCORES.values() if not score.has_interval],
             reasons=_reasons(self),
@@ -400,7 +410,7 @@ def write_calibration(predictions: Predictions, folder: Path, *, name: str, seed
     notes = [*found, _INDEPENDENT]
     values = {"examples": len(predictions.gold), "labels": list(predictions.labels), "seed": seed, "notes": notes}
     values |= {"scores": _records(scores), "reliability": _records(reliability)}
-    figure, table = _svg(lambda: _diagram_and_histogram(reliability)), shown_scores(scores)
+    figure, table = _figure(lambda: _diagram_and_histogram(reliability)), shown_scores(scores)
     page = _page(f"Calibration of {name}", audit=None, reliability=figure, scores=table, notes=notes)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(to_json(values), folder / "calibration.json")
@@ -455,15 +465,45 @@ def _diagrams(audit: Audit) -> None:
     axes = plt.subplots(1, 2, figsize=(8, 4), sharey=True)[1]
     for ax, side, name, colour in zip(axes, SIDES, short_names(*audit.comparison.names), ("C0", "C1"), strict=True):
         table = audit.reliability[audit.reliability["model"] == side]
-        reliability_diagram(table, ax, color=colour, title=name)
+        reliability_diagram(table, ax, color=colour, title=f"{name}\n{bins_line(table)}")
         ax.label_outer()
 
 
 def _diagram_and_histogram(reliability: pd.DataFrame) -> None:
     axes = plt.subplots(1, 2, figsize=(8, 3.9))[1]
-    reliability_diagram(reliability, axes[0])
-    confidence_histogram(reliability, axes[1])
+    reliability_diagram(reliability, axes[0], title=bins_line(reliability))
+    confidence_histogram(reliability, axes[1], title=sure_line(reliability))
     axes[1].legend()
+
+
+def outcome_line(dimensions: pd.DataFrame) -> str:
+    """Return how many measures have each outcome, as the title of their figure."""
+    counts = (f"{(dimensions['outcome'] == outcome).sum()} {text.lower()}" for outcome, text in VERDICTS.items())
+    return f"Of {len(dimensions)} measures, {', '.join(counts)}"
+
+
+def curve_line(curve: pd.DataFrame) -> str:
+    """Return at how many sizes of the top sets the overlap is surely above chance, as the title of their figure."""
+    return f"Surely above chance at {(curve['low'] > curve['chance']).sum()} of {len(curve)} sizes"
+
+
+def alone_line(asked: pd.Series) -> str:
+    """Return on which share the compressed model may answer alone (a row of `handover`), as a title."""
+    at = f"at a risk of {asked.name[1]:.0%} of {RISKS[asked.name[0]].title}"
+    return f"Alone on {asked['share']:.0%} of inputs {at}" if asked["share"] else f"Alone on no inputs {at}"
+
+
+def bins_line(reliability: pd.DataFrame) -> str:
+    """Return in how many bins of confidence the accuracy is not what luck would give a calibrated model, as a title."""
+    filled = reliability[reliability["count"] > 0]
+    beyond = (filled["accuracy"] < filled["low"]) | (filled["accuracy"] > filled["high"])
+    return f"{beyond.sum()} of {len(filled)} bins beyond luck"
+
+
+def sure_line(reliability: pd.DataFrame) -> str:
+    """Return by how much the model is more, or less, sure than right, as a title."""
+    gap = -(reliability["share"] * reliability["gap"]).sum()
+    return f"{abs(gap):.3f} {'more' if gap > 0 else 'less'} sure than right"
 
 
 def _scope(audit: Audit) -> str:
@@ -502,17 +542,21 @@ def _markdown(table: pd.DataFrame) -> str:
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 
-def _svg(draw: Callable) -> str:
-    """Return what `draw` puts on a new figure as SVG, in the book's style; the caller's figures stay as they are."""
+def _figure(draw: Callable) -> dict[str, str]:
+    """Return what `draw` puts on a new figure, in the book's style: its SVG, and its text for who cannot see it.
+
+    The caller's figures stay as they are. Colours are variables, so that the page can be dark.
+    """
     open_before = set(plt.get_fignums())
     with plt.style.context(STYLE):
         draw()
         file = io.StringIO()
+        alt = described(plt.gcf())
         plt.gcf().savefig(file, format="svg", metadata=NO_METADATA, bbox_inches="tight")
     for opened in set(plt.get_fignums()) - open_before:
         plt.close(opened)
     text = file.getvalue()
-    return text[text.index("<svg") :]
+    return {"svg": themed(text[text.index("<svg") :]), "alt": alt}
 
 
 def _page(title: str, **values) -> str:

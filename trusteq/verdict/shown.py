@@ -150,7 +150,7 @@ def shown_scores(scores: pd.DataFrame) -> pd.DataFrame:
 def paper_sentence(rule: Mapping) -> str:
     """Return what the paper's rule (`margins.paper_rule`) says about a pair."""
     differs = "differs" if rule["calibration_differs"] else "does not differ"
-    ece = f"the ECE {differs} at 95% ({rule['ece_difference']:+.4f})"
+    ece = f"the ECE {differs} at 95% ({number(rule['ece_difference'], digits=4, sign=True)})"
     if rule["jaccard"] is None:
         return f"{ece[0].upper()}{ece[1:]}; its other half, the overlap of words, was not measured."
     aligned = "reaches" if rule["aligned"] else "is below"
