@@ -50,7 +50,7 @@ page.at_a_glance(found)
 # **What this cannot show.** These are not the paper's models: MiniLM, six layers and 22 million parameters, stands
 # where BERT-base stood. A claim about compression as such should survive that; a number need not.
 #
-# A star: about these checkpoints.
+# A star in the table: about these checkpoints. In the pictures below, ×3 behind a name: over three trainings.
 
 # %%
 page.summary(found)

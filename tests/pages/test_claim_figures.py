@@ -5,7 +5,8 @@ import pytest
 from matplotlib.colors import to_hex
 
 from trusteq.pages.claims import COLUMNS, CONTRADICTS, OPEN, SUPPORTS, Claim
-from trusteq.pages.findings import VERDICT_COLOURS, claim_rows, forest
+from trusteq.pages.drawn import described
+from trusteq.pages.findings import VERDICT_COLOURS, claim_rows, claim_title, costs_title, forest, verdicts_title
 
 ROWS = pd.DataFrame(
     [
@@ -27,12 +28,12 @@ def segments(ax):
 
 def test_every_row_is_drawn_after_what_decides():
     ax = claim_rows(CLAIM)
-    labels = [label.get_text() for label in ax.get_yticklabels()]
+    labels = [" ".join(label.get_text().split()) for label in ax.get_yticklabels()]
     assert labels == [
         "mrpc: all that counts",
         "mrpc: b",
-        "snli: all that counts (3 trainings)",
-        "snli: a (3 trainings)",
+        "snli: all that counts (×3)",
+        "snli: a (×3)",
     ]
     assert segments(ax) == [(0.2, 0.4), (0.2, 0.4), (0.4, 0.7), (0.4, 0.7), (0.65, 0.8)]
     drawn = {line.get_label(): line for line in ax.get_lines()}
@@ -41,13 +42,31 @@ def test_every_row_is_drawn_after_what_decides():
 
 
 def test_the_forest_has_colours_by_verdict_and_fills_what_speaks_of_further_trainings():
-    ax = forest({"first": CLAIM, "second": CLAIM})
-    labels = [label.get_text() for label in ax.get_yticklabels()]
-    head = ["first: cannot say", "snli, further trainings", "mrpc, these checkpoints"]
-    assert labels == [*head, "second: cannot say", *head[1:]]
-    points = [line for line in ax.get_lines() if line.get_marker() == "o"]
-    of = [CONTRADICTS, OPEN] * 2
-    assert [to_hex(line.get_color()) for line in points] == [to_hex(VERDICT_COLOURS[verdict]) for verdict in of]
-    assert [to_hex(line.get_markerfacecolor()) == "#ffffff" for line in points] == [False, True] * 2
-    assert segments(ax) == [(-1.0, -0.5), (-1.0, -0.5), (-0.5, 0.25), (-0.5, 0.25)]
-    assert "0.300 (0.200 to 0.400)" in [text.get_text() for text in ax.texts]
+    figure = forest({"first": CLAIM, "second": CLAIM})
+    figure.canvas.draw()
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["first: cannot say", "second: cannot say"]
+    for ax in figure.axes:
+        assert [label.get_text() for label in ax.get_yticklabels()] == ["snli", "mrpc"]
+        points = [line for line in ax.get_lines() if line.get_marker() == "o" and len(line.get_xdata())]
+        of = [CONTRADICTS, OPEN]
+        assert [to_hex(line.get_color()) for line in points] == [to_hex(VERDICT_COLOURS[verdict]) for verdict in of]
+        assert [to_hex(line.get_markerfacecolor()) == "#ffffff" for line in points] == [False, True]
+        assert segments(ax) == [(-1.0, -0.5), (-0.5, 0.25)]
+        assert "0.300 (0.200 to 0.400)" in [text.get_text() for text in ax.texts]
+    assert described(figure).startswith("2 claims: 2 open. contradicts it")
+
+
+def test_titles_follow_what_the_numbers_say():
+    assert claim_title(CLAIM) == "contradicts it: snli; cannot say: mrpc"
+    turned = Claim("", "share", ROWS.assign(verdict=SUPPORTS), ROWS, line=0.6)
+    assert claim_title(turned) == "supports it: snli, snli, mrpc"
+    assert claim_rows(turned).get_title(loc="left").replace("\n", " ") == claim_title(turned)
+    assert verdicts_title({"a": CLAIM, "b": turned, "c": turned}) == "3 claims: 2 supported, 1 open"
+    costs = pd.DataFrame({"title": ["A", "B"], "data": "snli", "estimate": [0.9, 0.2]})
+    assert costs_title(costs) == "Words kept: from 0.20 (B, snli) to 0.90 (A, snli)"
+    assert costs_title(costs.assign(estimate=[0.1, 0.2])) == "Words kept: from 0.10 (A, snli) to 0.20 (B, snli)"
+
+
+def test_a_claim_without_numbers_has_a_panel_that_says_so():
+    (ax,) = forest({"none": Claim("", "share", ROWS[:0], ROWS[:0])}).axes
+    assert ax.get_title(loc="left") == "none: cannot say"

@@ -11,7 +11,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from trusteq.pages.calibration import error_intervals
 from trusteq.pages.drawn import described, drawn
-from trusteq.pages.figures import alignment_intervals, intervals, method_colours, scale_intervals
+from trusteq.pages.figures import about, alignment_intervals, intervals, method_colours, said, scale_intervals
 from trusteq.pages.show import figure_bundle, page_style, show, table_bundle
 from trusteq.pages.web import inlined, mended
 
@@ -107,13 +107,29 @@ def test_a_page_has_its_notebook_keep_both(monkeypatch, figure):
 def test_a_figure_in_the_page_has_variables_for_colours_that_fall_back_on_their_own(figure):
     svg = figure_bundle(figure)[0]["image/svg+xml"]
     text = inlined(svg)
-    assert text.startswith('<div class="tq-figure-box"><svg') and "<style" not in text and "<metadata" not in text
+    assert text.startswith('<div class="tq-figure-box') and "<style" not in text and "<metadata" not in text
     colours = set(re.findall(r"#[0-9a-f]{6}", svg))
     assert {f"--tq-{colour[1:]}, {colour})" for colour in colours} == set(
         re.findall(r"--tq-[0-9a-f]{6}, #\w{6}\)", text)
     )
     assert not re.search(r'(?<!, )#[0-9a-f]{6}[;"]', text)
     assert len(text) < len(svg)
+
+
+def test_a_figure_that_fits_a_phone_is_marked():
+    wide, narrow = (inlined(f'<svg height="9pt" width="{width}"></svg>') for width in ("397.6pt", "397.4pt"))
+    assert ("tq-fits" in wide, "tq-fits" in narrow) == (False, True)
+    assert "tq-fits" in inlined('<svg width="530"></svg>') and "tq-fits" not in inlined('<svg width="531"></svg>')
+
+
+def test_a_name_on_two_lines_is_one_name():
+    ax = intervals(
+        pd.DataFrame({"model": ["a"], "method": "lime", "value": 0.5, "low": 0.4, "high": 0.6}),
+        {"a": "a model whose name is longer than a line"}, marks=(), xlabel="share",
+    )  # fmt: skip
+    assert "\n" in ax.get_yticklabels()[0].get_text()
+    assert "a model whose name is longer than a line" in drawn(ax.figure)["y"].tolist()
+    assert "Rows: a model whose name is longer than a line." in described(ax.figure)
 
 
 def test_white_text_keeps_its_colour_and_white_paper_does_not():
@@ -145,11 +161,12 @@ def test_the_title_of_a_figure_says_what_it_shows():
     rows = rows.assign(high=0.6, chance=0.2, ceiling=0.9, normalised=[0.9, 0.1], normalised_low=[0.8, -0.1])
     rows = rows.assign(normalised_high=1.0)
     names = {"a": "A", "b": "B"}
-    assert alignment_intervals(rows, names).get_title(loc="left") == "1 of 2 surely agree beyond chance"
+    assert said(alignment_intervals(rows, names)) == "1 of 2 surely agree beyond chance"
+    assert said(about(alignment_intervals(rows, names), "snli")) == "snli: 1 of 2 surely agree beyond chance"
     ax = scale_intervals(rows, names, margin=0.25)
-    assert ax.get_title(loc="left") == "1 of 2 surely come within the margin of the ceiling"
+    assert said(ax) == "1 of 2 surely come within the margin of the ceiling"
     assert described(ax.figure).startswith("1 of 2 surely come within the margin of the ceiling. 0: chance, 1:")
     assert drawn(ax.figure)["panel"].unique().tolist() == ["1 of 2 surely come within the margin of the ceiling"]
     found = pd.DataFrame({"model": ["a", "b"], "score": "ece", "value": [0.3, 0.1], "low": 0.1, "high": 0.4})
     ax = error_intervals(found.assign(null_low=0.0, null_high=0.2), names, ["a", "b"])
-    assert ax.get_title(loc="left") == "1 of 2 lie beyond what luck alone would give"
+    assert said(ax) == "1 of 2 lie beyond what luck alone would give"

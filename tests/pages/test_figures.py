@@ -1,6 +1,7 @@
 """The Axes hold the values of the table, and nothing is saved or styled behind the caller's back."""
 
 import html
+from pathlib import Path
 
 import made_up
 import matplotlib
@@ -8,24 +9,34 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from made_up import LABELS, MODELS
 
 from trusteq.calibration import proper_scores
 from trusteq.pages.attribution import weight_by_rank
+from trusteq.pages.drawn import described
 from trusteq.pages.figures import (
     GREY,
     colours,
     confidence_histogram,
+    entitled,
     from_zero,
     handover_curve,
+    handover_title,
+    headed,
     highlights,
+    intervals,
+    last_bin_title,
     per_method,
     per_model,
     reliability_diagram,
     small_multiples,
+    spread_title,
+    sureness_title,
 )
 from trusteq.pages.finetune import training_history
 
+ROOT = Path(__file__).parents[2]
 TITLES = dict(zip(MODELS, ("Large", "Distilled", "Tiny"), strict=True))
 
 
@@ -61,6 +72,65 @@ def test_one_colour_a_model():
     assert colours(list(MODELS)) == chosen
 
 
+def test_a_model_has_one_colour_in_all_experiments():
+    found = {}
+    for file in [*ROOT.glob("experiments/*.yaml"), *ROOT.glob("data/published/*/experiment.yaml")]:
+        models = list(yaml.safe_load(file.read_text(encoding="utf-8"))["models"])
+        chosen = colours(models)
+        assert chosen[models[0]] == colours(["any other"])["any other"]  # that of the large one
+        assert len(set(chosen.values())) == min(len(models), 9)
+        for name, colour in chosen.items():
+            assert found.setdefault(name, colour) == colour, (file, name)
+    assert len(found) > 20
+
+
+def test_a_colour_belongs_to_the_name_and_not_to_its_place():
+    first = colours(["minilm", "minilm-distilled", "minilm-int8"])
+    assert colours(["minilm", "minilm-int8", "minilm-distilled"]) == first
+    assert colours(["minilm", "minilm-int8"])["minilm-int8"] == first["minilm-int8"]
+    assert colours([]) == {}
+
+
+def test_what_panels_say_together_stands_above_them_and_in_their_text(reliability):
+    table = pd.concat([reliability.assign(model=model) for model in "ab"])
+    for draw in (confidence_histogram, reliability_diagram):  # with a legend, and without
+        figure = headed(per_model(table, draw, {"a": "A", "b": "B"}), "0 of 2 models are too sure")
+        assert described(figure).startswith("0 of 2 models are too sure. ")
+        figure.canvas.draw()
+
+
+def test_titles_of_reliability_follow_the_bins(reliability):
+    less = pd.concat([reliability.assign(model="a"), reliability.assign(model="b", accuracy=0.2)])
+    (gap,) = {round(float((reliability["share"] * reliability["confidence"].fillna(0)).sum() - 0.2), 2)}
+    assert sureness_title(less) == f"1 of 2 models are surer than they are right, by {gap:+.2f} at most"
+    assert sureness_title(less.assign(accuracy=1.0)).startswith("0 of 2")
+    last = pd.concat([reliability.assign(model="a"), reliability.assign(model="b", share=np.eye(10)[9])])
+    assert last_bin_title(last, {"a": "A", "b": "B"}) == ("Surer than 0.9: from 0% (A) to 100% (B) of the predictions")
+    last = last.assign(share=1 - last["share"])
+    assert last_bin_title(last, {"a": "A", "b": "B"}).startswith("Surer than 0.9: from 0% (B) to")
+
+
+def test_the_title_of_single_examples_follows_their_spread():
+    rows = pd.DataFrame({"model": "a", "method": "lime", "jaccard": [0.0, 0.25, 0.5, 0.75, 1.0]})
+    assert spread_title(rows) == "Of single examples the middle half spans up to 0.50, around means of at most 0.50"
+    assert "up to 0.00, around means of at most 0.30" in spread_title(rows.assign(jaccard=0.3))
+
+
+def test_a_panel_keeps_its_name_and_what_it_says():
+    def draw(ax):
+        entitled(ax.plot([1])[0].axes, "1 of 2 agree")
+
+    (ax,) = small_multiples([("lime", draw)]).axes
+    assert (ax.get_title(), ax.get_title(loc="left")) == ("lime\n1 of 2 agree", "")
+
+
+def test_a_row_with_one_method_stands_at_its_name_and_two_around_it():
+    rows = pd.DataFrame({"model": ["a", "a", "b"], "method": ["lime", "shap", "shap"], "value": 0.5, "low": 0.4})
+    ax = intervals(rows.assign(high=0.6), {"a": "A", "b": "B"}, marks=(), xlabel="share")
+    assert line(ax, "lime")[1] == pytest.approx([-0.12])
+    assert line(ax, "shap")[1] == pytest.approx([0.12, 1.0])
+
+
 def test_reliability_diagram(reliability):
     ax = reliability_diagram(reliability, title="T")
     bars, gaps = ax.containers
@@ -87,7 +157,7 @@ def test_confidence_histogram(reliability):
 
 @pytest.mark.parametrize(
     ("models", "visible", "panels"),
-    [(MODELS, 3, 3), (MODELS[:1], 1, 1), ((*MODELS, "d"), 4, 4), ((*MODELS, "d", "e"), 5, 6)],
+    [(MODELS, 3, 4), (MODELS[:1], 1, 1), ((*MODELS, "d"), 4, 4), ((*MODELS, "d", "e"), 5, 6)],
 )
 def test_one_panel_a_model(reliability, models, visible, panels):
     table = pd.concat([reliability.assign(model=model) for model in models])
@@ -234,3 +304,12 @@ def test_handover_curve_holds_risks_and_what_was_chosen():
     assert ([0.6], [0.02]) in points  # its level
     assert ([0.0], [0.0]) not in points
     assert [path.vertices.tolist() for of in ax.collections for path in of.get_paths()] == [[[0.6, 0.005], [0.6, 0.03]]]
+
+
+def test_the_title_of_a_handover_follows_what_was_realised():
+    table = pd.DataFrame({"share": [0.5, 1.0], "flips": [0.0, 0.03], "accuracy": [0.0, -0.02]})
+    assert handover_title(table, None) == "Of all inputs answered alone: flips kept +3.0%, accuracy lost -2.0%"
+    chosen = pd.DataFrame({"threshold": [0.5, 0.9, np.nan], "level": 0.01, "realised": [0.005, 0.02, 0.0]})
+    assert handover_title(table, chosen) == "1 of 2 thresholds lose no more than promised"
+    assert handover_title(table, chosen.assign(realised=0.0)).startswith("2 of 2")
+    assert handover_title(table, chosen[2:]) == handover_title(table, None)

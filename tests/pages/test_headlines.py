@@ -4,11 +4,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from trusteq.pages.comparison import closest_line, curve_line, source_line, spread_line
+from trusteq.pages.comparison import closest_line, curve_line, source_line
 from trusteq.pages.drawn import described, themed
+from trusteq.pages.figures import headed
 from trusteq.pages.finetune import training_line
 from trusteq.pages.results import plane_line, verdict_line
-from trusteq.pages.show import headed
 from trusteq.pages.simulation import coverage_line, false_line
 
 pytestmark = pytest.mark.usefixtures("drawing")
@@ -67,12 +67,6 @@ def test_curves_are_counted_at_the_size_in_use_and_at_the_last():
     assert said == "1 of 2 stand surely above chance at k = 10, 0 at k = 20"
     rows[3] = ("tiny", 20, 0.9, 0.8)
     assert curve_line(frame("model_b k low chance", *rows), MODELS, k=10).endswith("1 at k = 20")
-
-
-def test_examples_at_chance_and_wholly_alike_are_counted():
-    found = frame("jaccard chance", (0.2, 0.3), (0.3, 0.3), (1.0, 0.3), (0.5, 0.3), (None, 0.3))
-    assert spread_line(found) == "50% of examples are at chance or below, 25% share all top words"
-    assert spread_line(found.assign(jaccard=1.0)) == "0% of examples are at chance or below, 100% share all top words"
 
 
 def test_the_largest_source_is_counted_over_bars():

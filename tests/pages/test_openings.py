@@ -200,3 +200,34 @@ class TestReplace:
         assert answers.data["alone"].tolist() == pytest.approx(chosen.tolist())
         assert set(measures.data["outcome"]) <= {"equivalent", "not-equivalent", "undecided"}
         assert isinstance(curve, Figure)
+
+
+def test_titles_of_openings_follow_their_numbers():
+    models = pd.DataFrame({"nli_accuracy": [90.0, 88.0, 80.0], "pi_accuracy": [91.0, 90.0, 92.0]})
+    assert paper.right_title(models) == "Right less often by -1.0 to 10.0 points"
+    beside = pd.DataFrame({"as far": [3, 1], "smaller models": [4, 4]})
+    assert is_half_low.yardstick_title(beside) == "4 of 8 come as far as the large model trained again"
+    assert is_half_low.yardstick_title(beside[:0]).startswith("the large model was trained once")
+    table = pd.DataFrame({"model": ["a", "a", "b"], compression.WORDS: [0.2, 0.4, 0.5]})
+    assert compression.furthest(table, {"a": "A", "b": "B"}) == "B comes furthest, to 0.50"
+    table = table.assign(**{compression.WORDS: [0.9, 0.7, 0.5]})
+    assert compression.furthest(table, {"a": "A", "b": "B"}) == "A comes furthest, to 0.80"
+
+
+def test_half_of_the_pairs_have_the_median_of_words():
+    counts = pd.DataFrame({"counted": "positions", "words": [3, 1, 2], "pairs": [2, 1, 2]})
+    both = pd.concat([counts, counts.assign(counted="distinct words", words=[2, 1, 1])])
+    ax = is_half_low.word_histogram(both, last=5)
+    assert is_half_low.median_words(counts) == [2]
+    assert is_half_low.median_words(counts.assign(pairs=[9, 1, 2])) == [3]
+    assert ax.get_title(loc="left").replace("\n", " ") == "Half of the pairs have at most 2 or 1 words"
+
+
+@pytest.mark.parametrize(("moves", "counts"), [((0.1, 0.05), (1, 1)), ((0.1, 0.2), (1, 0)), ((-0.1, 0.0), (0, 0))])
+def test_the_title_on_the_boundary_tells_the_number_from_what_is_above_chance(moves, counts):
+    values = {"Jaccard, as released": 0.5 + moves[0], "chance, as released": 0.3 + moves[1]}
+    beside = pd.DataFrame({"data": ["snli"], "Jaccard, boundary kept": 0.5, "chance, boundary kept": 0.3} | values)
+    claim = SimpleNamespace(beside=beside, by_data=pd.DataFrame({"data": ["snli"]}))
+    raw, above = counts
+    said = f"As released the mean is higher on {raw} of 1 data sets, and what is above chance on {above}"
+    assert boundary.title(claim) == said

@@ -129,7 +129,7 @@ def test_opening_a_page_sets_its_style_and_importing_does_not(run):
     write_text(run.experiment.dump(), run.folder / "experiment.yaml")
     with plt.rc_context():
         assert open_page(run.folder).folder == run.folder
-        assert plt.rcParams["figure.figsize"] == [7, 4]
+        assert plt.rcParams["figure.figsize"] == [5.2, 3.4]
 
 
 def test_shown_numbers_are_rounded_and_gaps_named():

@@ -201,9 +201,6 @@ def test_bad_input_leaves_nothing_behind(trusteq, tmp_path):
 def test_the_titles_of_a_reports_figures_follow_the_data():
     outcomes = pd.DataFrame({"outcome": ["equivalent", "undecided", "undecided"]})
     assert report.outcome_line(outcomes) == "Of 3 measures, 1 equivalent, 0 not equivalent, 2 undecided"
-    curve = pd.DataFrame({"low": [0.5, 0.2], "chance": [0.3, 0.3]})
-    assert report.curve_line(curve) == "Surely above chance at 1 of 2 sizes"
-    assert report.curve_line(curve.assign(low=0.4)) == "Surely above chance at 2 of 2 sizes"
     asked = pd.Series({"share": 0.61}, name=("flips", 0.01))
     assert report.alone_line(asked) == "Alone on 61% of inputs at a risk of 1% of flips kept"
     assert report.alone_line(asked * 0) == "Alone on no inputs at a risk of 1% of flips kept"

@@ -9,7 +9,7 @@ from trusteq.attribution.features import Features, Texts
 from trusteq.attribution.lime import perturbations
 from trusteq.pages.claims import Claim
 from trusteq.pages.claims import boundary as claim
-from trusteq.pages.figures import spans
+from trusteq.pages.figures import entitled, spans
 from trusteq.pages.findings import NOTHING, PAPER_K, Findings
 from trusteq.pages.show import open_with, page_style, put, show
 from trusteq.pages.trainings import evidence
@@ -40,12 +40,23 @@ def opening(found: Findings) -> None:
         return
     chance, jaccard = (moved(of)[[f"{what}, {how}" for how in HOW]].stack() for what in ("chance", "Jaccard"))
     names = [f"{data}, {how}" for data in of.by_data["data"] for how in HOW]
-    open_with(answer(of), spans(names, {"chance": chance, "two models": jaccard}, xlabel="mean Jaccard"))
+    ax = spans(names, {"chance": chance, "two models": jaccard}, xlabel="mean Jaccard")
+    open_with(answer(of), entitled(ax, title(of)))
 
 
 def moved(found: Claim) -> pd.DataFrame:
     """Return the mean Jaccard and chance in both ways, by data set: the mean over methods."""
     return found.beside.groupby("data").mean(numeric_only=True).reindex(found.by_data["data"])
+
+
+def title(found: Claim) -> str:
+    """Return on how many data sets losing the boundary raises the mean Jaccard, and what is above chance."""
+    of = moved(found)
+    raw, chance = (of[f"{what}, {HOW[0]}"] - of[f"{what}, {HOW[1]}"] for what in ("Jaccard", "chance"))
+    return (
+        f"As released the mean is higher on {(raw > 0).sum()} of {len(of)} data sets, and what is above chance on "
+        f"{(raw > chance).sum()}"
+    )
 
 
 def answer(found: Claim) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import pandas as pd
 
 from trusteq.calibration.proper_scores import SCORES
@@ -10,10 +9,14 @@ from trusteq.pages.figures import (
     colours,
     confidence_histogram,
     counted,
+    headed,
     interval,
+    last_bin_title,
     named_rows,
     per_model,
     reliability_diagram,
+    rows_figure,
+    sureness_title,
 )
 from trusteq.pages.show import (
     PAPER_MARK,
@@ -88,20 +91,22 @@ def errors(run: Results, task: str, seed: int) -> None:
     found = run.calibration(task, seed, "intervals")
     table = score_view(found, run, *_BINNED, columns=_VALUE | _BY_LUCK)
     put(table)
-    beside = run.calibration(task, seed, "scores")[["model", "ece", "mce", "brier"]]
-    put(show(beside_paper(beside, run, task), caption="Beside the models of the paper whose part they play"))
+    if counterparts(run).notna().any():
+        beside = run.calibration(task, seed, "scores")[["model", "ece", "mce", "brier"]]
+        put(show(beside_paper(beside, run, task), caption="Beside the models of the paper whose part they play"))
 
 
 def reliability(run: Results, task: str, seed: int) -> None:
     """Show a reliability diagram of each model."""
-    put(per_model(run.calibration(task, seed, "reliability"), reliability_diagram, titles(run)))
+    found = run.calibration(task, seed, "reliability")
+    put(headed(per_model(found, reliability_diagram, titles(run)), sureness_title(found)))
 
 
 def confidence(run: Results, task: str, seed: int) -> None:
     """Show how sure the models are: histograms, and the share of the predictions in each bin of confidence."""
     found = run.calibration(task, seed, "reliability")
     shares = show(share_table(found, run, task), digits=1, caption="Percent of the test split by confidence")
-    put(per_model(found, confidence_histogram, titles(run)), shares)
+    put(headed(per_model(found, confidence_histogram, titles(run)), last_bin_title(found, titles(run))), shares)
 
 
 Tables = Iterator[tuple[str, pd.DataFrame]]
@@ -206,7 +211,7 @@ def error_intervals(
     colours; controls are black.
     """
     rows = found[found["score"] == score]
-    ax = ax or plt.figure(figsize=(7, 1.0 + 0.33 * len(rows))).gca()
+    ax = ax or rows_figure(len(rows))
     chosen = colours(models)
     # A control far off would press the models together: it is cut, with an arrow and its value.
     widest = 1.3 * rows.loc[rows["model"].isin(models), ["value", "high", "null_high"]].max(axis=None)

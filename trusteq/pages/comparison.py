@@ -19,6 +19,7 @@ from trusteq.pages.figures import (
     alignment_intervals,
     colours,
     counted,
+    headed,
     intervals,
     jaccard_distribution,
     named_rows,
@@ -28,7 +29,6 @@ from trusteq.pages.figures import (
 from trusteq.pages.show import (
     NOT_SHOWN,
     counterparts,
-    headed,
     marked,
     of_seed,
     pair_names,
@@ -203,16 +203,7 @@ def curve_line(curves: pd.DataFrame, models: Collection[str], *, k: int) -> str:
 
 def _spread(examples: pd.DataFrame, run: Results) -> Figure:
     large = run.experiment.large
-    ax = jaccard_distribution(examples, titles(run), large, plt.figure().gca())
-    ax.set_title(spread_line(examples[examples["model_a"] == large]))
-    return ax.figure
-
-
-def spread_line(examples: pd.DataFrame) -> str:
-    """Return the shares of examples in which a pair shares no more top words than chance, and all of them."""
-    found = examples.dropna(subset="jaccard")
-    none, every = (found["jaccard"] <= found["chance"]).mean(), (found["jaccard"] == 1).mean()
-    return f"{none:.0%} of examples are at chance or below, {every:.0%} share all top words"
+    return jaccard_distribution(examples, titles(run), large, plt.figure().gca()).figure
 
 
 def _sources(sources: pd.DataFrame, run: Results) -> Figure:

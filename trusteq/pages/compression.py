@@ -5,7 +5,17 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from trusteq.pages.figures import GREY, OUTCOME_COLOURS, colours, named_rows
+from trusteq.pages.figures import (
+    GREY,
+    OUTCOME_COLOURS,
+    WIDTH,
+    about,
+    colours,
+    entitled,
+    headed,
+    legend_above,
+    named_rows,
+)
 from trusteq.pages.show import open_with, put, show, titles, view
 from trusteq.study.experiment import Experiment
 from trusteq.study.results import Results
@@ -27,9 +37,9 @@ _COSTS = {
 }
 # By dimension, the value that its band is centred on, and the label of the axis.
 _PANELS = {
-    "accuracy": (0, "accuracy, difference"),
-    "alignment": (1, "alignment: 0 chance, 1 ceiling"),
-    "calibration": (0, "ECE, difference"),
+    "accuracy": (0, "accuracy,\ndifference"),
+    "alignment": (1, "alignment,\n0 chance, 1 ceiling"),
+    "calibration": (0, "ECE,\ndifference"),
 }
 
 
@@ -71,9 +81,9 @@ def kept(run: Results, task: str) -> None:
     put(*trust_tables(run.compression(task, "models"), run))
     put(show(count_table(_small(run, task)), caption="How many verdicts of each kind"))
     for method, rows in _small(run, task).groupby("method", sort=False):
-        figure = kept_panels(rows, titles(run))
-        figure.supxlabel(method)
-        put(figure)
+        alike = rows["verdict"] == EQUIVALENT
+        finding = f"{method}: {alike.sum()} of {len(rows)} equivalent, every training counted"
+        put(headed(kept_panels(rows, titles(run)), finding))
 
 
 def recovery(run: Results, task: str) -> None:
@@ -143,7 +153,7 @@ def kept_panels(table: pd.DataFrame, names: Mapping[str, str]):
     """
     models, margins = list(dict.fromkeys(table["model"])), load_margins()
     heights = table["model"].map(models.index) + 0.18 * table.groupby("model").cumcount()
-    figure, axes = plt.subplots(1, len(_PANELS), figsize=(9, 1.2 + 0.34 * len(models)), sharey=True)
+    figure, axes = plt.subplots(1, len(_PANELS), figsize=(WIDTH, 1.8 + 0.36 * len(models)), sharey=True)
     for ax, (dimension, (centre, label)) in zip(axes, _PANELS.items(), strict=True):
         measure = measures_of(dimension)[0]
         ax.axvline(centre, color=GREY, linewidth=1)
@@ -154,7 +164,9 @@ def kept_panels(table: pd.DataFrame, names: Mapping[str, str]):
         # Only less alignment counts against a model; in the other measures more does as well.
         margin, green = margins[measure].margin, OUTCOME_COLOURS["equivalent"]
         ax.axvspan(centre - margin, ax.get_xlim()[1] if centre else margin, color=green, alpha=0.12, linewidth=0)
-        named_rows(ax, [names[name] for name in models], xlabel=label)
+        named_rows(ax, [names[name] for name in models], xlabel=label).locator_params(axis="x", nbins=3)
+        alike = table[f"{measure}_outcome"] == EQUIVALENT
+        ax.set_title(f"{alike.sum()} of {len(alike)}\nthe same", fontsize="medium")
     for outcome, colour in OUTCOME_COLOURS.items():
         axes[0].plot([], [], "o", color=colour, label=outcome)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
@@ -167,15 +179,21 @@ def frontiers(table: pd.DataFrame, names: Mapping[str, str], over: Mapping[str, 
     over: labels of the axes by columns. height: of all, in inches.
     """
     methods = list(table.groupby("method", sort=False))
-    shape = {"figsize": (9, height), "sharey": True, "squeeze": False}
+    shape = {"figsize": (WIDTH, height), "sharey": True, "squeeze": False}
     figure, axes = plt.subplots(len(over), len(methods), **shape)
     for at, (method, rows) in enumerate(methods):
         for ax, (x, xlabel) in zip(axes[:, at], over.items(), strict=True):
-            frontier(rows, names, ax, x=x, xlabel=xlabel)
+            frontier(rows, names, ax, x=x, xlabel=xlabel).locator_params(axis="x", nbins=4)
             ax.set_ylabel("" if at else ax.get_ylabel())
-        axes[0, at].set_title(method)
-    figure.legend(*axes[0, -1].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        about(entitled(axes[0, at], furthest(rows, names)), method)
+    legend_above([axes[0, -1]], ncols=2)
     return figure
+
+
+def furthest(table: pd.DataFrame, names: Mapping[str, str]) -> str:
+    """Return which model comes furthest from chance, 0, to ceiling, 1, in the mean over its training seeds."""
+    means = table.groupby("model")[WORDS].mean()
+    return f"{names[means.idxmax()]} comes furthest, to {means.max():.2f}" if means.notna().any() else "no place known"
 
 
 def frontier(table: pd.DataFrame, names: Mapping[str, str], ax, *, x: str, xlabel: str):

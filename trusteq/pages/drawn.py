@@ -39,14 +39,15 @@ def drawn(figure: Figure) -> pd.DataFrame:
 
 
 def described(figure: Figure) -> str:
-    """Return a text for who cannot see a figure: its label or title, if it has one, its axes, panels, rows, ranges."""
+    """Return a text for who cannot see a figure: what it and its legend are called, its axes, panels, rows, ranges."""
     axes, table = _visible(figure), drawn(figure)
     across = _listed([figure.get_supxlabel(), *[ax.get_xlabel() for ax in axes]])
     up = _listed([figure.get_supylabel(), *[ax.get_ylabel() for ax in axes]])
     what = " over ".join(filter(None, (up, across))) or "Values"
     panels, named = _listed(map(_title, axes)), _listed(name for ax in axes for name in _names(ax, "y"))
     first, panels = (panels, "") if len(axes) == 1 else ("", panels and f"Panels: {panels}")
-    parts = [figure.get_label(), figure.get_suptitle(), first, what, panels, named and f"Rows: {named}", _ranges(table)]
+    heads = [figure.get_label(), figure.get_suptitle(), *(of.get_title().get_text() for of in figure.legends)]
+    parts = [*heads, first, what, panels, named and f"Rows: {named}", _ranges(table)]
     return ". ".join(" ".join(part.split()).rstrip(".") for part in parts if part) + "."
 
 
@@ -116,7 +117,7 @@ def _colour(artist: object) -> str | None:
 
 def _names(ax: Axes, side: str) -> list[str]:
     """Return what stands at the ticks of an axis, nothing where these are numbers."""
-    found = [tick.get_text() for tick in getattr(ax, f"{side}axis").get_ticklabels()]
+    found = [" ".join(tick.get_text().split()) for tick in getattr(ax, f"{side}axis").get_ticklabels()]
     return [] if all(_NUMBER.fullmatch(text) for text in found) else found
 
 

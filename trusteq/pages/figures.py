@@ -11,28 +11,49 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from IPython.display import HTML
+from matplotlib.colors import to_rgb
 
 from trusteq import words
 from trusteq.alignment.overlap import PAPER_THRESHOLD
 from trusteq.alignment.ranking import top_features
 from trusteq.attribution.methods import METHODS
+from trusteq.registry import registered
 from trusteq.verdict.handover import RISKS
 
 # Of an SVG: it would name the time, the program and two addresses; without it the same figure is the same text.
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 STYLE = Path(__file__).with_name("style.mplstyle")
 GREY = "0.55"
+WIDTH = 5.2  # inches of a figure: a phone shows it whole, and its text can be read there
+LABEL_LETTERS = 26  # of a row's name on one line
 _PAPERS_CUT = {f"the paper's cut, {PAPER_THRESHOLD}": PAPER_THRESHOLD}
 
 
+# Seaborn's "colorblind" without what is too faint on white or is a grey, which is no model's; with olive and slate.
+_LARGE, *_SMALLER = map(
+    to_rgb,
+    ("#0173b2", "#029e73", "#cc78bc", "#ca9161", "#56b4e9", "#8c9a00", "#d55e00", "#de8f05", "#6f7fbf"),
+)
+
+
 def colours(models: Sequence[str]) -> dict[str, tuple]:
-    """Return one colour per model, the same on every page of an experiment."""
-    return dict(zip(models, sns.color_palette("colorblind", len(models)), strict=True))
+    """Return one colour per model, by name, the same in every experiment; the first of them is the large one.
+
+    The large model has the first colour. A model of the registry has the colour of its place there, and any other the
+    one after; one that is taken already gives way to the next that is free, as long as any is.
+    """
+    (large, *smaller), known = models or [None], list(registered()["models"])
+    chosen = {large: _LARGE}
+    for name in sorted(smaller, key=lambda name: known.index(name) if name in known else len(known)):
+        start = known.index(name) if name in known else len(known)
+        wanted = [_SMALLER[(start + step) % len(_SMALLER)] for step in range(len(_SMALLER))]
+        chosen[name] = next((colour for colour in wanted if colour not in chosen.values()), wanted[0])
+    return {name: chosen[name] for name in models}
 
 
 def method_colours(methods: Sequence[str]) -> dict[str, tuple]:
-    """Return one colour per method, the same everywhere; what is no method, such as what decides, is nearly black."""
-    known = dict(zip(METHODS, sns.color_palette("dark", len(METHODS)), strict=True))
+    """Return one colour per method, the same everywhere; what decides is nearly black, and a single number grey."""
+    known = dict(zip(METHODS, sns.color_palette("dark", len(METHODS)), strict=True)) | {"single": (0.55, 0.55, 0.55)}
     return {method: known.get(method, (0.2, 0.2, 0.2)) for method in methods}
 
 
@@ -59,14 +80,18 @@ def intervals(
     columns: the value and the ends of its interval. marks: columns that are marked beside the point. cut: a line that
     is drawn across, by its name. names: titles of the sides, which are in model, or in model_a and model_b.
     """
+    found = found.reset_index(drop=True)
     sides = [column for column in ("model", "model_a", "model_b") if column in found]
     keys, methods = list(zip(*(found[side] for side in sides), strict=True)), list(found["method"].unique())
     rows = list(dict.fromkeys(keys))
-    ax = ax or plt.figure(figsize=(7, 1.2 + 0.4 * len(rows))).gca()
-    heights = np.array([rows.index(key) for key in keys])
-    for place, (method, color) in enumerate(method_colours(methods).items()):
+    ax = ax or rows_figure(len(rows))
+    # What a row has stands around its middle, whatever other rows have.
+    heights = pd.Series([float(rows.index(key)) for key in keys])
+    place = found["method"].map(methods.index).groupby(heights).rank() - 1
+    heights += 0.24 * (place - place.groupby(heights).transform("max") / 2)
+    for method, color in method_colours(methods).items():
         of = (found["method"] == method).to_numpy()
-        y = heights[of] + 0.22 * (place - (len(methods) - 1) / 2)
+        y = heights[of]
         value, low, high = (found.loc[of, column] for column in columns)
         ax.hlines(y, low, high, color=color, linewidth=1.6)
         ax.plot(value, y, "o", color=color, markersize=5, label=method)
@@ -76,8 +101,13 @@ def intervals(
         ax.plot([], [], linestyle="", label=mark, **{"color": "0.25"} | _MARKS[mark])
     for name, value in (cut or {}).items():
         ax.axvline(value, color=GREY, linestyle="--", linewidth=1, label=name)
-    legend_above([ax], ncols=5)
+    legend_above([ax], ncols=3 if marks else 4)
     return named_rows(ax, [" – ".join(names[side] for side in row) for row in rows], xlabel=xlabel, xlim=xlim)
+
+
+def rows_figure(n_rows: int):
+    """Return the Axes of a new figure with so many rows, with room for names of two lines."""
+    return plt.figure(figsize=(WIDTH, 1.4 + 0.31 * n_rows)).gca()
 
 
 def alignment_intervals(alignment: pd.DataFrame, names: Mapping[str, str], ax=None):
@@ -90,10 +120,36 @@ def alignment_intervals(alignment: pd.DataFrame, names: Mapping[str, str], ax=No
     return counted(ax, alignment["low"] > alignment["chance"], "surely agree beyond chance")
 
 
+def entitled(ax, finding: str):
+    """Have the title say what the Axes show, on as many lines as it takes; return the Axes."""
+    letters = int(8.5 * ax.figure.get_figwidth() * ax.get_position().width)
+    ax.set_title("\n".join(textwrap.wrap(finding, max(letters, 24))), loc="left", fontsize="medium")
+    return ax
+
+
+def said(ax) -> str:
+    """Return the title of the Axes on one line."""
+    return " ".join((ax.get_title(loc="left") or ax.get_title()).split())
+
+
+def about(ax, what: str):
+    """Have the title name first what it is about, such as a task; return the Axes."""
+    return entitled(ax, f"{what}: {said(ax)}" if said(ax) else what)
+
+
+def headed(figure, finding: str):
+    """Have all panels of a figure say something together, above the legend; return the figure."""
+    text = textwrap.fill(finding, int(12 * figure.get_figwidth()))
+    if figure.legends:  # above it, since a title of the figure would lie on a legend outside the panels
+        figure.legends[0].set_title(text, prop={"weight": "bold", "size": "medium"})
+    else:
+        figure.suptitle(text, weight="bold", size="medium")
+    return figure
+
+
 def counted(ax, holds: pd.Series, what: str):
     """Have the title say of how many rows something holds; return the Axes."""
-    ax.set_title(f"{holds.sum()} of {len(holds)} {what}", loc="left")
-    return ax
+    return entitled(ax, f"{holds.sum()} of {len(holds)} {what}")
 
 
 def scale_intervals(alignment: pd.DataFrame, names: Mapping[str, str], ax=None, *, margin: float | None = None):
@@ -127,25 +183,29 @@ def interval(ax, y: float, value: float, low: float, high: float, *, color, with
 
 def spans(names: Sequence[str], marks: Mapping, cuts: Mapping[str, float] | None = None, ax=None, *, xlabel: str):
     """Draw from where to where each row reaches; its two ends are marked, and lines drawn across, by their names."""
-    ax, rows = ax or plt.figure(figsize=(7, 1.3 + 0.4 * len(names))).gca(), range(len(names))
+    ax, rows = ax or rows_figure(len(names)), range(len(names))
     ax.hlines(rows, *marks.values(), color="0.6", linewidth=3)
     for (name, values), marker, width in zip(marks.items(), "|d", (2, 0.5), strict=True):
         how = {"color": "0.15", "markersize": 9, "markeredgewidth": width, "linestyle": "none"}
         ax.plot(values, rows, marker, label=name, **how)
     for (name, value), style in zip((cuts or {}).items(), (":", "--"), strict=False):
         ax.axvline(value, color=GREY, linestyle=style, linewidth=1.2, label=name)
-    legend_above([ax])
+    legend_above([ax], ncols=2)
     return named_rows(ax, names, xlabel=xlabel, xlim=(0, 1.04))
 
 
 def named_rows(ax, names: Sequence[str], *, xlabel: str, xlim: tuple[float, float] | None = None):
-    """Give the rows of a figure their names, the first one at the top; return the Axes."""
-    ax.set_yticks(range(len(names)), names)
+    """Give the rows of a figure their names, on two lines where long, the first one at the top; return the Axes."""
+    ax.set_yticks(range(len(names)), [_on_lines(name) for name in names])
     ax.set(ylim=(len(names) - 0.5, -0.5), xlabel=xlabel)
     if xlim:  # None would not leave the limits alone, but end their growing with the panels to come
         ax.set_xlim(xlim)
     ax.grid(axis="y", visible=False)
     return ax
+
+
+def _on_lines(name: str) -> str:
+    return textwrap.fill(name, LABEL_LETTERS, break_on_hyphens=False)
 
 
 def jaccard_distribution(examples: pd.DataFrame, titles: Mapping[str, str], large: str, ax=None):
@@ -160,9 +220,17 @@ def jaccard_distribution(examples: pd.DataFrame, titles: Mapping[str, str], larg
     for name, value in _PAPERS_CUT.items():
         ax.axvline(value, color=GREY, linestyle="--", linewidth=1, label=name)
     ax.set(xlim=(0, 1.02), xlabel=f"Jaccard with {titles[large]}, one dot an example", ylabel="")
+    ax.set_yticks(ax.get_yticks(), [_on_lines(name.get_text()) for name in ax.get_yticklabels()])
     ax.get_legend().remove()
-    ax.figure.legend(loc="outside upper center", ncols=4)
-    return ax
+    ax.figure.legend(loc="outside upper center", ncols=2)
+    return entitled(ax, spread_title(rows))
+
+
+def spread_title(examples: pd.DataFrame) -> str:
+    """Return how far single examples lie apart, beside their mean. examples: model, method, jaccard."""
+    of = examples.groupby(["model", "method"])["jaccard"]
+    half = (of.quantile(0.75) - of.quantile(0.25)).max()
+    return f"Of single examples the middle half spans up to {half:.2f}, around means of at most {of.mean().max():.2f}"
 
 
 def reliability_diagram(table: pd.DataFrame, ax=None, *, color="C0", title: str = ""):
@@ -181,9 +249,10 @@ def reliability_diagram(table: pd.DataFrame, ax=None, *, color="C0", title: str 
     if "low" in filled:
         bars = {"color": "0.25", "linewidth": 3.5, "alpha": 0.45, "zorder": 2}
         ax.vlines(filled["confidence"], filled["low"], filled["high"], **bars)
-    ax.scatter(filled["confidence"], filled["accuracy"], s=10 + 200 * filled["share"], color=color, zorder=3)
+    ax.scatter(filled["confidence"], filled["accuracy"], s=6 + 90 * filled["share"], color=color, zorder=3)
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, zorder=2)
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", title=title, aspect="equal")
+    ax.set(xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     return ax
 
 
@@ -195,22 +264,35 @@ def confidence_histogram(table: pd.DataFrame, ax=None, *, color="C0", title: str
     for column, style in (("confidence", "-"), ("accuracy", "--")):
         mean = (table["share"] * table[column].fillna(0)).sum()
         ax.axvline(mean, color="0.2", linestyle=style, linewidth=1.2, label=column)
-    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of predictions", title=title)
+    ax.set(xlim=(0, 1), xticks=(0, 0.5, 1), xlabel="confidence", ylabel="share of predictions", title=title)
     return ax
 
 
 def per_model(reliability: pd.DataFrame, draw, titles: Mapping[str, str]):
     """Draw one panel per model with `draw` (`reliability_diagram` or `confidence_histogram`); return the figure."""
     of, chosen = dict(iter(reliability.groupby("model"))), colours(list(titles))
-    return small_multiples(
-        [(title, functools.partial(draw, of[model], color=chosen[model])) for model, title in titles.items()]
-    )
+    panels = [(title, functools.partial(draw, of[model], color=chosen[model])) for model, title in titles.items()]
+    return small_multiples(panels, columns=2, size=(WIDTH / min(len(panels), 2), 2.5 if len(panels) > 2 else 3.2))
+
+
+def sureness_title(reliability: pd.DataFrame) -> str:
+    """Return how many models are surer than they are right. reliability: tables by model, one below the other."""
+    filled = reliability[reliability["count"] > 0]
+    gaps = (filled["share"] * (filled["confidence"] - filled["accuracy"])).groupby(filled["model"]).sum()
+    return f"{(gaps > 0).sum()} of {len(gaps)} models are surer than they are right, by {gaps.max():+.2f} at most"
+
+
+def last_bin_title(reliability: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    """Return from which share to which, by model, the predictions are in the last bin of confidence."""
+    last = reliability[reliability["lower"] == reliability["lower"].max()].set_index("model")["share"]
+    ends = (f"{last[name]:.0%} ({titles[name]})" for name in (last.idxmin(), last.idxmax()))
+    return f"Surer than {reliability['lower'].max():g}: from {' to '.join(ends)} of the predictions"
 
 
 def per_method(table: pd.DataFrame, draw, *, height: float = 4.0):
     """Draw one panel per method with `draw(rows, ax=ax)`; return the figure."""
     panels = [(method, functools.partial(draw, rows)) for method, rows in table.groupby("method", sort=False)]
-    return small_multiples(panels, columns=2, size=(4.3 if len(panels) > 1 else 7, height))
+    return small_multiples(panels, columns=2, size=(WIDTH / min(len(panels), 2), height))
 
 
 def small_multiples(
@@ -227,7 +309,10 @@ def small_multiples(
     figure, axes = plt.subplots(rows, columns, sharex=sharex, sharey=True, **whole)
     for place, (ax, (title, draw)) in enumerate(zip(axes.flat, panels, strict=False)):
         draw(ax=ax)
-        ax.set_title(textwrap.fill(title, int(9 * size[0])))  # longer ones would run into each other
+        finding = ax.get_title(loc="left")
+        ax.set_title("", loc="left")
+        lines = (textwrap.fill(" ".join(of.split()), int(9 * size[0])) for of in (title, finding) if of)
+        ax.set_title("\n".join(lines), fontsize="medium")  # longer ones would run into each other
         is_lowest = not sharex or place + columns >= len(panels)
         ax.tick_params(labelbottom=is_lowest)
         ax.set(xlabel=ax.get_xlabel() if is_lowest else "", ylabel="" if place % columns else ax.get_ylabel())
@@ -249,7 +334,7 @@ def legend_above(axes: Sequence, ncols: int = 4) -> None:
     for handle, name in (pair for ax in axes for pair in zip(*ax.get_legend_handles_labels(), strict=True)):
         handles.setdefault(name, handle)
     if handles:
-        where = {"loc": "outside upper center", "ncols": min(ncols, len(handles))}
+        where = {"loc": "outside upper center", "ncols": min(ncols, len(handles)), "columnspacing": 1.2}
         axes[0].figure.legend(handles.values(), handles.keys(), **where)
 
 
@@ -262,7 +347,7 @@ def margin_intervals(dimensions: pd.DataFrame, titles: Mapping[str, str], ax=Non
 
     dimensions: of an audit, one row per measure. titles: of the measures, by name.
     """
-    ax = ax or plt.figure(figsize=(7, 1.2 + 0.5 * len(dimensions))).gca()
+    ax = ax or rows_figure(len(dimensions))
     ax.axvspan(-1, 1, color="#1b7f4d", alpha=0.12, linewidth=0)
     for y, row in enumerate(dimensions.itertuples()):
         if np.isfinite(row.difference):
@@ -287,6 +372,7 @@ def alignment_curve(curve: pd.DataFrame, ax=None, *, color="C0", label: str = "t
     ax.plot(curve["k"], curve["jaccard"], color=color, marker="o", markersize=3, label=label)
     if k is not None:
         ax.axvline(k, color=GREY, linestyle="--", linewidth=1)
+    counted(ax, curve["low"] > curve["chance"], "sizes of the top set agree beyond chance")
     ax.set(xlabel="k, words in each top set", ylabel="mean Jaccard", ylim=(0, 1), xlim=(1, curve["k"].max()))
     ax.legend(loc="lower right")
     return ax
@@ -312,7 +398,17 @@ def handover_curve(table: pd.DataFrame, ax=None, *, chosen: pd.DataFrame | None 
     ax.axhline(0, color=GREY, linewidth=1)
     ax.set(xlim=(0, 1), xlabel="share of inputs answered by the small model", ylabel="risk over all inputs")
     ax.legend(loc="upper left")
-    return ax
+    return entitled(ax, handover_title(table, chosen))
+
+
+def handover_title(table: pd.DataFrame, chosen: pd.DataFrame | None) -> str:
+    """Return how many chosen thresholds kept what they promise, or what is lost without any hand-over."""
+    used = None if chosen is None else chosen[chosen["threshold"].notna()]
+    if used is not None and len(used):
+        return f"{(used['realised'] <= used['level']).sum()} of {len(used)} thresholds lose no more than promised"
+    alone = table.loc[table["share"].idxmax()]
+    lost = (f"{risk.title} {alone[name]:+.1%}" for name, risk in RISKS.items())
+    return f"Of all inputs answered alone: {', '.join(lost)}"
 
 
 def highlights(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from trusteq.pages import figures
 from trusteq.pages.claims import CLAIMS, CONTRADICTS, DIFFERS, ON_SCALE, OPEN, SUPPORTS, Claim
-from trusteq.pages.figures import GREY, named_rows
+from trusteq.pages.figures import GREY, WIDTH, entitled, headed, legend_above, named_rows
 from trusteq.pages.first import first_alignment
 from trusteq.pages.show import interval_text, page_style, put, show, titles
 from trusteq.pages.trainings import Runs, evidence
@@ -20,6 +20,7 @@ PAPER_K = 10  # words that the paper compares
 NOTHING = "nothing is published that could say"
 # By what a number says of a claim: its colour.
 VERDICT_COLOURS = {SUPPORTS: "#1f4e9e", CONTRADICTS: "#c2590a", OPEN: "0.45"}
+_COUNTED = {SUPPORTS: "supported", CONTRADICTS: "contradicted", DIFFERS: "by data", OPEN: "open"}
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ def _as_the_paper(runs: Runs) -> Runs:
 
 def at_a_glance(found: Findings) -> None:
     """Show all claims in one picture, and five sentences to remember."""
-    said, ax = sentences(found.claims), forest(found.claims)
-    ax.figure.set_label(said[0].replace("**", ""))
-    put(ax, "\n".join(f"1. {sentence}" for sentence in said))
+    said, figure = sentences(found.claims), forest(found.claims)
+    figure.set_label(said[0].replace("**", ""))
+    put(figure, "\n".join(f"1. {sentence}" for sentence in said))
 
 
 def sentences(claims: Mapping[str, Claim]) -> list[str]:
@@ -144,8 +145,14 @@ def costs(found: Findings) -> None:
             columns |= {"estimate": table[words], "low": table[f"{words}_low"], "high": table[f"{words}_high"]}
             parts.append(pd.DataFrame(saved | columns, index=table.index)[1:])
     table = pd.concat(parts).sort_values(["data", "bytes"], kind="stable")
-    share = [f"{row.data}: {row.title}, {row.bytes:.0%} of bytes, {row.time:.0%} of time" for row in table.itertuples()]
-    put(_intervals(table.assign(model=share), xlabel=ON_SCALE))
+    ax = _intervals(table.assign(model=table["data"] + ": " + table["title"]), xlabel=ON_SCALE)
+    saved = [f"{row.bytes:.0%}, {row.time:.0%}" for row in table.itertuples()]
+    for y, text in enumerate(["bytes, time", *saved], start=-1):
+        ax.text(1.02, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
+    shares = table[["data", "title", "bytes", "time", "estimate"]].rename(
+        columns={"title": "model", "estimate": "words"}
+    )
+    put(entitled(ax, costs_title(table)), show(shares, digits=2, formats=dict.fromkeys(("bytes", "time"), "{:.0%}")))
 
 
 def first_experiments(found: Findings) -> None:
@@ -158,61 +165,89 @@ def first_experiments(found: Findings) -> None:
 
 
 def claim_rows(claim: Claim, ax=None):
-    """Draw every row of a claim with its 95% interval, each data set's after the number that decides."""
+    """Draw every row of a claim with its 95% interval, each data set's after the number that decides.
+
+    Behind a name stands over how many trainings, where these are several.
+    """
     rows = claim.rows.assign(method=claim.rows["method"].where(claim.rows["method"] != "", "single"))
     table = pd.concat([claim.by_data.assign(what="all that counts", method="decides"), rows])
     table = table.sort_values("data", kind="stable", ignore_index=True)
-    several = (" (" + table["trainings"].astype(str) + " trainings)").where(table["trainings"] > 1, "")
+    several = (" (×" + table["trainings"].astype(str) + ")").where(table["trainings"] > 1, "")
     table["model"] = table["data"] + ": " + table["what"] + several
-    return _intervals(table, ax, cut={f"the line, {claim.line:g}": claim.line}, xlabel=claim.xlabel)
+    ax = _intervals(table, ax, cut={f"the line, {claim.line:g}": claim.line}, xlabel=claim.xlabel)
+    return entitled(ax, claim_title(claim))
 
 
 def _intervals(table: pd.DataFrame, ax=None, *, cut: Mapping[str, float] | None = None, xlabel: str):
     ends = pd.Series([*table["low"], *table["high"], *(cut or {}).values()])
     room, names = 0.04 * (ends.max() - ends.min()), dict(zip(table["model"], table["model"], strict=True))
-    ax = ax or plt.figure(figsize=(9, 1.2 + 0.33 * len(names))).gca()
     how = {"columns": ("estimate", "low", "high"), "marks": (), "cut": cut, "xlabel": xlabel}
     return figures.intervals(table, names, ax, **how, xlim=(ends.min() - room, ends.max() + room))
 
 
-def forest_table(claims: Mapping[str, Claim]) -> pd.DataFrame:
-    """Return the lines of `forest`: label, is_claim, verdict, trainings, text; place, low, high on a claim's scale.
+def placed(claim: Claim) -> pd.DataFrame:
+    """Return a claim's numbers by data on a scale of its own: data, verdict, trainings, place, low, high, text.
 
     The scale has 0 on the claim's line, above it what supports the claim, and 1 as far off as its widest interval ends.
     """
-    lines = []
-    for statement, claim in claims.items():
-        lines.append({"label": f"{statement}: {claim.verdict}", "is_claim": True, "verdict": claim.verdict})
-        ends = (claim.by_data[["low", "high"]] - claim.line).abs().to_numpy()
-        scale = (ends.max() if ends.size else 1.0) * (1 if claim.above else -1)
-        for row in claim.by_data.itertuples():
-            place, *both = ((value - claim.line) / scale for value in (row.estimate, row.low, row.high))
-            line = {"label": f"{row.data}, {about(row.trainings)}", "is_claim": False, "verdict": row.verdict}
-            line |= {"place": place, "low": min(both), "high": max(both), "trainings": row.trainings}
-            lines.append(line | {"text": _text(row)})
-    return pd.DataFrame(lines, columns=["label", "is_claim", "verdict", "trainings", "place", "low", "high", "text"])
+    of = claim.by_data
+    ends = (of[["low", "high"]] - claim.line).abs().to_numpy()
+    scale = (ends.max() if ends.size else 1.0) * (1 if claim.above else -1)
+    found = of[["data", "verdict", "trainings"]].assign(place=(of["estimate"] - claim.line) / scale)
+    both = (of[["low", "high"]] - claim.line) / scale
+    found = found.assign(low=both.min(axis=1), high=both.max(axis=1))
+    return found.assign(text=[_text(row) for row in of.itertuples()])
 
 
-def forest(claims: Mapping[str, Claim], ax=None):
-    """Draw the number of every claim and data set with its 95% interval, right of the line where it supports the claim.
+def forest(claims: Mapping[str, Claim]):
+    """Draw each claim in a panel: its number by data with its 95% interval, right of the line where it supports it.
 
-    Each claim has its own scale (see `forest_table`). Filled: enough trainings to speak of further trainings.
+    Each claim has its own scale (see `placed`). Filled: enough trainings to speak of further trainings. Returns the
+    figure.
     """
-    table = forest_table(claims)
-    ax = ax or plt.figure(figsize=(9.5, 1 + 0.23 * len(table))).gca()
+    rows = [max(1, len(claim.by_data)) for claim in claims.values()]
+    shape = {"figsize": (WIDTH, 1.2 + 0.3 * len(rows) + 0.17 * sum(rows)), "sharex": True, "squeeze": False}
+    figure, axes = plt.subplots(len(rows), 1, height_ratios=rows, **shape)
+    for ax, (statement, claim) in zip(axes.flat, claims.items(), strict=True):
+        _claim_panel(ax, placed(claim))
+        ax.set_title(f"{statement}: {claim.verdict}", loc="left", fontsize="small", pad=2)
+    axes[-1, 0].set(xlabel="contradicts it  ←  the claim's line  →  supports it", xlim=(-1.05, 1.05))
+    for name, fill in (("about further trainings", "0.25"), ("about these checkpoints", "white")):
+        axes[0, 0].plot([], [], "o", color="0.25", markerfacecolor=fill, markersize=5, label=name)
+    legend_above([axes[0, 0]])
+    return headed(figure, verdicts_title(claims))
+
+
+def _claim_panel(ax, found: pd.DataFrame) -> None:
     ax.axvline(0, color=GREY, linewidth=1)
-    for y in table.index[table["is_claim"]]:
-        ax.axhline(y - 0.5, color="0.85", linewidth=0.8)
-    for row in table[~table["is_claim"]].itertuples():
+    if found.empty:
+        ax.set_yticks([])
+        return
+    for y, row in enumerate(found.itertuples()):
         colour = VERDICT_COLOURS[row.verdict]
-        ax.hlines(row.Index, row.low, row.high, color=colour, linewidth=1.6)
+        ax.hlines(y, row.low, row.high, color=colour, linewidth=1.6)
         fill = colour if is_about_way(row.trainings) else "white"
-        ax.plot(row.place, row.Index, "o", color=colour, markerfacecolor=fill, markersize=5)
-        ax.text(1.08, row.Index, row.text, va="center", fontsize=8, family="monospace")
-    named_rows(
-        ax, list(table["label"]), xlabel="contradicts it  ←  the claim's line  →  supports it", xlim=(-1.05, 1.05)
+        ax.plot(row.place, y, "o", color=colour, markerfacecolor=fill, markersize=5)
+        ax.text(1.08, y, row.text, va="center", fontsize=8)
+    named_rows(ax, list(found["data"]), xlabel="").set_xticks([])
+
+
+def verdicts_title(claims: Mapping[str, Claim]) -> str:
+    """Return how many claims have which verdict."""
+    counts = pd.Series([claim.verdict for claim in claims.values()]).value_counts()
+    parts = (f"{counts[verdict]} {name}" for verdict, name in _COUNTED.items() if verdict in counts)
+    return f"{len(claims)} claims: {', '.join(parts)}"
+
+
+def claim_title(claim: Claim) -> str:
+    """Return what a claim's number says of it, by data."""
+    said = claim.by_data.groupby("verdict", sort=False)["data"].agg(", ".join)
+    return "; ".join(
+        f"{verdict} it: {data}" if verdict != OPEN else f"{verdict}: {data}" for verdict, data in said.items()
     )
-    ax.set_xticks([])
-    for label, is_claim in zip(ax.get_yticklabels(), table["is_claim"], strict=True):
-        label.set(weight="bold" if is_claim else "normal", fontsize=8.5)
-    return ax
+
+
+def costs_title(table: pd.DataFrame) -> str:
+    """Return which model keeps the fewest of the large one's words, and which the most; of title, data, estimate."""
+    ends = (table.iloc[at] for at in (table["estimate"].argmin(), table["estimate"].argmax()))
+    return "Words kept: from " + " to ".join(f"{row['estimate']:.2f} ({row['title']}, {row['data']})" for row in ends)

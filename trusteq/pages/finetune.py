@@ -9,8 +9,8 @@ from matplotlib.ticker import MaxNLocator
 
 from trusteq.examples.load import load_examples
 from trusteq.models.recipe import TEACHING, Recipe
-from trusteq.pages.figures import GREY, from_zero, small_multiples
-from trusteq.pages.show import chosen_runs, fact_text, facts_table, headed, put, show, titles
+from trusteq.pages.figures import GREY, from_zero, headed, small_multiples
+from trusteq.pages.show import chosen_runs, fact_text, facts_table, put, show, titles
 from trusteq.registry import ModelSpec
 from trusteq.study.results import Results
 

@@ -5,11 +5,19 @@ Everything is read from the tables of a run, those of its first training seed.
 
 import math
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from trusteq.pages.figures import alignment_intervals, confidence_histogram, jaccard_distribution, per_model
+from trusteq.pages.figures import (
+    about,
+    alignment_intervals,
+    confidence_histogram,
+    headed,
+    jaccard_distribution,
+    last_bin_title,
+    per_model,
+    rows_figure,
+)
 from trusteq.pages.show import of_seed, put, show, titles, view
 from trusteq.pages.status import run_line
 from trusteq.study.experiment import Experiment
@@ -49,7 +57,7 @@ def words(run: Results) -> None:
     for task, rows in first_alignment(run).groupby("task", sort=False):
         ax = alignment_intervals(_pairs(run, task), titles(run))
         ax.axvspan(*EXPECTED, color="0.5", alpha=0.15, linewidth=0)
-        put(show(word_view(rows, run), digits=2, caption=task), ax.set_title(task).axes)
+        put(show(word_view(rows, run), digits=2, caption=task), about(ax, task))
 
 
 def scale(run: Results) -> None:
@@ -63,9 +71,9 @@ def needed(run: Results) -> None:
     values = ", ".join(f"{shared / (2 * k - shared):.2f}" for shared in range(k + 1))
     put(needed_view(found, run), f"The values that one example can take, with {k} words a set: {values}.")
     for task, rows in found.groupby("task", sort=False):
-        ax = plt.figure(figsize=(7, 1.6 + 0.5 * len(rows))).gca()
+        ax = rows_figure(4 * len(rows))
         examples = of_seed(run.comparison(task, "examples"), run.experiment.seeds[0])
-        put(jaccard_distribution(examples, titles(run), run.experiment.large, ax).set_title(task).axes)
+        put(about(jaccard_distribution(examples, titles(run), run.experiment.large, ax), task))
 
 
 def calibration(run: Results) -> None:
@@ -73,8 +81,7 @@ def calibration(run: Results) -> None:
     for task in run.experiment.tasks:
         bins = run.calibration(task, run.experiment.seeds[0], "reliability")
         figure = per_model(bins, confidence_histogram, titles(run))
-        figure.supxlabel(f"on {task}")
-        put(figure)
+        put(headed(figure, f"{task}: {last_bin_title(bins, titles(run))}"))
     put(first_calibration_view(first_calibration(run), run))
 
 

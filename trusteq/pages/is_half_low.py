@@ -8,7 +8,7 @@ import pandas as pd
 
 from trusteq.alignment.overlap import PAPER_THRESHOLD, is_aligned
 from trusteq.alignment.ranking import chance_jaccard
-from trusteq.pages.figures import GREY, alignment_intervals, scale_intervals, spans
+from trusteq.pages.figures import GREY, WIDTH, about, alignment_intervals, counted, entitled, scale_intervals, spans
 from trusteq.pages.show import of_seed, open_with, paper_table, put, show, side_titles
 from trusteq.pages.status import benchmark_rows, word_counts
 from trusteq.study.results import Results
@@ -26,7 +26,8 @@ def opening(run: Results) -> None:
     found = on_the_scale(run, seed=run.experiment.seeds[0])
     marks = {"chance": found["chance"], "the explainer with itself": found["ceiling"]}
     cuts = {f"{HALF}": HALF, f"the paper's cut, {PAPER_THRESHOLD}": PAPER_THRESHOLD}
-    open_with(answer(found), spans(list(found["task"] + ", " + found["method"]), marks, cuts, xlabel="mean Jaccard"))
+    ax = spans(list(found["task"] + ", " + found["method"]), marks, cuts, xlabel="mean Jaccard")
+    open_with(answer(found), counted(ax, found["ceiling"] < HALF, f"explainers share less than {HALF} with themselves"))
 
 
 def answer(found: pd.DataFrame) -> str:
@@ -47,7 +48,7 @@ def answer(found: pd.DataFrame) -> str:
 def chance_in_snli() -> None:
     """Draw chance over the number of words above how many words SNLI's pairs have; show the means, and the paper's."""
     counts, paper = word_counts(), paper_table("jaccard_range")
-    figure, (top, bottom) = plt.subplots(2, 1, figsize=(7, 5.6), sharex=True, height_ratios=[3, 2])
+    figure, (top, bottom) = plt.subplots(2, 1, figsize=(WIDTH, 5.6), sharex=True, height_ratios=[3, 2])
     words = range(1, LAST + 1)
     chance = pd.DataFrame({"words": words, "chance": [chance_jaccard(n, 10) for n in words]})
     chance_curve(chance, top, band=(paper["low"].iloc[0], paper["high"].iloc[0]))
@@ -62,7 +63,7 @@ def ceilings(run: Results) -> None:
     for task in run.experiment.tasks:
         found = _with_large(run, task)
         found = found[found["model_b"].isin([*ITSELF, *run.experiment.models])]
-        ax = alignment_intervals(found, side_titles(run)).set_title(task).axes
+        ax = about(alignment_intervals(found, side_titles(run)), task)
         put(ax, show(ceiling_table(run.comparison(task, "ceilings")), digits=2, caption=f"Each with itself, {task}"))
 
 
@@ -75,8 +76,9 @@ def scale(run: Results) -> None:
     """Draw all pairs with the large model on the scale, and count those that come as far as it does, trained again."""
     for task in run.experiment.tasks:
         found = _with_large(run, task)
-        ax = scale_intervals(found, side_titles(run)).set_title(task).axes
-        put(ax, show(yardstick_table(found, run), digits=2, caption=f"Beside the large model trained again, {task}"))
+        beside = yardstick_table(found, run)
+        ax = about(entitled(scale_intervals(found, side_titles(run)), yardstick_title(beside)), task)
+        put(ax, show(beside, digits=2, caption=f"Beside the large model trained again, {task}"))
 
 
 def half(run: Results) -> None:
@@ -90,10 +92,10 @@ def mean_chance(counts: pd.DataFrame, *, k: int = 10) -> pd.DataFrame:
     always_1: the share of pairs with k words or fewer, whose top sets are always the same.
     """
     rows = []
-    for counted, found in counts.groupby("counted", sort=False):
+    for way, found in counts.groupby("counted", sort=False):
         share = found["pairs"] / found["pairs"].sum()
         chance = found["words"].map(lambda words: chance_jaccard(words, k))
-        row = {"counted": counted, "mean_words": share @ found["words"], "chance": share @ chance}
+        row = {"counted": way, "mean_words": share @ found["words"], "chance": share @ chance}
         rows.append(row | {"always_1": share[found["words"] <= k].sum()})
     return pd.DataFrame(rows)
 
@@ -135,6 +137,14 @@ def yardstick_table(found: pd.DataFrame, run: Results) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["method", "trained again", "smaller models", "as far", "clearly less"])
 
 
+def yardstick_title(beside: pd.DataFrame) -> str:
+    """Return how many smaller models, by method, come as far as the large one trained again (`yardstick_table`)."""
+    if beside.empty:
+        return "the large model was trained once, so there is nothing to hold the others against"
+    far, of = beside["as far"].sum(), beside["smaller models"].sum()
+    return f"{far} of {of} come as far as the large model trained again"
+
+
 def _with_large(run: Results, task: str) -> pd.DataFrame:
     """Return the alignment of the large model with its controls, and with each other model."""
     own, pairs = (of_seed(run.comparison(task, name), run.experiment.seeds[0]) for name in ("controls", "alignment"))
@@ -168,8 +178,9 @@ def chance_curve(chance: pd.DataFrame, ax=None, *, band: tuple[float, float], ha
     ax.axhline(PAPER_THRESHOLD, color=GREY, linestyle="--", linewidth=1, label="the paper's cut, 0.7")
     ax.axhline(half, color=GREY, linestyle=":", linewidth=1, label=f"{half}")
     ax.set(ylabel="mean Jaccard", ylim=(0, 1.03))
-    ax.legend(ncols=2, loc="upper right")
-    return ax
+    ax.legend(ncols=2, loc="upper right", columnspacing=1)
+    above = chance.loc[chance["chance"] > half, "words"]
+    return entitled(ax, f"Chance alone gives more than {half} up to {above.max()} words")
 
 
 def word_histogram(counts: pd.DataFrame, ax=None, *, last: int):
@@ -178,10 +189,16 @@ def word_histogram(counts: pd.DataFrame, ax=None, *, last: int):
     counts: of `word_counts`: counted, words, pairs.
     """
     ax = ax or plt.gca()
-    for (counted, rows), color in zip(counts.groupby("counted", sort=False), ("#3a6edc", "#eb8214"), strict=True):
+    for (way, rows), color in zip(counts.groupby("counted", sort=False), ("#3a6edc", "#eb8214"), strict=True):
         share = rows["pairs"] / rows["pairs"].sum()
-        ax.step(rows["words"], share, where="mid", color=color, label=f"SNLI test, {counted}")
+        ax.step(rows["words"], share, where="mid", color=color, label=f"SNLI test, {way}")
         ax.fill_between(rows["words"], share, step="mid", color=color, alpha=0.18, linewidth=0)
     ax.set(xlabel="words of the pair", ylabel="share of pairs", xlim=(1, last), ylim=(0, None))
     ax.legend(loc="upper right")
-    return ax
+    return entitled(ax, f"Half of the pairs have at most {' or '.join(map(str, median_words(counts)))} words")
+
+
+def median_words(counts: pd.DataFrame) -> list[int]:
+    """Return the median number of words of a pair, by way of counting; counts: counted, words, pairs."""
+    parts = (of.sort_values("words") for _, of in counts.groupby("counted", sort=False))
+    return [int(of.loc[of["pairs"].cumsum() >= of["pairs"].sum() / 2, "words"].iloc[0]) for of in parts]

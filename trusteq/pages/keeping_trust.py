@@ -7,7 +7,7 @@ import pandas as pd
 
 from trusteq.pages import compression
 from trusteq.pages.compression import ERROR, trust_tables
-from trusteq.pages.figures import intervals
+from trusteq.pages.figures import counted, intervals
 from trusteq.pages.show import open_with, put, show, titles, view, wide
 from trusteq.study.experiment import Experiment
 from trusteq.study.results import Results
@@ -47,7 +47,7 @@ def frontiers(run: Results, task: str) -> None:
     table = run.compression(task, "students")
     small = table[table["model"] != run.experiment.large]
     over = {"accuracy": "accuracy", f"{ERROR}_difference": "change in ECE"}
-    figure = compression.frontiers(small, titles(run), over, height=8)
+    figure = compression.frontiers(small, titles(run), over, height=6.4)
     for ax in figure.axes[len(figure.axes) // 2 :]:
         ax.axvline(0, color="0.25")
     formats = {"accuracy": "{:+z.3f}", "distance from its ECE": "{:+z.3f}", "times the training": "{:.1f}"}
@@ -102,4 +102,4 @@ def gain_intervals(gains: pd.DataFrame, names: Mapping[str, str]):
     xlabel = "gain in mean Jaccard with the large model"
     ax = intervals(gains, names, columns=("gain", "low", "high"), marks=(), xlabel=xlabel, xlim=None)
     ax.axvline(0, color="0.25", linewidth=1)
-    return ax
+    return counted(ax, gains["low"] > 0, "gains are shown")

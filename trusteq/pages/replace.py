@@ -41,7 +41,8 @@ def table(found: Mapping[str, Audit]) -> None:
 def example(found: Mapping[str, Audit], small: str) -> None:
     """Show what the answers about one model rest on: each measure with its margin, each threshold with its risk."""
     columns = ["measure", "large", "compressed", "difference", "low", "high", "margin", "outcome"]
-    put(show(found[small].dimensions[columns], caption=small))
+    dimensions = found[small].dimensions[columns]
+    put(show(dimensions.assign(measure=dimensions["measure"].map(measure_titles())), caption=small))
     put(handover_curve(found[small].curve, chosen=found[small].handover))
 
 

@@ -5,11 +5,10 @@ from collections.abc import Collection, Mapping, Sequence
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from trusteq.pages.figures import GREY, colours, margin_intervals
+from trusteq.pages.figures import GREY, colours, headed, margin_intervals
 from trusteq.pages.show import (
     PAPER_MARK,
     counterparts,
-    headed,
     of_seed,
     paper_table,
     put,

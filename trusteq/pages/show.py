@@ -3,7 +3,6 @@
 import base64
 import html
 import io
-import textwrap
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -79,20 +78,6 @@ def open_with(answer: str, picture: Figure | Axes) -> None:
     """Display what a page opens with: its answer, in bold, and a picture, whose text says it too."""
     picture.figure.set_label(answer)
     put(f"**{answer}**", picture)
-
-
-def headed(figure: Figure, finding: str) -> Figure:
-    """Give a figure of several panels what it shows as its headline, which its text says too; return it.
-
-    It stands above the legend, where there is one: a title of the figure would lie on it.
-    """
-    lines = textwrap.fill(finding, int(10 * figure.get_figwidth()))
-    for legend in figure.legends[:1]:
-        legend.set_title(lines, {"size": 11, "weight": "bold"})
-        figure.set_label(finding)
-    if not figure.legends:
-        figure.suptitle(lines, fontsize=11, fontweight="bold")
-    return figure
 
 
 def show(table: pd.DataFrame, *, digits: int = 3, formats: Mapping[str, str] | None = None, caption: str = ""):

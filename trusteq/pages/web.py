@@ -14,6 +14,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from trusteq.pages.drawn import themed
 
 _TOO_EXACT = re.compile(r"(?<!scale\()(?<![\d.])(\d+\.\d\d)\d+")  # a hundredth of a point is a hair's width
+_PHONE = 530  # pixels: a figure no wider is shown whole there, and its text can still be read
 _LONE_TABLE = re.compile(r'(?<!table-container">)<table\b.*?</table>', flags=re.DOTALL)
 _MENDS = {
     '<div role="list" class="citation-list">': '<div class="citation-list">',  # its items have a role of their own
@@ -40,7 +41,9 @@ def inlined(svg: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>|<style\b.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r'<g id="[^"]*">', "<g>", text)  # several figures of a page would have the same
     text = _TOO_EXACT.sub(r"\1", text)
-    return f'<div class="tq-figure-box">{themed(text)}</div>'
+    width = re.search(r'<svg [^>]*?\bwidth="([\d.]+)(pt)?"', text)
+    fits = " tq-fits" if width and float(width[1]) * (4 / 3 if width[2] else 1) <= _PHONE else ""
+    return f'<div class="tq-figure-box{fits}">{themed(text)}</div>'
 
 
 def mended(body: str) -> str:

@@ -25,6 +25,7 @@ from trusteq.pages.figures import (
     STYLE,
     alignment_curve,
     confidence_histogram,
+    entitled,
     handover_curve,
     margin_intervals,
     reliability_diagram,
@@ -166,14 +167,13 @@ class Audit:
 
         def curve():
             ax = alignment_curve(found.curve, plt.subplots(figsize=(6, 3.4))[1], label="the two models")
-            ax.set_title(curve_line(found.curve), loc="left")
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
         def margins():
-            margin_intervals(found.dimensions, titles).set_title(outcome_line(found.dimensions), loc="left")
+            entitled(margin_intervals(found.dimensions, titles), outcome_line(found.dimensions))
 
         def risks():
-            handover_curve(self.curve, chosen=self.handover).set_title(alone_line(self.asked), loc="left")
+            entitled(handover_curve(self.curve, chosen=self.handover), alone_line(self.asked))
 
         return _page(
             f"May {compressed} replace {large}?",
@@ -480,11 +480,6 @@ def outcome_line(dimensions: pd.DataFrame) -> str:
     """Return how many measures have each outcome, as the title of their figure."""
     counts = (f"{(dimensions['outcome'] == outcome).sum()} {text.lower()}" for outcome, text in VERDICTS.items())
     return f"Of {len(dimensions)} measures, {', '.join(counts)}"
-
-
-def curve_line(curve: pd.DataFrame) -> str:
-    """Return at how many sizes of the top sets the overlap is surely above chance, as the title of their figure."""
-    return f"Surely above chance at {(curve['low'] > curve['chance']).sum()} of {len(curve)} sizes"
 
 
 def alone_line(asked: pd.Series) -> str:
