@@ -45,6 +45,8 @@ calibration.opening(run, task, seed)
 # and with its head drawn anew.
 #
 # All models of the experiment answer every example of the test split; examples about one premise are taken together.
+# Intervals are over these examples, of one training of each model: nothing here is about other trainings. The 95% of a
+# calibration error is what is aimed at; how often it is reached is on the page *Can these intervals be trusted?*.
 
 # %% [markdown]
 # ## Scores
@@ -137,7 +139,8 @@ calibration.numbers(run, task, seed, "parts")
 # and changes no prediction; a $T$ above 1 takes confidence away. The test split, before and after. A mismatch that one
 # number removes on both sides is a matter of setting a dial; what is left is not. So each model is also compared with
 # the large one as they are, and with both rescaled. $T$ is fitted once: how uncertain it is itself, is not in the
-# intervals.
+# intervals. It repairs the test split as far as dev is like it: where the ECE grows, dev is not, or chose its epoch too
+# well, and a hand-over that is chosen on the same dev split has the same weakness.
 
 # %%
 calibration.numbers(run, task, seed, "repair")

@@ -57,10 +57,11 @@ page.costs(run, task)
 # %% [markdown]
 # ## What they keep
 #
-# Accuracy, alignment and calibration beside the large model, with 95% intervals. The alignment runs from chance, 0, to
-# what the explainer reaches with itself, 1. In the pictures green bands are what counts as the same. A model is a
-# replacement where all three are green; one that stands right of the band in accuracy is better than the large one, and
-# not the same.
+# Accuracy, alignment and calibration beside the large model, with 95% intervals over examples; *ECE* is the debiased
+# one. A verdict is about one checkpoint: where two trainings of one way of compressing have two verdicts, neither is
+# the way's. The alignment runs from chance, 0, to what the explainer reaches with itself, 1. In the pictures green
+# bands are what counts as the same. A model is a replacement where all three are green; one that stands right of the
+# band in accuracy is better than the large one, and not the same.
 
 # %%
 page.kept(run, task)

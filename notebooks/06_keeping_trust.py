@@ -33,7 +33,9 @@ page.opening(run, task)
 
 # %% [markdown]
 # How much closer a student's top words are to the teacher's than those of the plain student, on the same examples, the
-# mean over training seeds. An interval right of 0 shows a gain; it is over examples, and training seeds differ as well.
+# mean over training seeds. An interval right of 0 shows a gain of these very checkpoints: it is over examples, and says
+# nothing of other trainings. Whether students trained so keep more words than others do is asked over all trainings of
+# all data on the page *What holds*, where the answer is less sure.
 #
 # The paper leaves the question open. Here the same student, begun from the same layers of its teacher, is distilled
 # under several objectives. Each is a sum of three parts, with weights: the *task* (labels), *calibration* (the
@@ -63,7 +65,8 @@ page.frontiers(run, task)
 # %% [markdown]
 # The table has what each objective costs beside the plain student: accuracy, distance from the teacher's calibration
 # error (below 0 it is closer), and training time. A longer training is the fair rival: an objective that costs twice
-# the time must beat plain distillation given as much.
+# the time must beat plain distillation given as much. Where no row of the students is such a rival, it was not run, and
+# a part of the gain may be that of more training.
 
 # %% [markdown]
 # ## Does it help under explainers that it was not trained on?

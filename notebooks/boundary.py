@@ -31,8 +31,8 @@ found = page.held()
 page.opening(found)
 
 # %% [markdown]
-# The same two models and examples, explained in both ways. The diamond is how far their ten words agree, the tick what
-# two lists drawn blindly would share; only what lies between them says something of the models.
+# The same two models and examples, explained by LIME in both ways. The diamond is how far their ten words agree, the
+# tick what two lists drawn blindly would share; only what lies between them says something of the models.
 #
 # ## How an explainer asks
 #
@@ -40,7 +40,8 @@ page.opening(found)
 # has learnt from pairs: a first text, a mark, a second text. If the mark is never deleted, whatever is left is a pair.
 # The released scripts join both texts around the mark, as in "… station. [SEP] The man …", and treat `SEP` as a word.
 # When it goes, the script that takes the text apart again finds no second text: it gives the model everything as the
-# first, and nothing as the second.
+# first, and nothing as the second. So it is with LIME on NLI, which this page is about; what the scripts do with
+# paraphrases, and with SHAP, is among the [deviations](../deviations.md#explanations).
 #
 # ## A pair to look at
 #

@@ -20,6 +20,8 @@
 # - **(b)** How does the calibration of the same two models shift, in confidence histograms and ECE?
 # - **(c)** The same two questions about sentiment, on SST-2.
 #
+# The range is that of (a); that it is meant for (c) too is our reading of "the same".
+#
 # Each has an experiment file, `first-alignment`, `first-calibration` and `first-sentiment`, and this page is made for
 # every one of them. It always has both parts; where one is not as the paper asks, it says so.
 

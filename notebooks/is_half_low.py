@@ -34,7 +34,8 @@ page.opening(run)
 
 # %% [markdown]
 # A row is a task and an explainer of this run. What is left of the tick, two lists drawn blindly would share as well;
-# what is right of the diamond, no two models can be expected to reach.
+# what is right of the diamond, no two models can be expected to reach. Both are means over all smaller models and all
+# explained examples.
 #
 # The paper reports means on both sides of 0.5 and calls what is below 0.7 not aligned. A number between 0 and 1 seems
 # to speak for itself. It does not, and this page shows why: 0 is not what blind choice gives, and 1 is not what
@@ -115,9 +116,10 @@ page.half(run)
 
 # %% [markdown]
 # What stands under "0.5 is" is its place between chance, 0, and ceiling, 1. At 0 or below it is no more than chance:
-# low. A number above 1 is one that no two models could be expected to reach: not low. Where there is none, the
-# explainer does not agree with itself beyond chance, and no number could be judged. "0.7 is" says the same of the
-# paper's cut.
+# low. A number above 1 is one that no two models could be expected to reach: not low. In between, no line divides low
+# from high by itself: hold it against the large model trained again, in the tables above, and against a margin that was
+# set beforehand. Where there is none, the explainer does not agree with itself beyond chance, and no number could be
+# judged. "0.7 is" says the same of the paper's cut.
 
 # %% [markdown]
 # ## In class

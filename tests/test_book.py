@@ -41,12 +41,17 @@ def shown(path: str, built) -> str:
 def test_what_the_table_of_contents_names_is_there_and_nothing_else(built):
     runs = {path for path in built if path.startswith("runs/")}
     own = {f"01_finetune-{TASK}", f"03_calibration-{TASK}-0", f"04_comparison-{TASK}"}
-    own |= {"results", "is_half_low", "status"} | set(forms.lessons())
+    own |= {"results", "status"} | set(forms.lessons())
     own |= {"paper", "findings", "boundary", "replace", "simulation", "try_it", "explorer"}
     assert {path for path in runs if path.count("/") == 1} == {f"runs/{name}.html" for name in own}
     named = [entry for entry in book.entries(yaml.safe_load((root() / "_toc.yml").read_text())) if "published" in entry]
     assert len({path for path in runs if path.count("/") > 1}) == len(named)
     assert {"index.html", "intro.html", "method.html", "deviations.html", "rerun.html"} <= set(built)
+
+
+def test_a_title_that_asks_is_followed_by_no_colon(built):
+    (page,) = (page for path, page in built.items() if path.endswith("/is_half_low.html"))
+    assert page.select_one("h1").get_text().startswith("Is 0.5 low? MiniLM")
 
 
 def test_a_reader_finds_their_way_in():

@@ -1,5 +1,7 @@
 """The figures of claims: estimates, intervals and what they say."""
 
+import dataclasses
+
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
@@ -53,7 +55,7 @@ def test_the_forest_has_colours_by_verdict_and_fills_what_speaks_of_further_trai
         assert [to_hex(line.get_markerfacecolor()) == "#ffffff" for line in points] == [False, True]
         assert segments(ax) == [(-1.0, -0.5), (-0.5, 0.25)]
         assert "0.300 (0.200 to 0.400)" in [text.get_text() for text in ax.texts]
-    assert described(figure).startswith("2 claims: 2 open. contradicts it")
+    assert described(figure).startswith("The paper's 2 claims: 2 open. contradicts it")
 
 
 def test_titles_follow_what_the_numbers_say():
@@ -61,7 +63,9 @@ def test_titles_follow_what_the_numbers_say():
     turned = Claim("", "share", ROWS.assign(verdict=SUPPORTS), ROWS, line=0.6)
     assert claim_title(turned) == "supports it: snli, snli, mrpc"
     assert claim_rows(turned).get_title(loc="left").replace("\n", " ") == claim_title(turned)
-    assert verdicts_title({"a": CLAIM, "b": turned, "c": turned}) == "3 claims: 2 supported, 1 open"
+    asked_here = dataclasses.replace(turned, is_papers=False)
+    claims = {"a": CLAIM, "b": turned, "c": turned, "d": asked_here}
+    assert verdicts_title(claims) == "The paper's 3 claims: 2 supported, 1 open"
     costs = pd.DataFrame({"title": ["A", "B"], "data": "snli", "estimate": [0.9, 0.2]})
     assert costs_title(costs) == "Words kept: from 0.20 (B, snli) to 0.90 (A, snli)"
     assert costs_title(costs.assign(estimate=[0.1, 0.2])) == "Words kept: from 0.10 (A, snli) to 0.20 (B, snli)"

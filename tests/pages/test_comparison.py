@@ -266,7 +266,8 @@ def test_chance_curve_and_words():
 
 def test_pairs_and_controls_between_their_anchors(run, shown):
     comparison.pairs(run, TASK)
-    lime, shap, figure = shown
+    about, lime, shap, figure = shown
+    assert about.data.startswith("This run is **small**")
     assert (lime.caption, shap.caption) == ("lime", "shap")
     assert len(lime.data) == 8
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]

@@ -116,6 +116,11 @@ def test_a_figure_in_the_page_has_variables_for_colours_that_fall_back_on_their_
     assert len(text) < len(svg)
 
 
+def test_marks_are_cut_to_a_hundredth_of_a_point_and_numbers_of_the_label_are_not():
+    text = inlined('<svg aria-label="from 0.372 to 0.669"><path d="M 1.2367 4.5"/></svg>')
+    assert 'aria-label="from 0.372 to 0.669"' in text and '"M 1.23 4.5"' in text
+
+
 def test_a_figure_that_fits_a_phone_is_marked():
     wide, narrow = (inlined(f'<svg height="9pt" width="{width}"></svg>') for width in ("397.6pt", "397.4pt"))
     assert ("tq-fits" in wide, "tq-fits" in narrow) == (False, True)

@@ -392,7 +392,7 @@ def everything():
 
 def test_one_row_a_claim_with_the_number_of_each_data_set():
     found = findings.summary_table(everything()).set_index("claim")
-    assert found.columns.tolist() == ["verdict", "mrpc", "snli", "the paper's"]
+    assert found.columns.tolist() == ["of", "verdict", "mrpc", "snli", "the paper's"]
     low = found.loc["alignment is low"]
     assert low["verdict"] == DIFFERS
     assert low["snli"].startswith("0.600 (")
@@ -403,9 +403,10 @@ def test_one_row_a_claim_with_the_number_of_each_data_set():
 def test_five_sentences_look_their_numbers_up():
     found = everything()
     texts = findings.sentences(found)
-    verdicts = [claim.verdict for claim in found.values()]
+    papers, ours = ([claim.verdict for claim in found.values() if claim.is_papers == of] for of in (True, False))
     assert len(texts) == 5
-    assert f"support {verdicts.count(SUPPORTS)} on" in texts[0]
+    assert f"Of the paper's {len(papers)} claims**, the published runs support {papers.count(SUPPORTS)} on" in texts[0]
+    assert f"Of {len(ours)} that are asked here, they support {ours.count(SUPPORTS)} on" in texts[0]
     assert "0.67 (" in texts[1]
     assert "+0.050 under lime" in texts[4]
 
@@ -437,7 +438,7 @@ def test_nothing_published_is_no_row_and_no_number(shown, drawing):
     for statement, claim in found.claims.items():
         assert claim.rows.empty
         findings.section(found, statement)
-    assert len(shown) == 3 + len(found.claims) == 13
+    assert len(shown) == 4 + len(found.claims) == 14
 
 
 def test_hours_are_summed_by_stage(run):

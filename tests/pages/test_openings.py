@@ -17,8 +17,9 @@ PAIR = "A man sleeps.", "The man runs."
 
 
 def sentence(shown) -> str:
-    """What an opening says; it shows this and one figure."""
-    said, figure = shown
+    """What an opening says; it shows this and one figure, then what was run, each run in a line."""
+    said, figure, *about = shown
+    assert all(line.data.startswith("This run is") for line in about)
     assert said.data == f"**{figure.get_label()}**"
     return said.data
 
@@ -151,10 +152,13 @@ class TestCompression:
         rows = [("lime", "equivalent", 50.0), ("lime", "equivalent", 20.0), ("lime", "undecided", 10.0)]
         small = pd.DataFrame([*rows, ("shap", "not-equivalent", 5.0)], columns=["method", "verdict", "weights_bytes"])
         said = compression.answer(small, 100.0)
-        assert "calls 2 of 3 smaller models" in said and "0 not equivalent, and leaves 1 undecided" in said
+        assert (
+            "calls 2 of 3 smaller models" in said
+            and "0 not equivalent, and leaves 1 undecided, their words found by lime" in said
+        )
         assert "takes 20% of the large one's bytes" in said
         none = small.assign(verdict="not-equivalent")
-        assert "leaves 0 undecided." in compression.answer(none, 100.0)
+        assert "leaves 0 undecided, their words found by lime." in compression.answer(none, 100.0)
 
     def test_of_what_is_published(self, shown):
         run = open_published("snli-lab")
@@ -184,8 +188,18 @@ class TestReplace:
         rows = [("a", "equivalent", "no-worse", 0.5), ("b", "undecided", "no-worse", 0.0)]
         table = pd.DataFrame(rows, columns=["model", "interchangeable", "beside training again", "alone"])
         said = replace.answer(table)
-        assert "call 1 of 2 smaller models interchangeable" in said and "and 2 no worse" in said
+        assert "call 1 of 2 smaller models interchangeable" in said and "and 2 of 2 no worse" in said
         assert "0% to 50% of the inputs alone, and turn at most 1%" in said
+        once = table.assign(**{"beside training again": ["not asked", "worse"]})
+        assert "and 0 of 1 no worse" in replace.answer(once)
+
+    def test_a_model_in_8_bits_is_interchangeable(self, shown):
+        found = replace.held("snli-again", only=["MiniLM in int8"])
+        assert [of.verdict for of in found.values()] == ["equivalent"]
+        words = open_published("snli-again").comparison("snli", "verdicts").query("model == 'minilm-int8'")
+        assert set(words["method"]) == {"lime", "shap"} and set(words["verdict"]) == {"equivalent"}
+        replace.opening(found)
+        assert "call 1 of 1 smaller models interchangeable" in sentence(shown) and "0 of 0 no worse" in shown[0].data
 
     def test_of_what_is_published(self, shown):
         found = replace.held("mrpc-minilm")

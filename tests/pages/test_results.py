@@ -1,8 +1,10 @@
 """The page of results, on a made-up run whose numbers are known by hand."""
 
+import pandas as pd
 from made_up import TASK
 
-from trusteq.pages.results import model_table, paper_model_table
+from trusteq.pages.results import handovers, model_table, paper_model_table, promise_line
+from trusteq.study.publish import open_published
 
 TITLES = ["Demo-large", "Demo-distilled", "Demo-tiny"]
 
@@ -20,3 +22,11 @@ def test_models_beside_the_papers_table_1(run):
     assert paper["played_by"].tolist() == ["Demo-large", "Demo-distilled", "none", "none", "Demo-tiny"]
     assert paper["paper_nli_accuracy"].tolist() == [90.09, 87.97, 88.18, 85.12, 79.9]
     assert paper["paper_pi_inference_s"].isna().tolist() == [False, False, False, False, True]
+
+
+def test_thresholds_that_miss_their_level_are_counted():
+    rows = [(0.01, 0.5, 0.02), (0.01, 0.5, 0.01), (0.01, None, 0.5)]  # missed, not shown to be, none chosen
+    said = promise_line(pd.DataFrame(rows, columns=["level", "threshold", "realised_low"]))
+    assert said.startswith("Of 2 thresholds, 1 are shown to miss") and said.endswith("does not hold.")
+    assert " 0 are shown" in promise_line(handovers(open_published("snli-minilm")))
+    assert " 0 are shown" not in promise_line(handovers(open_published("sst2-minilm")))  # as the page "replace" says

@@ -224,7 +224,8 @@ def _with_values(source: str, parameters: Mapping[str, object]) -> str:
 def _set_title(notebook: NotebookNode, shown: Shown) -> None:
     first = next(cell for cell in notebook.cells if cell.source.startswith("# "))
     heading, *rest = first.source.splitlines()
-    first.source = "\n".join([f"{heading}: {shown.title}", *rest])
+    named = f"{heading} {shown.title}" if heading.endswith("?") else f"{heading}: {shown.title}"
+    first.source = "\n".join([named, *rest])
 
 
 def _label_apart(notebook: NotebookNode, suffix: str) -> None:

@@ -12,6 +12,7 @@ from trusteq.pages.claims import boundary as claim
 from trusteq.pages.figures import entitled, spans
 from trusteq.pages.findings import NOTHING, PAPER_K, Findings
 from trusteq.pages.show import open_with, page_style, put, show
+from trusteq.pages.status import run_line
 from trusteq.pages.trainings import evidence
 from trusteq.study.publish import reference_runs
 from trusteq.study.results import Results
@@ -41,7 +42,7 @@ def opening(found: Findings) -> None:
     chance, jaccard = (moved(of)[[f"{what}, {how}" for how in HOW]].stack() for what in ("chance", "Jaccard"))
     names = [f"{data}, {how}" for data in of.by_data["data"] for how in HOW]
     ax = spans(names, {"chance": chance, "two models": jaccard}, xlabel="mean Jaccard")
-    open_with(answer(of), entitled(ax, title(of)))
+    open_with(answer(of), entitled(ax, title(of)), *map(run_line, found.runs))
 
 
 def moved(found: Claim) -> pd.DataFrame:

@@ -32,6 +32,7 @@ from trusteq.pages.show import (
     view,
     wide,
 )
+from trusteq.pages.status import run_line
 from trusteq.study.results import Results
 from trusteq.verdict.margins import DIFFERENT, EQUIVALENT, UNDECIDED
 
@@ -67,7 +68,7 @@ def opening(run: Results, task: str, seed: int) -> None:
     errors, found = (run.calibration(task, seed, name) for name in ("intervals", "differences"))
     ax = error_intervals(errors, side_titles(run), list(run.experiment.models))
     of_models = [table[table["model"].isin(run.experiment.models)] for table in (errors, found)]
-    open_with(answer(*of_models), ax)
+    open_with(answer(*of_models), ax, run_line(run))
 
 
 def answer(errors: pd.DataFrame, differences: pd.DataFrame) -> str:

@@ -40,6 +40,8 @@ ON_SCALE = "0: chance, 1: the explainer with itself"
 class Claim:
     """One claim: what the paper has of it, as text, and the numbers that decide it.
 
+    is_papers: whether the paper makes it; the others are asked here.
+
     by_data: one row of COLUMNS a data set; rows: of single models and explainers, or trainings. line: what the numbers
     are held against; above: whether the claim is that they lie above it. beside: what is read with them.
     """
@@ -51,6 +53,7 @@ class Claim:
     line: float = 0.0
     above: bool = True
     beside: pd.DataFrame = field(default_factory=pd.DataFrame)
+    is_papers: bool = True
 
     @property
     def verdict(self) -> str:
@@ -73,6 +76,7 @@ def judged(
     of_data: Callable[[Sequence[Estimate]], Estimate] = mean_of,
     by_training: bool = False,
     beside: pd.DataFrame | None = None,
+    is_papers: bool = True,
 ) -> Claim:
     """Return a claim from numbers of pairs.
 
@@ -92,7 +96,7 @@ def judged(
         rows += [_row(of[0][0], *one, **side) for one in shown]
     decides = [_of_data(numbers[data], of_data, **side) for data in sorted(numbers)]
     tables = (pd.DataFrame(table, columns=COLUMNS) for table in (decides, rows))
-    return Claim(paper, xlabel, *tables, line, above, pd.DataFrame() if beside is None else beside)
+    return Claim(paper, xlabel, *tables, line, above, pd.DataFrame() if beside is None else beside, is_papers)
 
 
 def _of_data(
@@ -247,7 +251,8 @@ def boundary(found: Evidence) -> Claim:
         of = [replace(two[place], method=two[1].method) for two in found.released]
         columns[f"Jaccard, {how}"] = (of, lambda pair: pair.jaccard.mean())
         columns[f"chance, {how}"] = (of, lambda pair: pair.found.alignment.chance)
-    return judged(change, "not asked", "Jaccard above chance, as released less boundary kept", beside=_table(columns))
+    xlabel = "Jaccard above chance, as released less boundary kept"
+    return judged(change, "not asked", xlabel, beside=_table(columns), is_papers=False)
 
 
 def mostly_compression(found: Evidence) -> Claim:
@@ -265,7 +270,7 @@ def mostly_compression(found: Evidence) -> Claim:
     excess = measured(known, lambda pair: pair.below_ceiling - 2 * step[pair.data, pair.method, pair.training])
     xlabel = "what the model adds, less what training again adds"
     # Of an example: a distance of the model from -1 to 1, less two of training, in the mean over trainings.
-    return judged(excess, "one training seed", xlabel, within=(-3, 3), beside=_table(columns))
+    return judged(excess, "one training seed", xlabel, within=(-3, 3), beside=_table(columns), is_papers=False)
 
 
 def keeping_trust(found: Evidence) -> Claim:
@@ -282,7 +287,7 @@ def keeping_trust(found: Evidence) -> Claim:
         for method, of in table.groupby("method")
     ]
     xlabel = "gain in mean Jaccard with the teacher"
-    return judged(gains, "left open", xlabel, by_training=True, beside=pd.DataFrame(tests))
+    return judged(gains, "left open", xlabel, by_training=True, beside=pd.DataFrame(tests), is_papers=False)
 
 
 _TEACHER = ["data", "method", "training"]

@@ -40,6 +40,7 @@ from trusteq.pages.show import (
     view,
     wide,
 )
+from trusteq.pages.status import run_line
 from trusteq.study.results import Results
 from trusteq.study.sides import probabilities
 from trusteq.verdict.comparison import CONTROLS
@@ -57,6 +58,7 @@ _PAIR = {"method": "method", "pair": "pair"}
 def pairs(run: Results, task: str) -> None:
     """Show every pair and control between chance and ceiling, by method."""
     both = _pairs_and_controls(run, task)
+    put(run_line(run))
     for method, rows in both.groupby("method", sort=False):
         put(show(VIEWS["alignment"](rows, run).drop(columns="method"), digits=2, caption=method))
     one_draw = [name for name, control in CONTROLS.items() if not control.has_ceiling]  # 1 by definition

@@ -17,6 +17,7 @@ from trusteq.pages.figures import (
     named_rows,
 )
 from trusteq.pages.show import open_with, put, show, titles, view
+from trusteq.pages.status import run_line
 from trusteq.study.experiment import Experiment
 from trusteq.study.results import Results
 from trusteq.verdict.margins import DIFFERENT, EQUIVALENT, OUTCOMES, UNDECIDED, load_margins, measures_of
@@ -52,7 +53,9 @@ def opening(run: Results, task: str) -> None:
     """Say in one sentence how many smaller models may replace the large one, and draw what words cost in bytes."""
     small = _small(run, task).assign(megabytes=lambda table: table["weights_bytes"] / 1e6)
     large = run.compression(task, "models").query("model == @run.experiment.large")["weights_bytes"].iloc[0]
-    open_with(answer(small, large), frontiers(small, titles(run), {"megabytes": "MB on disk"}, height=4.6))
+    open_with(
+        answer(small, large), frontiers(small, titles(run), {"megabytes": "MB on disk"}, height=4.6), run_line(run)
+    )
 
 
 def answer(small: pd.DataFrame, large: float) -> str:
@@ -67,7 +70,8 @@ def answer(small: pd.DataFrame, large: float) -> str:
     smallest = f"; the smallest that is equivalent takes {least:.0%} of the large one's bytes" if alike.any() else ""
     return (
         f"The evidence calls {alike.sum()} of {len(of)} smaller models, every training counted, equivalent to the "
-        f"large one, {unlike.sum()} not equivalent, and leaves {unsaid.sum()} undecided{smallest}."
+        f"large one, {unlike.sum()} not equivalent, and leaves {unsaid.sum()} undecided, their words found by "
+        f"{of['method'].iloc[0]}{smallest}."
     )
 
 

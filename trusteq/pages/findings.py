@@ -11,6 +11,7 @@ from trusteq.pages.claims import CLAIMS, CONTRADICTS, DIFFERS, ON_SCALE, OPEN, S
 from trusteq.pages.figures import GREY, WIDTH, entitled, headed, legend_above, named_rows
 from trusteq.pages.first import first_alignment
 from trusteq.pages.show import interval_text, page_style, put, show, titles
+from trusteq.pages.status import run_facts
 from trusteq.pages.trainings import Runs, evidence
 from trusteq.study.publish import reference_runs
 from trusteq.verdict.margins import measures_of
@@ -52,15 +53,12 @@ def at_a_glance(found: Findings) -> None:
 
 def sentences(claims: Mapping[str, Claim]) -> list[str]:
     """Return the page in five sentences, of which every number and every verdict is looked up."""
-    verdicts = [claim.verdict for claim in claims.values()]
-    supported, contradicted, differ, unsaid = (verdicts.count(of) for of in (SUPPORTS, CONTRADICTS, DIFFERS, OPEN))
     words, parts = claims["compressed models look at other words"], claims["most disagreement is compression's"]
     again, keeping = words.beside.select_dtypes("number").stack(), claims["training can keep more of the words"].beside
     gains = [f"{of.gain:+.3f} under {of.method} between {of.between} (p = {of.p:.3f})" for of in keeping.itertuples()]
     nearer = claims["distillation keeps calibration better"]
     return [
-        f"**Of {len(verdicts)} claims**, the published runs support {supported} on every data set that has numbers, "
-        f"and contradict {contradicted}; {differ} differ by data, and of {unsaid} the evidence cannot say.",
+        f"**Of the paper's {_counted(claims, papers=True)} Of {_counted(claims, papers=False)}",
         f"**Words.** From chance, 0, to the explainer with itself, 1, smaller models come to {_numbers(words)}; the "
         f"large one, trained again and compressed by nobody, to {_span(again)}.",
         f"**Compression or training.** What a smaller model adds to the disagreement, less what training again adds: "
@@ -68,8 +66,19 @@ def sentences(claims: Mapping[str, Claim]) -> list[str]:
         f"**Calibration.** A distilled model's error is further from the large one's than that of a model cut as short "
         f"by {_numbers(nearer, digits=3)}.",
         f"**Keeping the words.** A student that is trained to keep them gains, in Jaccard over all trainings of all "
-        f"data, {', '.join(gains) or NOTHING}.",
+        f"data, {', '.join(gains) or NOTHING}; no p is corrected for their number.",
     ]
+
+
+def _counted(claims: Mapping[str, Claim], *, papers: bool) -> str:
+    """Return in half a sentence how the claims of the paper, or those asked here, stand."""
+    verdicts = [claim.verdict for claim in claims.values() if claim.is_papers == papers]
+    supported, contradicted, differ, unsaid = (verdicts.count(of) for of in (SUPPORTS, CONTRADICTS, DIFFERS, OPEN))
+    whose = f"{len(verdicts)} claims**, the published runs" if papers else f"{len(verdicts)} that are asked here, they"
+    return (
+        f"{whose} support {supported} on every data set that has numbers, and contradict {contradicted}; {differ} "
+        f"differ by data, and of {unsaid} the evidence cannot say."
+    )
 
 
 def _numbers(claim: Claim, *, digits: int = 2) -> str:
@@ -81,19 +90,23 @@ def _span(values: pd.Series) -> str:
 
 
 def summary(found: Findings) -> None:
-    """Show all claims in one table."""
-    put(summary_table(found.claims))
+    """Show the runs that the claims are held against, and all claims in one table."""
+    rows = [{"data": run.experiment.name} | run_facts(run) for run in _as_the_paper(found.runs)]
+    runs = pd.DataFrame(rows).fillna({"other seeds of": "–", "training examples at most": "all"})
+    put(runs, summary_table(found.claims))
 
 
 def summary_table(claims: Mapping[str, Claim]) -> pd.DataFrame:
-    """Return one row a claim: its verdict, the number of each data set with its 95% interval, and what the paper has.
+    """Return one row a claim: whose it is, its verdict, the number of each data set, and what the paper has.
 
-    A star: of these checkpoints.
+    Numbers have their 95% intervals. A star: of these checkpoints.
     """
     rows = []
     for statement, claim in claims.items():
         numbers = {row.data: _text(row) + "*" * (not is_about_way(row.trainings)) for row in claim.by_data.itertuples()}
-        rows.append({"claim": statement, "verdict": claim.verdict} | numbers | {"the paper's": claim.paper})
+        whose = "the paper" if claim.is_papers else "asked here"
+        row = {"claim": statement, "of": whose, "verdict": claim.verdict}
+        rows.append(row | numbers | {"the paper's": claim.paper})
     table = pd.DataFrame(rows).fillna("–")
     return table[[*(name for name in table if name != "the paper's"), "the paper's"]]
 
@@ -210,7 +223,8 @@ def forest(claims: Mapping[str, Claim]):
     figure, axes = plt.subplots(len(rows), 1, height_ratios=rows, **shape)
     for ax, (statement, claim) in zip(axes.flat, claims.items(), strict=True):
         _claim_panel(ax, placed(claim))
-        ax.set_title(f"{statement}: {claim.verdict}", loc="left", fontsize="small", pad=2)
+        whose = "" if claim.is_papers else "asked here: "
+        ax.set_title(f"{whose}{statement}: {claim.verdict}", loc="left", fontsize="small", pad=2)
     axes[-1, 0].set(xlabel="contradicts it  ←  the claim's line  →  supports it", xlim=(-1.05, 1.05))
     for name, fill in (("about further trainings", "0.25"), ("about these checkpoints", "white")):
         axes[0, 0].plot([], [], "o", color="0.25", markerfacecolor=fill, markersize=5, label=name)
@@ -233,10 +247,10 @@ def _claim_panel(ax, found: pd.DataFrame) -> None:
 
 
 def verdicts_title(claims: Mapping[str, Claim]) -> str:
-    """Return how many claims have which verdict."""
-    counts = pd.Series([claim.verdict for claim in claims.values()]).value_counts()
-    parts = (f"{counts[verdict]} {name}" for verdict, name in _COUNTED.items() if verdict in counts)
-    return f"{len(claims)} claims: {', '.join(parts)}"
+    """Return how many of the paper's claims have which verdict."""
+    of = [claim.verdict for claim in claims.values() if claim.is_papers]
+    parts = (f"{of.count(verdict)} {name}" for verdict, name in _COUNTED.items() if verdict in of)
+    return f"The paper's {len(of)} claims: {', '.join(parts)}"
 
 
 def claim_title(claim: Claim) -> str:

@@ -10,7 +10,7 @@ from trusteq.alignment.overlap import PAPER_THRESHOLD, is_aligned
 from trusteq.alignment.ranking import chance_jaccard
 from trusteq.pages.figures import GREY, WIDTH, about, alignment_intervals, counted, entitled, scale_intervals, spans
 from trusteq.pages.show import of_seed, open_with, paper_table, put, show, side_titles
-from trusteq.pages.status import benchmark_rows, word_counts
+from trusteq.pages.status import benchmark_rows, run_line, word_counts
 from trusteq.study.results import Results
 from trusteq.verdict.comparison import CONTROLS
 
@@ -27,7 +27,8 @@ def opening(run: Results) -> None:
     marks = {"chance": found["chance"], "the explainer with itself": found["ceiling"]}
     cuts = {f"{HALF}": HALF, f"the paper's cut, {PAPER_THRESHOLD}": PAPER_THRESHOLD}
     ax = spans(list(found["task"] + ", " + found["method"]), marks, cuts, xlabel="mean Jaccard")
-    open_with(answer(found), counted(ax, found["ceiling"] < HALF, f"explainers share less than {HALF} with themselves"))
+    picture = counted(ax, found["ceiling"] < HALF, f"explainers share less than {HALF} with themselves")
+    open_with(answer(found), picture, run_line(run))
 
 
 def answer(found: pd.DataFrame) -> str:

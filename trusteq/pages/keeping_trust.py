@@ -9,6 +9,7 @@ from trusteq.pages import compression
 from trusteq.pages.compression import ERROR, trust_tables
 from trusteq.pages.figures import counted, intervals
 from trusteq.pages.show import open_with, put, show, titles, view, wide
+from trusteq.pages.status import run_line
 from trusteq.study.experiment import Experiment
 from trusteq.study.results import Results
 
@@ -24,7 +25,7 @@ def applies(experiment: Experiment) -> bool:
 def opening(run: Results, task: str) -> None:
     """Say in one sentence how many students keep more words than the plain one, and draw by how much."""
     found = run.compression(task, "gains")
-    open_with(answer(found), gain_intervals(found, titles(run)))
+    open_with(answer(found), gain_intervals(found, titles(run)), run_line(run))
 
 
 def answer(gains: pd.DataFrame) -> str:

@@ -10,6 +10,7 @@ from trusteq.pages import results
 from trusteq.pages.calibration import score_view, share_table
 from trusteq.pages.figures import GREY, WIDTH, entitled, legend_above, named_rows
 from trusteq.pages.show import PAPER_MARK, of_seed, open_with, page_style, paper_table, put, show, view
+from trusteq.pages.status import run_line
 from trusteq.study.publish import open_published
 from trusteq.study.results import Results
 
@@ -34,7 +35,7 @@ def models(run: Results) -> None:
     ours = results.model_table(run, run.experiment.seeds[0])
     given = dict.fromkeys((f"{PAPER_MARK} parameters_millions", f"{PAPER_MARK} size_mb"), "{:g}")
     put(show(as_the_paper("models", "model"), digits=2, formats=given, caption="The paper's models"))
-    put(show(ours, digits=1, formats={"parameters_M": "{:.2f}"}, caption="Ours"))
+    put(run_line(run), show(ours, digits=1, formats={"parameters_M": "{:.2f}"}, caption="Ours"))
 
 
 def words(run: Results) -> None:

@@ -74,10 +74,10 @@ def put(*things: object) -> None:
             plt.close(shown)  # a notebook shows what is open once more at the end of the cell
 
 
-def open_with(answer: str, picture: Figure | Axes) -> None:
-    """Display what a page opens with: its answer, in bold, and a picture, whose text says it too."""
+def open_with(answer: str, picture: Figure | Axes, *about: str) -> None:
+    """Display what a page opens with: its answer, in bold, a picture, whose text says it too, and what was run."""
     picture.figure.set_label(answer)
-    put(f"**{answer}**", picture)
+    put(f"**{answer}**", picture, *about)
 
 
 def show(table: pd.DataFrame, *, digits: int = 3, formats: Mapping[str, str] | None = None, caption: str = ""):

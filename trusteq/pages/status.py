@@ -79,18 +79,25 @@ def papers_scale(device: str) -> None:
 
 def run_line(run: Results) -> str:
     """Return what was run, in one line."""
+    facts = "; ".join(f"{name}: {value}" for name, value in run_facts(run).items())
+    return f"This run is **{run.experiment.name}** ({run.experiment.title}): {facts}."
+
+
+def run_facts(run: Results) -> dict[str, str]:
+    """Return what was run, by title; passes are those that a method may make for one example."""
     experiment, seed = run.experiment, run.experiment.seeds[0]
     tested = [run.facts(task, experiment.large, seed, "metrics")["test_examples"] for task in experiment.tasks]
-    explained = [run.comparison(task, "examples")["id"].nunique() for task in experiment.tasks]
+    compared = [task for task in experiment.tasks if run.path("comparison", task, "examples").is_file()]
+    explained = [run.comparison(task, "examples")["id"].nunique() for task in compared]
     facts = {"tasks": [experiment.task(task).title for task in experiment.tasks], "models": [len(experiment.models)]}
-    facts |= {
-        "training seeds": experiment.seeds,
-        "test examples": _a_task(tested),
-        "of these explained": _a_task(explained),
-    }
+    seeds = {name: experiment.model_seeds(name) for name in experiment.models}
+    others = [f"{experiment.model(name).title} {of}" for name, of in seeds.items() if of != tuple(experiment.seeds)]
+    facts |= {"training seeds": experiment.seeds} | ({"other seeds of": others} if others else {})
+    facts |= {"test examples": _a_task(tested), "of these explained": _a_task(explained) or ["not compared yet"]}
+    facts |= {"top words": [experiment.k]}
+    facts |= {"passes at most": [f"{name} {of.n_samples:,}" for name, of in experiment.methods.items()]}
     facts |= {"training examples at most": [experiment.train_limit]} if experiment.train_limit else {}
-    parts = [f"{name}: {', '.join(map(str, values))}" for name, values in facts.items()]
-    return f"This run is **{experiment.name}** ({experiment.title}): {'; '.join(parts)}."
+    return {name: ", ".join(map(str, values)) for name, values in facts.items()}
 
 
 def _a_task(counts: Sequence[int]) -> list[str]:

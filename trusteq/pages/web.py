@@ -40,7 +40,8 @@ def inlined(svg: str) -> str:
     text = svg[svg.index("<svg") :].replace("<svg ", '<svg class="tq-figure" ', 1)
     text = re.sub(r"<metadata>.*?</metadata>|<style\b.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r'<g id="[^"]*">', "<g>", text)  # several figures of a page would have the same
-    text = _TOO_EXACT.sub(r"\1", text)
+    tag, drawing = text.split(">", 1)  # the numbers of the tag's label are for readers, and stay as they are
+    text = tag + ">" + _TOO_EXACT.sub(r"\1", drawing)
     width = re.search(r'<svg [^>]*?\bwidth="([\d.]+)(pt)?"', text)
     fits = " tq-fits" if width and float(width[1]) * (4 / 3 if width[2] else 1) <= _PHONE else ""
     return f'<div class="tq-figure-box{fits}">{themed(text)}</div>'
