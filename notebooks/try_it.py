@@ -29,8 +29,10 @@ from trusteq.pages import instruments as page
 # ## Explain it yourself
 #
 # Choose a pair, or type your own: both models answer, and LIME says which words weighed most in the answer of the large
-# one, which may differ from the small one's. Words in blue speak for it, words in orange against it; framed ones are
-# among the ten of largest weight.
+# one, which may differ from the small one's. (LIME deletes words at random, watches the answers, and fits a straight
+# line: [a lesson](lesson_lime.ipynb) builds it.) Words in blue speak for the answer, words in orange against it; framed
+# ones are among the ten of largest weight. The dot is the Jaccard index of the two models' ten: what they share, over
+# what they hold together.
 #
 # **Try**: press *Another seed* five times and watch the dot. Then press *Same model, another seed*. **What to see**:
 # the number moves although neither model has changed, and in all but very short pairs the large model does not agree
@@ -53,8 +55,8 @@ page.instrument("explain", samples=samples, seed=seed)
 #
 # **Try**: press *Draw labels from the model itself*, which makes it calibrated by construction, and take fewer and
 # fewer examples. **What to see**: the errors are not 0, and they grow, by luck alone; the MCE most, and more so with
-# more bins. An error inside its band shows no miscalibration. Then use the true labels again and seek the temperature
-# that takes the ECE into its band.
+# more bins. An error inside its band shows no miscalibration. Then use the true labels again and seek the *temperature*
+# that takes the ECE into its band: a number that makes the model less sure, above 1, or more, and changes no answer.
 
 # %% tags=["remove-input"]
 page.instrument("bench", bins=bins)

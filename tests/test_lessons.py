@@ -34,31 +34,63 @@ def labels_checked(notebook):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Run a form of a lesson, all in one kernel, and return what its checks show, by exercise."""
+    """Run a notebook made of a lesson, all in one kernel, and return what its checks show, as (exercise, text)."""
     folder = tmp_path_factory.mktemp("lessons")
     with notebooks.kernel() as manager:
 
-        def run(lesson, form):
-            source, output = folder / f"{lesson}-{form}.py", folder / f"{lesson}-{form}.ipynb"
-            jupytext.write(forms.FORMS[form](LESSONS[lesson]), source, fmt="py:percent")
-            notebooks.execute(source, output, {}, manager=manager)
+        def run(notebook, **parameters):
+            source, output = folder / "lesson.py", folder / "lesson.ipynb"
+            jupytext.write(notebook, source, fmt="py:percent")
+            notebooks.execute(source, output, parameters, manager=manager)
             cells = [cell for cell in nbformat.read(output, as_version=4).cells if cell.source.startswith("check(")]
-            return {cell.source.split('"')[1]: cell.outputs[0].data["text/markdown"] for cell in cells}
+            return [(cell.source.split('"')[1], cell.outputs[0].data["text/markdown"]) for cell in cells]
 
         yield run
 
 
 @each_lesson
 def test_the_solved_form_passes_all_its_checks(run, lesson):
-    shown = run(lesson, "solved")
-    assert len(shown) >= 3 and set(shown.values()) == {"✓ **Right.**"}
+    shown = run(forms.solved(LESSONS[lesson]))
+    assert len(shown) >= 3 and {text for _, text in shown} == {"✓ **Right.**"}
+
+
+def going_back(lesson):
+    """Return the student form, run to its end, and after it each answer with its check, as on going back to them."""
+    notebook, solved = forms.student(LESSONS[lesson]), code(forms.solved(LESSONS[lesson]))
+    answers = [cell for cell in solved if forms.is_solution(cell)]
+    checks = [cell for cell in solved if cell.source.startswith("check(")]
+    for pair in reversed(list(zip(answers, checks, strict=True))):
+        notebook.cells += pair
+    return notebook
 
 
 @each_lesson
-def test_the_student_form_runs_to_its_end_and_passes_none(run, lesson):
-    shown = run(lesson, "student")
-    assert list(shown) == labels_checked(forms.solved(LESSONS[lesson]))
-    assert all(text.startswith("✗ **Not yet:** ") for text in shown.values())
+def test_the_student_form_runs_to_its_end_passes_none_and_can_be_solved_afterwards(run, lesson):
+    shown, labels = run(going_back(lesson)), labels_checked(forms.solved(LESSONS[lesson]))
+    assert [label for label, _ in shown] == labels + labels[::-1]
+    assert all(text.startswith("✗ **Not yet:** ") for _, text in shown[: len(labels)])
+    assert {text for _, text in shown[len(labels) :]} == {"✓ **Right.**"}
+
+
+@each_lesson
+def test_a_lesson_runs_on_other_published_results(run, lesson):
+    notebook = forms.solved(LESSONS[lesson])
+    (parameters,) = [cell.source for cell in code(notebook) if "parameters" in cell.metadata.get("tags", [])]
+    other = {"published": "demo", "large_name": "demo-large", "small_name": "demo-mini"}
+    other = {name: value for name, value in other.items() if f"{name} = " in parameters}
+    shown = run(notebook, **other)
+    assert {text for _, text in shown} == {"✓ **Right.**"}
+
+
+@each_lesson
+def test_the_page_for_teachers_has_each_exercise_under_its_lesson(lesson):
+    source, page = LESSONS[lesson].read_text(encoding="utf-8"), (root() / "book" / "teaching.md").read_text("utf-8")
+    (section,) = re.findall(rf"^### \[[^\]]+\]\(runs/{lesson}\.ipynb\), (\d+ minutes)$(.+?)^##", page, re.M | re.S)
+    minutes, text = section
+    assert f"# *{minutes}." in source
+    assert re.findall(r"^\| \*(.+?)\* \|", text, re.M) == re.findall(r"^# ```{exercise} (.+)$", source, re.M)
+    (spent,) = re.findall(r"\*\*Time\.\*\* (.+?)\.\n", text, re.S)
+    assert sum(map(int, re.findall(r"\d+", spent))) == int(minutes.split()[0])
 
 
 @each_lesson
@@ -115,6 +147,19 @@ def test_forms_are_written_whole_and_without_outputs(tmp_path):
         assert str(root()) not in file.read_text() and "COLAB" not in file.read_text()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "project", "said"),
+    [([], None, "one folder is wanted"), (["forms"], "nowhere", "trusteq error: nowhere is no project")],
+)
+def test_forms_say_in_one_line_what_they_lack(arguments, project, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if project:
+        monkeypatch.setenv("TRUSTEQ_PROJECT", project)
+    with pytest.raises(SystemExit, match=said) as stopped:
+        forms.main(arguments)
+    assert "\n" not in stopped.value.code and not list(tmp_path.iterdir())
+
+
 def test_links_to_binder_and_colab_appear_with_the_address_alone(tmp_path):
     without = forms.links("lesson_lime", "")
     assert "http" not in without and without.count("<a ") == 2
@@ -138,6 +183,7 @@ def test_binder_installs_the_lessons_at_the_pins():
 
 
 MASKS = np.array([[1, 1, 1, 1], [1, 0, 0, 0], [0, 1, 1, 0], [1, 1, 0, 1], [0, 0, 1, 1], [1, 0, 1, 1]], dtype=bool)
+LINE, EXACT, NEAR = np.column_stack([np.ones(6), MASKS]), MASKS @ [0.1, 0.2, -0.3, 0.4] + 0.05, np.arange(1.0, 7)
 P = np.array([[0.7, 0.2, 0.1], [0.4, 0.5, 0.1], [0.3, 0.3, 0.4]])
 LOW = 1 / (1 + math.exp(1.5))  # of "not good", positive
 BINS = pd.DataFrame({"count": [0, 6, 2, 2], "share": [0, 0.6, 0.2, 0.2], "gap": [math.nan, -0.1, 0.3, 0.0]})
@@ -157,7 +203,15 @@ CASES = {
     "cal-ece": (
         [BINS],
         0.12,
-        {"cancel": 0.0, "MCE": 0.3, "every bin": 0.4 / 3, "empty bins": 0.1, "percent": 12, "nan": math.nan},
+        {
+            "cancel": 0.0,
+            "MCE": 0.3,
+            "every bin": 0.4 / 3,
+            "empty bins": 0.1,
+            "percent": 12,
+            "nan": math.nan,
+            "by counts": 1.2,
+        },
     ),
     "cal-luck": ([np.array([1, 2, 3, 4.0]), 3.0], 0.5, {"a share is wanted": 2, "percent": 50, "too large": 0.7}),
     "lime-ask": (
@@ -168,12 +222,22 @@ CASES = {
     "lime-nearness": (
         [MASKS[:2]],
         [1, math.exp(-2)],
-        {"distances": [0, 0.5], "hundredths": [1, math.exp(-0.25 / 1250)], "2 below": [1, math.exp(-4)]},
+        {
+            "distances": [0, 0.5],
+            "hundredths": [1, math.exp(-0.25 / 1250)],
+            "2 below": [1, math.exp(-4)],
+            "square root": [1, math.exp(-4.5)],
+        },
     ),
     "lime-slopes": (
-        [MASKS, MASKS @ [0.1, 0.2, -0.3, 0.4] + 0.05, np.arange(1.0, 7)],
+        [MASKS, EXACT, NEAR],
         [0.1, 0.2, -0.3, 0.4],
-        {"intercept": [0.05, 0.1, 0.2, -0.3, 0.4], "1 of 4": [0.1, 0.2, -0.3, 0.5]},
+        {
+            "intercept": [0.05, 0.1, 0.2, -0.3, 0.4],
+            "1 of 4": [0.1, 0.2, -0.3, 0.5],
+            "target is multiplied here": np.linalg.lstsq(LINE, EXACT * NEAR**0.5)[0][1:],
+            "table is multiplied here": np.linalg.lstsq(LINE * NEAR[:, None] ** 0.5, EXACT)[0][1:],
+        },
     ),
     "lime-top": (
         [np.array([0.1, -0.9, 0.5, 0.2]), 2],
@@ -184,6 +248,7 @@ CASES = {
             "should have 2": {1},
             "of the 2 elements 1": {1, 0},
             "type list": [1, 2],
+            "words such as 'bad'": {"bad", "good"},
         },
     ),
     "lime-itself": (
@@ -208,7 +273,11 @@ CASES = {
         0.5,
         {"counts a shared": 1 / 3, "size of one": 2 / 3, "percent": 50},
     ),
-    "chance-small": ([4, 2], (6 * 1 + 24 / 3) / 36, {"mean overlap": 1 / 3, "k / n": 0.5, "shared on average": 1.0}),
+    "chance-small": (
+        [4, 2],
+        (6 * 1 + 24 / 3) / 36,
+        {"mean overlap": 1 / 3, "k / n": 0.5, "shared on average": 1.0, "the same set": 8 / 30},
+    ),
     "chance-mean": (
         [[10, 10, 40], 10],
         (2 + right_answer("chance-long", 40, 10)) / 3,
@@ -284,6 +353,20 @@ class TestChecks:
 )
 def test_a_model_of_ones_own_that_does_not_work_is_told_so(model, said):
     assert said in check("shapley-own", [0, 0], model, ["a", "b"]).text
+
+
+def test_a_spread_by_n_less_one_and_an_array_of_words_are_right_as_well():
+    given, right, _ = CASES["eq-paired"]
+    change = YES[:10].astype(float) - NO[:10]
+    assert change.std(ddof=1) > change.std() and check("eq-paired", wider(right, change), *given).right
+    given, right, _ = CASES["eq-outcomes"]
+    assert check("eq-outcomes", np.array(right), *given).right and check("eq-outcomes", pd.Series(right), *given).right
+
+
+def wider(interval, change):
+    """Return an interval of a mean by a standard deviation over n, with one over n - 1 in its place."""
+    middle, half = np.mean(interval), (interval[1] - interval[0]) / 2 * change.std(ddof=1) / change.std()
+    return [middle - half, middle + half]
 
 
 def test_an_unknown_exercise_is_refused_with_the_nearest():

@@ -52,13 +52,13 @@ page_style()
 #
 # A file for each model (csv or parquet), with a row for each example: its `label`, a probability for each class, and
 # perhaps a column that says which examples belong together. Here we write such files from published results. Pairs with
-# the same first sentence are a `group`: they are right and wrong together, and an audit has to know it.
+# the same first sentence are a `group`: they tend to be right and wrong together, and an audit has to know it.
 
 # %%
 tables = trusteq.load_published(published)
 table = tables["predictions"].query("task == task.iloc[0]").dropna(axis="columns")
 classes = [column for column in table if column not in ("task", "model", "seed", "part", "id", "label")]
-table = table.merge(tables["groups"], how="left")
+table = table.merge(tables["groups"], how="left") if "groups" in tables else table
 wanted = {"large": (large_name, 0, "test"), "small": (small_name, 0, "test"), "twin": (large_name, 1, "test")}
 wanted |= {"large-dev": (large_name, 0, "dev"), "small-dev": (small_name, 0, "dev")}
 columns = ["file", "model", "training_seed", "part"]
@@ -84,7 +84,8 @@ audit = trusteq.audit_predictions(of["large"], of["small"], retrained=[of["twin"
 # ## Are they interchangeable?
 #
 # Each measure is held against its margin: the difference (small less large), its 95% interval, and the outcome.
-# Margins were fixed before, with a reason each (`trusteq/verdict/margins.yaml`).
+# Margins were fixed before, with a reason each (`trusteq/verdict/margins.yaml`). `ece` is the expected calibration
+# error less what luck adds to it, `overconfidence` the mean confidence less the accuracy.
 
 # %%
 seen = audit.dimensions

@@ -26,6 +26,8 @@
 
 # %% tags=["parameters"]
 published = "snli-minilm"  # a folder of data/published, or a path
+large_name = "minilm"  # two models of it
+small_name = "scratch-tiny"
 
 # %%
 import matplotlib.pyplot as plt
@@ -45,17 +47,16 @@ page_style()
 # ## What confidence is
 #
 # For each example a classifier returns one probability for each class. The class with the largest one is its
-# *prediction*, and that largest probability is its *confidence*. Here are the first answers of a small model that
-# was trained from nothing. `label` is the number of the right class, counted from 0.
+# *prediction*, and that largest probability is its *confidence*. Here are the first answers of the small model.
+# `label` is the number of the right class, counted from 0.
 
 # %%
 table = trusteq.load_published(published)["predictions"]
 table = table.query("part == 'test' and seed == seed.iloc[0] and task == task.iloc[0]").dropna(axis="columns")
 classes = [column for column in table if column not in ("task", "model", "seed", "part", "id", "label")]
-first, last = table["model"].iloc[[0, -1]]
-small = table[table["model"] == last]
+large, small = (table[table["model"] == name] for name in (large_name, small_name))
 p, y = small[classes].to_numpy(), small["label"].to_numpy()
-show(small[["label", *classes]].head(5), caption=f"{last}, {len(y)} examples")
+show(small[["label", *classes]].head(5), caption=f"{small_name}, {len(y)} examples")
 
 # %% [markdown]
 # ```{exercise} Confidence
@@ -119,7 +120,7 @@ check("cal-gap", gap, sure, right, low, high)
 
 # %%
 bins = reliability_table(p, y)
-show(bins, formats={"lower": "{:.1f}", "upper": "{:.1f}"}, caption=last)
+show(bins, formats={"lower": "{:.1f}", "upper": "{:.1f}"}, caption=small_name)
 
 # %% [markdown]
 # ```{exercise} The ECE
@@ -139,8 +140,7 @@ check("cal-ece", ece, bins)
 
 # %% tags=["remove-input"]
 axes = plt.subplots(1, 2, figsize=(7.5, 3.8), sharey=True)[1]
-for ax, name in zip(axes, (first, last), strict=True):
-    of = table[table["model"] == name]
+for ax, (name, of) in zip(axes, {large_name: large, small_name: small}.items(), strict=True):
     found = reliability_table(of[classes], of["label"])
     under = ((found["gap"] < 0) * found["share"]).sum()
     reliability_diagram(found, ax, title=f"{name}: {under:.0%} below the diagonal")
@@ -160,12 +160,13 @@ quiz("worst-bin")
 # %% [markdown]
 # ```{exercise} How many bins?
 # :label: cal-bins
-# Nothing about the model changes from row to row below. Why does the MCE tend to grow with the number of bins?
+# The cell below shows one model, with the same predictions in more and more bins. Why does the MCE tend to grow with
+# their number?
 # ```
 
 # %%
 rows = [{"bins": n} | scores(p, y, n_bins=n) for n in (2, 5, 10, 20, 50, 100)]
-show(pd.DataFrame(rows)[["bins", "ece", "mce"]], caption=last)
+show(pd.DataFrame(rows)[["bins", "ece", "mce"]], caption=small_name)
 
 # %% [markdown] tags=["solution"]
 # ```{solution} cal-bins
@@ -180,11 +181,10 @@ show(pd.DataFrame(rows)[["bins", "ece", "mce"]], caption=last)
 # Take few examples, as one often has. Of the large model, the first 500:
 
 # %%
-few = table[table["model"] == first].head(500)
+few = large.head(500)
 q = few[classes].to_numpy()
-of = table[table["model"] == first]
-measured, all_of_it = scores(q, few["label"])["ece"], scores(of[classes], of["label"])["ece"]
-put(f"ECE of {first}: {measured:.4f} on {len(q)} examples, and {all_of_it:.4f} on all {len(of)} of them.")
+measured, on_all = scores(q, few["label"])["ece"], scores(large[classes], large["label"])["ece"]
+put(f"ECE of {large_name}: {measured:.4f} on {len(q)} examples, and {on_all:.4f} on all {len(large)} of them.")
 
 # %% [markdown]
 # The model is the same. To see what luck does, imagine one that is calibrated for certain: keep its confidences, and
@@ -193,12 +193,12 @@ put(f"ECE of {first}: {measured:.4f} on {len(q)} examples, and {all_of_it:.4f} o
 
 # %%
 rng = np.random.default_rng(0)
-sure = q.max(axis=1)
-place = np.ceil(sure * 10).astype(int) - 1  # the bin of each prediction
+said = q.max(axis=1)  # the confidences of the large model
+place = np.ceil(said * 10).astype(int) - 1  # the bin of each prediction
 drawn = []
 for _ in range(1000):
-    lucky = rng.random(len(sure)) < sure
-    drawn.append(np.abs(np.bincount(place, lucky - sure)).sum() / len(sure))
+    lucky = rng.random(len(said)) < said
+    drawn.append(np.abs(np.bincount(place, lucky - said)).sum() / len(said))
 drawn = np.array(drawn)
 
 # %% [markdown]
@@ -208,7 +208,7 @@ drawn = np.array(drawn)
 # %% tags=["remove-input"]
 ax = plt.figure(figsize=(7, 3)).gca()
 ax.hist(drawn, bins=30, color="0.7")
-ax.axvline(measured, color="black", label=f"measured, {first}")
+ax.axvline(measured, color="black", label=f"measured, {large_name}")
 ax.set(xlabel=f"ECE of a calibrated model, {len(q)} examples", ylabel="draws", xlim=(0, None))
 ax.set_title(f"Luck alone makes an ECE of {drawn.min():.3f} to {drawn.max():.3f}")
 ax.legend()

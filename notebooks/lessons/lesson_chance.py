@@ -18,8 +18,9 @@
 # **Afterwards you can** say what two sets share by luck, compute it exactly, and place a measured agreement between
 # chance and what is possible.
 #
-# Two models are explained; of each the ten most important words are kept, and the two sets are compared by the
-# *Jaccard index*, the share of their union that both hold:
+# Two models are explained: an explainer such as LIME says how much each word mattered to their answers. Of each the
+# ten most important words are kept, and the two sets are compared by the *Jaccard index*, the share of their union
+# that both hold:
 #
 # $$
 # J(A, B) = \frac{|A \cap B|}{|A \cup B|} .
@@ -65,7 +66,7 @@ index = len(a & b) / len(a | b)
 check("chance-two", index, a, b)
 
 # %% tags=["remove-input"]
-quiz("small-jaccard")
+quiz("strict")
 
 # %% [markdown]
 # ## Chance, by listing everything
@@ -160,8 +161,8 @@ check("chance-mean", floor, n_words, k)
 # %% [markdown]
 # ## Between chance and ceiling
 #
-# The highest one can hope for is not 1 either: LIME draws at random, so it does not fully agree with itself. Its
-# agreement with itself under another seed is the *ceiling*.
+# The highest one can hope for is not 1 either: LIME deletes words at random to see what a model makes of the rest, so
+# asked twice about one model it does not fully agree with itself. That agreement is the *ceiling*.
 
 # %% tags=["remove-input"]
 put(f"{row.model_a} and {row.model_b}: {row.jaccard:.3f}. Chance: {row.chance:.3f}. Ceiling: {row.ceiling:.3f}.")
@@ -185,7 +186,7 @@ says = f"{place:.0%} of the way from chance to the ceiling"
 put(f"So a Jaccard of {row.jaccard:.2f} is {says}, and that is how it should be told.")
 
 # %% tags=["remove-input"]
-quiz("strict")
+quiz("small-jaccard")
 
 # %% [markdown]
 # ## What k does

@@ -26,7 +26,8 @@
 
 # %% tags=["parameters"]
 published = "snli-minilm"  # a folder of data/published, or a path
-small_name = "minilm-3-layers"  # a model of it, beside its first one
+large_name = "minilm"  # two models of it
+small_name = "minilm-3-layers"
 margin = 0.02  # what counts as the same accuracy
 
 # %%
@@ -51,7 +52,6 @@ page_style()
 table = trusteq.load_published(published)["predictions"]
 table = table.query("part == 'test' and seed == seed.iloc[0] and task == task.iloc[0]").dropna(axis="columns")
 classes = [column for column in table if column not in ("task", "model", "seed", "part", "id", "label")]
-large_name = table["model"].iloc[0]
 both = [table[table["model"] == name] for name in (large_name, small_name)]
 large, small = (of[classes].to_numpy().argmax(axis=1) == of["label"].to_numpy() for of in both)
 put(f"{large_name}: {large.mean():.4f}. {small_name}: {small.mean():.4f}. {len(large)} examples.")
@@ -60,7 +60,8 @@ put(f"{large_name}: {large.mean():.4f}. {small_name}: {small.mean():.4f}. {len(l
 # ## A small test finds nothing
 #
 # Take the first 200 examples, as a small study would. A sign test (McNemar's) asks: of the examples on which just one
-# of the models is right, is it as often the one as the other?
+# of the models is right, is it as often the one as the other? Its p-value is the probability that luck alone would
+# bring about at least so uneven a split, if both models were right equally often.
 
 # %%
 of_large, of_small = large[:200], small[:200]
@@ -115,7 +116,7 @@ put(f"From {low:+.3f} to {high:+.3f}: {'0 is inside' if low <= 0 <= high else '0
 # Here are intervals of growing numbers of examples of ours, and three that are made up.
 
 # %%
-sizes = [200, 1000, 4000, len(large)]
+sizes = [n for n in (200, 1000, 4000) if n < len(large)] + [len(large)]
 ends = [right_answer("eq-paired", large[:n], small[:n]) for n in sizes]
 rows = pd.DataFrame(ends, columns=["low", "high"]).assign(interval=[f"first {n}" for n in sizes])
 made_up = {"interval": ["A", "B", "C"], "low": [-0.015, 0.004, -0.060], "high": [0.012, 0.016, -0.030]}
@@ -154,8 +155,9 @@ show(
 )
 
 # %% [markdown]
-# Compare the last two columns. B differs significantly from 0 and is equivalent all the same: the difference is real,
-# and too small to matter. Some of the others have no significant difference and are not shown to be the same.
+# Compare the last two columns. With a margin of two points B differs significantly from 0 and is equivalent all the
+# same: the difference is real, and too small to matter. Where the first of the two says no and the second is not
+# "equivalent", no difference was found, and no equality shown either.
 
 # %% tags=["remove-input"]
 quiz("significant")
@@ -163,23 +165,23 @@ quiz("significant")
 # %% [markdown]
 # ## How many examples does it take?
 #
-# If the difference is truly d, an interval around it fits into the margin as soon as its half-width is at most
-# margin − |d|.
+# The interval grows narrower with more examples. Around a true difference it fits into the margin as soon as its
+# half-width is at most margin − |true difference|.
 #
 # ```{exercise} Enough examples
 # :label: eq-needed
-# Suppose the true difference were a quarter of the margin, `d = margin / 4`, with the standard deviation `sd` of all
-# our examples. From how many examples on does the interval fit?
+# Suppose that `true_difference` is a quarter of the margin, and that `sd`, the standard deviation of the differences,
+# is that of all our examples. From how many examples on does the interval fit?
 # ```
 
 # %%
-d, sd = margin / 4, (small.astype(float) - large).std()
+true_difference, sd = margin / 4, (small.astype(float) - large).std()
 
 # %% tags=["solution"]
-enough = (1.96 * sd / (margin - abs(d))) ** 2
+enough = (1.96 * sd / (margin - abs(true_difference))) ** 2
 
 # %%
-check("eq-needed", enough, d, sd, margin)
+check("eq-needed", enough, true_difference, sd, margin)
 
 # %%
 shares = np.linspace(0, 0.9, 50)
@@ -201,8 +203,8 @@ quiz("margin-after")
 # %% [markdown]
 # ```{exercise} Examples that belong together
 # :label: eq-clusters
-# In this data set up to three examples share their first sentence. Why does that make the interval above too narrow,
-# and what could one do?
+# In SNLI up to three examples share their first sentence. Why does that make the interval above too narrow, and what
+# could one do?
 # ```
 
 # %% [markdown] tags=["solution"]

@@ -142,8 +142,8 @@ put(ax)
 
 # %% [markdown]
 # Words that the toy does *not* know have bars, too: their true weight is 0, and what is drawn is noise of the sampling.
-# And look at "bad". Alone it speaks against the class; after "not" it speaks for it. A straight line has one slope for
-# the word, between the two.
+# And where a text has "not bad", as the one above, look at "bad". Alone it speaks against the class; after "not" it
+# speaks for it. A straight line has one slope for the word, between the two.
 
 # %% tags=["remove-input"]
 quiz("not-bad")
@@ -174,8 +174,9 @@ quiz("sign")
 # %% [markdown]
 # ## The same again, with another seed
 #
-# `trusteq.explain` does what you built (with a little ridge penalty, as the library does). Same model, same text, ten
-# seeds, and two budgets of masked texts:
+# A *seed* is the number that decides what is drawn at random; another one draws other masks. `trusteq.explain` does
+# what you built (and pulls weights a little towards 0, as LIME's own library does). Same model, same text, ten seeds,
+# and two budgets of masked texts:
 
 # %%
 example = pd.DataFrame({"id": ["a"], "text_a": [text], "text_b": [None]})

@@ -65,7 +65,7 @@ quiz("subsets")
 # %% [markdown]
 # ```{exercise} Joining
 # :label: shapley-joins
-# How much does the last word (place 3) add to the probability when it joins the first two (places 0 and 1)?
+# How much does the word at place 3 add to the probability when it joins the first two (places 0 and 1)?
 # `value[frozenset({0, 1})]` is what those two are worth.
 # ```
 

@@ -50,9 +50,9 @@ def test_the_benchmark_of_the_repository_can_be_shown():
 
 def test_what_was_run(run):
     assert run_line(run) == (
-        "This run is **small** (Made up): tasks: natural language inference on generated captions; models: 3; training "
-        "seeds: 0; other seeds of: Demo-large (0, 1); test examples: 4; of these explained: 2; top words: 2; passes at "
-        "most: lime 10, shap 10."
+        "This run is **small** (Made up): tasks: natural language inference on generated captions; models: 3; "
+        "trained under the seeds: 0; other seeds of: Demo-large (0, 1); test examples: 4; of these explained: 2; "
+        "top words: 2; passes at most: lime 10, shap 10."
     )
 
 

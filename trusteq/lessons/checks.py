@@ -8,6 +8,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from trusteq.errors import ExperimentError, nearest
 from trusteq.lessons.keys import KEYS, Key, NotYet
@@ -68,6 +69,8 @@ def _wrong_set(answer: object, key: Key) -> str:
         return ""
     if said := next((said for said, wrong in key.mistakes.items() if answer == wrong), ""):
         return said
+    if texts := sorted(of for of in answer - key.right if isinstance(of, str)):
+        return f"places are wanted, counted from 0, and not words such as {texts[0]!r}"
     if len(answer) != len(key.right):
         return f"the set has {len(answer)} elements, and should have {len(key.right)}"
     return f"of the {len(answer)} elements {len(answer - key.right)} should not be there"
@@ -78,6 +81,7 @@ def _wrong_texts(answer: object, key: Key) -> str:
         if not isinstance(answer, str):
             return f"a text in quotes is wanted; this is of type {type(answer).__name__}"
         return "" if answer == key.right else key.mistakes.get(answer, f"{answer!r} is not it")
+    answer = answer.tolist() if isinstance(answer, np.ndarray | pd.Series) else answer
     if not isinstance(answer, list | tuple) or len(answer) != len(key.right):
         return f"a list of {len(key.right)} words is wanted, one for each row"
     rows = [str(row) for row, (given, right) in enumerate(zip(answer, key.right, strict=True)) if given != right]
@@ -109,7 +113,7 @@ def _where(value: np.ndarray, right: np.ndarray, what: str, tolerance: float) ->
     if value.shape != right.shape:
         return f"{what} is wanted, of shape {right.shape}; this has the shape {value.shape}"
     if np.isnan(value).any():
-        return "this is not a number (nan): was something divided by 0, such as by the count of an empty bin"
+        return "this is not a number (nan): a nan was added, such as an empty bin's gap, or 0 was divided by 0"
     if not right.ndim:
         return "this is too large" if value > right else "this is too small"
     if _same(np.sort(value), np.sort(right), tolerance):

@@ -7,6 +7,7 @@ signature and docstring. So the two forms cannot drift apart.
 
 import ast
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import jupytext
@@ -14,6 +15,7 @@ import nbformat
 import yaml
 from nbformat import NotebookNode
 
+from trusteq.errors import TrusteqError
 from trusteq.project import root
 from trusteq.store import write_text
 
@@ -104,5 +106,16 @@ def write(folder: Path, address: str = "") -> list[Path]:
     return files
 
 
+def main(arguments: Sequence[str]) -> None:
+    """Write the forms into the one folder that is named."""
+    if len(arguments) != 1:
+        sys.exit("one folder is wanted: python -m trusteq.lessons.forms FOLDER")
+    try:
+        files = write(Path(arguments[0]), repository())
+    except TrusteqError as error:
+        sys.exit(f"trusteq error: {error}")
+    print(f"{len(files)} notebooks in {arguments[0]}")
+
+
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), repository())
+    main(sys.argv[1:])

@@ -1,6 +1,7 @@
 """The keys of the lessons' exercises: the right answer from what is given, and what common mistakes would find."""
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -51,6 +52,7 @@ def ece(table: pd.DataFrame) -> Key:
     mistakes |= {"this is the largest gap, which is the MCE": gaps.max()}
     mistakes |= {"every bin counts the same here; weigh it by its share of the predictions": gaps.mean()}
     mistakes |= {"empty bins count here as well as full ones; weigh each by its share": gaps.sum() / len(table)}
+    mistakes |= {"this weighs by counts; weigh by shares, which add up to 1": (filled["count"] * gaps).sum()}
     return Key((filled["share"] * gaps).sum(), mistakes)
 
 
@@ -71,6 +73,8 @@ def nearness(masks: np.ndarray) -> Key:
     mistakes = {"these are the distances; nearness falls with them": distance}
     mistakes |= {"the distance counts in hundredths: multiply it by 100": np.exp(-(distance**2) / (2 * 25**2))}
     mistakes |= {"look at the 2 below the fraction's line": np.exp(-((100 * distance) ** 2) / 25**2)}
+    rootless = np.exp(-((100 * (1 - masks.mean(axis=1))) ** 2) / (2 * 25**2))
+    mistakes |= {"the distance is 1 less the square root of the share": rootless}
     return Key(np.exp(-((100 * distance) ** 2) / (2 * 25**2)), mistakes)
 
 
@@ -78,7 +82,11 @@ def slopes(masks: np.ndarray, p: np.ndarray, near: np.ndarray) -> Key:
     line, flat = _line(masks, p, near), _line(masks, p, np.ones(len(p)))
     mistakes = {"the first number is the intercept, which is no word's weight: leave it out": line}
     mistakes |= {"every masked text counts the same here; multiply both sides by the root of nearness": flat[1:]}
-    return Key(line[1:], mistakes | {"multiply by the root of nearness, not by itself": _line(masks, p, near**2)[1:]})
+    mistakes |= {"multiply by the root of nearness, not by itself": _line(masks, p, near**2)[1:]}
+    root, even = np.sqrt(near), np.ones(len(p))
+    mistakes |= {"the target is multiplied here, and the table is not": _line(masks, p * root, even)[1:]}
+    mistakes |= {"the table is multiplied here, and the target is not": _line(masks, p / root, near)[1:]}
+    return Key(line[1:], mistakes)
 
 
 def _line(masks: np.ndarray, p: np.ndarray, near: np.ndarray) -> np.ndarray:
@@ -150,7 +158,11 @@ def chance(n: int, k: int) -> Key:
         "this is the Jaccard index of the mean overlap; take the mean of the indices": shared / (2 * k - shared)
     }
     mistakes |= {"this is k / n, the share of one set that is shared; the union is larger than a set": k / n}
-    return Key(chance_jaccard(n, k), mistakes | {"this is how many are shared on average": shared})
+    level, n_sets = chance_jaccard(n, k), math.comb(n, k)
+    if n_sets > 1:
+        of_different = (level * n_sets - 1) / (n_sets - 1)
+        mistakes |= {"two blind choices may be the same set, so these pairs count as well": of_different}
+    return Key(level, mistakes | {"this is how many are shared on average": shared})
 
 
 def mean_chance(n_words: Sequence[int], k: int) -> Key:
@@ -173,7 +185,8 @@ def paired(large: np.ndarray, small: np.ndarray) -> Key:
     mistakes |= {"this is the spread of one example; divide by the root of their number": ends * change.std()}
     mistakes |= {"this is one standard error to each side; 95% take 1.96": ends / Z * change.std() / np.sqrt(n)}
     mistakes = {said: change.mean() + of for said, of in mistakes.items()}
-    return Key(change.mean() + ends * change.std() / np.sqrt(n), mistakes, tolerance=2e-5)
+    half = Z * change.std() / np.sqrt(n)
+    return Key(change.mean() + np.array([-half, half]), mistakes, tolerance=2e-5 + half / n)  # sd by n or by n - 1
 
 
 def outcomes(low: Sequence[float], high: Sequence[float], margin: float) -> Key:

@@ -208,7 +208,7 @@ def _how_to_rerun(shown: Shown) -> str:
     lines = [
         f"- From its tables, in a checkout: `trusteq execute {source.as_posix()} again.ipynb{chosen}`",
         f"- With all pages of the run: `{whole}`" if whole else "- With the book around it: `trusteq book`",
-        "- By hand, as a notebook: it needs `pip install 'trusteq[lessons]'` and a checkout of the project around it.",
+        "- By hand, as a notebook: in a checkout, `pip install '.[lessons]'` brings what it needs.",
     ]
     return "\n".join(["```{admonition} Rerun this page", ":class: tq-rerun", *lines, "```"])
 

@@ -92,7 +92,7 @@ def run_facts(run: Results) -> dict[str, str]:
     facts = {"tasks": [experiment.task(task).title for task in experiment.tasks], "models": [len(experiment.models)]}
     seeds = {name: experiment.model_seeds(name) for name in experiment.models}
     others = [f"{experiment.model(name).title} {of}" for name, of in seeds.items() if of != tuple(experiment.seeds)]
-    facts |= {"training seeds": experiment.seeds} | ({"other seeds of": others} if others else {})
+    facts |= {"trained under the seeds": experiment.seeds} | ({"other seeds of": others} if others else {})
     facts |= {"test examples": _a_task(tested), "of these explained": _a_task(explained) or ["not compared yet"]}
     facts |= {"top words": [experiment.k]}
     facts |= {"passes at most": [f"{name} {of.n_samples:,}" for name, of in experiment.methods.items()]}

@@ -143,7 +143,8 @@ def open_published(name: str | Path) -> Results:
     """
     folder = Path(name) if Path(name).is_dir() else (project.find() or Path()) / PUBLISHED / name
     if not (folder / "manifest.json").is_file():
-        raise ArtefactError(f"nothing is published of {str(name)!r}; {nearest(str(name), names())}")
+        lacks = "" if project.find() else "; a checkout of trusteq holds what is published: TRUSTEQ_PROJECT names it"
+        raise ArtefactError(f"nothing is published of {str(name)!r}; {nearest(str(name), names())}{lacks}")
     return Results.open(folder)
 
 
