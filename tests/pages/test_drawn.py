@@ -166,8 +166,8 @@ def test_the_title_of_a_figure_says_what_it_shows():
     rows = rows.assign(high=0.6, chance=0.2, ceiling=0.9, normalised=[0.9, 0.1], normalised_low=[0.8, -0.1])
     rows = rows.assign(normalised_high=1.0)
     names = {"a": "A", "b": "B"}
-    assert said(alignment_intervals(rows, names)) == "1 of 2 surely agree beyond chance"
-    assert said(about(alignment_intervals(rows, names), "snli")) == "snli: 1 of 2 surely agree beyond chance"
+    assert said(alignment_intervals(rows, names)) == "1 of 2 rows surely agree beyond chance"
+    assert said(about(alignment_intervals(rows, names), "snli")) == "snli: 1 of 2 rows surely agree beyond chance"
     ax = scale_intervals(rows, names, margin=0.25)
     assert said(ax) == "1 of 2 surely come within the margin of the ceiling"
     assert described(ax.figure).startswith("1 of 2 surely come within the margin of the ceiling. 0: chance, 1:")

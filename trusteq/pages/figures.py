@@ -117,7 +117,7 @@ def alignment_intervals(alignment: pd.DataFrame, names: Mapping[str, str], ax=No
     """
     columns, marks, xlabel = ("jaccard", "low", "high"), ("chance", "ceiling"), "mean Jaccard of the top words"
     ax = intervals(alignment, names, ax, columns=columns, marks=marks, cut=_PAPERS_CUT, xlabel=xlabel)
-    return counted(ax, alignment["low"] > alignment["chance"], "surely agree beyond chance")
+    return counted(ax, alignment["low"] > alignment["chance"], "rows surely agree beyond chance")
 
 
 def entitled(ax, finding: str):

@@ -1,11 +1,12 @@
 """The page of results: models, and verdicts on them."""
 
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from trusteq.pages.figures import GREY, colours, headed, margin_intervals
+from trusteq.pages.figures import GREY, WIDTH, colours, headed, margin_intervals
 from trusteq.pages.show import (
     PAPER_MARK,
     counterparts,
@@ -258,11 +259,12 @@ def verdict_panels(found: pd.DataFrame, names: Mapping[str, str], titles: Mappin
     """
     models = list(dict.fromkeys(found["model"]))
     rows = -(-len(models) // 2)
-    figure, axes = plt.subplots(rows, 2, figsize=(8, 0.6 + 1.95 * rows), squeeze=False, sharex=True, sharey=True)
+    shape = {"figsize": (WIDTH, 0.6 + 1.8 * rows), "squeeze": False, "sharex": True, "sharey": True}
+    figure, axes = plt.subplots(rows, 2, **shape)
     for ax, model in zip(axes.flat, models, strict=False):
         measures = found[found["model"] == model]
         margin_intervals(measures, titles, ax)
-        ax.set_title(f"{names[model]}\n{measures['verdict'].iloc[0]}")
+        ax.set_title(f"{textwrap.fill(names[model], 22)}\n{measures['verdict'].iloc[0]}", fontsize="small")
         ax.set_xlabel("")
     for ax in axes.flat[len(models) :]:
         ax.set_visible(False)
