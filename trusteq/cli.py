@@ -73,13 +73,18 @@ def _of_project(project: Path | None, *, hub: Path | None = None) -> None:
 @app.command()
 def run(
     experiment: Annotated[str, typer.Argument(help="An experiment file, or its name in experiments/.")],
-    cores: Annotated[int, typer.Option(min=1, help="Jobs at a time.")] = 2,
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="Jobs at a time; default: 2, or what the profile says.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Explain so many test examples.")] = None,
     train_limit: Annotated[int | None, typer.Option(min=1, help="Train on so many examples.")] = None,
     hub: HubOption = None,
     results: Annotated[Path, typer.Option(help="Folder below which results are kept.")] = Path("results"),
     shard: Annotated[
         str | None, typer.Option(help="Explain part i of n alone, as i/n; a run without it joins.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Where jobs are run: local, slurm, or a folder with a config.yaml.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say which jobs would run, and why; run none.")] = False,
     project: ProjectOption = None,
@@ -96,7 +101,8 @@ def run(
             typer.echo(f"{step.name}: {', '.join(step.stale)}")
         typer.echo(f"{len(steps)} jobs")
         return
-    done = workflow.run(limited, results=results, cores=cores, hub=hub, shard=shard, announce=typer.echo)
+    how = {"cores": cores, "hub": hub, "shard": shard, "profile": profile}
+    done = workflow.run(limited, results=results, announce=typer.echo, **how)
     typer.echo(f"Results: {done.folder}")
 
 

@@ -19,12 +19,17 @@ from trusteq.study.results import Results
 if TYPE_CHECKING:
     from trusteq.models.classifier import Classifier
 
+PART = "{part}"  # a wildcard of the workflow
+
 
 @dataclass(frozen=True)
 class Shard:
-    """Part `number`, from 1, of the explained examples of a run, cut into `of` parts; by default the whole."""
+    """Part `number`, from 1, of the explained examples of a run, cut into `of` parts; by default the whole.
 
-    number: int = 1
+    number: PART where it stands for all of them, in the names of a rule that makes each.
+    """
+
+    number: int | str = 1
     of: int = 1
 
     @classmethod

@@ -10,21 +10,22 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trusteq import project
 from trusteq.errors import ExperimentError, parse_error_line
 from trusteq.examples.load import SPLITS, load_examples
 from trusteq.pages import make as showing
-from trusteq.store import write_text
-from trusteq.study import graph, publish, stages
+from trusteq.store import key_of, write_text
+from trusteq.study import cluster, graph, publish, stages
+from trusteq.study.cluster import NOTHING, Cut, Plan, Profile
 from trusteq.study.experiment import Experiment
 from trusteq.study.jobs import AGAIN, jobs
 from trusteq.study.publish import gather
 from trusteq.study.results import Results
-from trusteq.study.shards import WHOLE, Shard
+from trusteq.study.shards import PART, WHOLE, Shard
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,9 @@ class Step:
     """One job of the workflow, as its rule has it.
 
     job: what is to be done, as JSON, which `do` reads. inputs, outputs: files below the run's folder. keys: of what it
-    leaves, by name: where one differs from the last run's, the job runs again. stale: what is not there under its key.
+    leaves, by name: where one differs from the last run's, the job runs again. stale: what is not there under its key;
+    of shards, what is there under another. resources: see `cluster.Plan`. parts: into how many shards it is cut,
+    which are jobs of their own; {part} then stands for the number of one.
     """
 
     name: str
@@ -42,16 +45,50 @@ class Step:
     outputs: list[str]
     keys: dict[str, str]
     stale: list[str]
+    resources: dict[str, int]
     threads: int = 1
+    parts: int = 1
 
 
-def steps(run: Results, part: Shard = WHOLE) -> list[Step]:
-    """Return the jobs of a run, each after those that it needs: what is computed, then the pages."""
-    made = [_computing(run, job, part) for job in graph.all_jobs(run.experiment, part)]
-    return made + (_showing(run, made) if part.is_whole else [])
+def steps(run: Results, part: Shard = WHOLE, plan: Plan = NOTHING) -> list[Step]:
+    """Return the jobs of a run, each after those that it needs: what is computed, then the pages.
+
+    plan: what a profile decides. Of a job that is cut, the shards come before the job itself, which joins them.
+    """
+    made, shards = [], []
+    for job in graph.all_jobs(run.experiment, part):
+        step = _computing(run, job, part, plan)
+        if job.name in plan.cuts:
+            shards.append(_shards(run, job, step, plan.cuts[job.name]))
+            joined = each_part(shards[-1].outputs, shards[-1].parts)
+            step = replace(step, inputs=step.inputs + joined)
+        made.append(step)
+    return shards + made + (_showing(run, made, plan) if part.is_whole else [])
 
 
-def _computing(run: Results, job: graph.Job, part: Shard) -> Step:
+def each_part(files: Iterable[str], of: int) -> list[str]:
+    """Return files in whose names {part} stands for the number of a shard, of each of so many shards."""
+    return [file.replace(PART, str(part)) for part in range(1, of + 1) for file in files]
+
+
+def _shards(run: Results, job: graph.Job, step: Step, cut: Cut) -> Step:
+    """Return the step that explains in shards what another step then joins."""
+    tables = cluster.part_tables(run, job, cut)
+    keys = {file: key for path, key in tables.items() for file in each_part([str(path)], cut.of)}
+    there = {file: key_of(graph.manifest_of(run.folder / file)) for file in keys if (run.folder / file).is_file()}
+    return replace(
+        step,
+        name=f"{step.name}-shard",
+        message=f"{step.message}, shard {{wildcards.part}} of {cut.of}",
+        job=json.dumps(json.loads(step.job) | {"shard": f"{PART}/{cut.of}", "methods": cut.methods}),
+        outputs=[str(file) for path in tables for file in (path, graph.manifest_of(path))],
+        keys={str(path): key for path, key in tables.items()},
+        stale=[file for file, key in there.items() if key != keys[file]],
+        parts=cut.of,
+    )
+
+
+def _computing(run: Results, job: graph.Job, part: Shard, plan: Plan) -> Step:
     what = {"stage": job.stage, "task": job.task, "model": job.model, "seed": job.seed, "shard": str(part)}
     about = " ".join(str(of) for of in (job.task, job.model, job.seed) if of is not None)
     return Step(
@@ -62,11 +99,12 @@ def _computing(run: Results, job: graph.Job, part: Shard) -> Step:
         outputs=list(map(str, job.tables)),
         keys={str(path): key for path, key in job.tables.items()},
         stale=list(map(str, job.lacks(run.folder))),
+        resources=plan.resources(job.stage),
         threads=run.experiment.threads if job.model else 1,
     )
 
 
-def _showing(run: Results, made: Sequence[Step]) -> list[Step]:
+def _showing(run: Results, made: Sequence[Step], plan: Plan) -> list[Step]:
     """Return the steps that make the pages of each task, and those of the run: each in one process."""
     found, pages = [], showing.pages(run)
     for task in (*run.experiment.tasks, None):
@@ -82,6 +120,7 @@ def _showing(run: Results, made: Sequence[Step]) -> list[Step]:
                 outputs=[str(page.file.relative_to(run.folder)) for page in wanted],
                 keys={page.name: page.key for page in wanted},
                 stale=stale,
+                resources=plan.resources("pages"),
             )
         )
     return [step for step in found if step.outputs]
@@ -96,10 +135,10 @@ def do(job: Mapping[str, str | int | None]) -> None:
         files = [page.file for page in wanted]
     else:
         which = {name: job[name] for name in ("model", "seed")}
-        stages.make(run, job["stage"], job["task"], **which, shard=str(part))
+        stages.make(run, job["stage"], job["task"], **which, methods=job.get("methods"), shard=str(part))
         of = [one for one in graph.all_jobs(run.experiment, part) if one.is_about(job["stage"], job["task"], **which)]
         files = [run.folder / path for one in of for path in one.tables]
-    for file in files:
+    for file in filter(Path.is_file, files):
         file.touch()  # the workflow goes by times as well, and what was kept is as good as new
 
 
@@ -107,15 +146,17 @@ def run(
     experiment: Experiment,
     *,
     results: Path,
-    cores: int,
+    cores: int | None = None,
     hub: Path | None = None,
     shard: str | None = None,
+    profile: str | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> Results:
     """Run what is missing or changed of an experiment and return its results.
 
-    results: folder below which the results of every experiment are. cores: jobs at a time.
-    hub: a mirror read before the Hub. shard: "i/n" explains that part of the examples alone, for a later run to join.
+    results: folder below which the results of every experiment are. cores: jobs at a time; None: 2, or what a profile
+    says. hub: a mirror read before the Hub. shard: "i/n" explains that part of the examples alone, for a later run to
+    join. profile: where and how jobs are run, see `cluster.Profile`; None: here.
     announce: is told what will be explained, line by line, before anything is run.
 
     Raises the error of a job if the user can mend it, RuntimeError if a job failed otherwise, ExperimentError if the
@@ -124,7 +165,7 @@ def run(
     project.root()
     if hub is not None and not hub.is_dir():
         raise ExperimentError(f"--hub {hub}: no such folder; a mirror holds models/<hub id> and datasets/<hub id>")
-    part = Shard.parse(shard)
+    part, how = Shard.parse(shard), None if profile is None else Profile.find(profile)
     explained = check_inputs(experiment, hub)
     folder = results.resolve() / experiment.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,8 +173,14 @@ def run(
         for line in plan(experiment, explained, part) if announce else ():
             announce(line)
         _write_if_changed(folder / "experiment.yaml", experiment.dump())
-        _make(folder, cores, hub=hub, part=part)
-    return Results(folder, experiment)
+        found = Results(folder, experiment)
+        wanted = graph.all_jobs(experiment) if part.is_whole else []
+        planned = cluster.plan(found, wanted, explained, how, hub) if how else NOTHING
+        planned.write(folder)
+        if how and announce:
+            announce(cluster.said(planned, how))
+        _make(folder, cores, hub=hub, part=part, profile=how)
+    return found
 
 
 def dry_run(experiment: Experiment, *, results: Path, shard: str | None = None) -> list[Step]:
@@ -213,15 +260,20 @@ def _counted(n: int, what: str) -> str:
     return f"{n:,} {what}{'s' * (n != 1)}"
 
 
-def _make(folder: Path, cores: int, *, hub: Path | None = None, part: Shard = WHOLE) -> None:
+def _make(
+    folder: Path, cores: int | None, *, hub: Path | None = None, part: Shard = WHOLE, profile: Profile | None = None
+) -> None:
     with project.environment(hub):
         started = time.time()
         if (folder / ".snakemake" / "locks").is_dir():
             _snakemake(folder, "--unlock", part=part, quiet=True)
         # What was made of something else is made again though the workflow's own records are lost, or say otherwise.
-        stale = [step.name for step in steps(Results.open(folder), part) if step.stale]
-        forced = ["--forcerun", *stale] if stale else []
-        if _snakemake(folder, "--cores", str(cores), *forced, part=part):
+        made = steps(Results.open(folder), part, Plan.read(folder))
+        stale = [name for step in made if step.stale for name in (step.stale if step.parts > 1 else [step.name])]
+        options = ["--profile", str(profile.folder)] if profile else []
+        options += ["--cores", str(cores or 2)] if cores or not profile else []
+        options += ["--forcerun", *stale] if stale else []
+        if _snakemake(folder, *options, part=part):
             raise _failure(folder / "logs", started)
 
 
@@ -229,7 +281,9 @@ def _snakemake(folder: Path, *options: str, part: Shard, quiet: bool = False) ->
     snakefile = project.root() / "workflow" / "Snakefile"
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(folder)]
     command += ["--config", f"shard={part}"]
-    # A job that fails leaves whole files only, and the tables among them are of use to the next run.
+    # A job that fails leaves whole files only, and the tables among them are of use to the next run. That the set of
+    # inputs changed is no reason to run a job again: keys say what it was made of, and shards are not there to stay.
+    command += ["--rerun-triggers", "mtime", "params", "code", "software-env"]
     command += ["--rerun-incomplete", "--keep-incomplete", "--keep-going", "--quiet", "host", "reason"]
     sink = subprocess.DEVNULL if quiet else None
     return subprocess.run([*command, *options], preexec_fn=die_with_parent, stdout=sink, stderr=sink).returncode
