@@ -113,7 +113,6 @@ def job(what: str):
 
     from trusteq.study import workflow
 
-    workflow.die_with_parent()
     workflow.do(json.loads(what))
 
 

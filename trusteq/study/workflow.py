@@ -1,10 +1,8 @@
 """An experiment file in, results and pages out: wraps Snakemake."""
 
-import contextlib
-import ctypes
-import fcntl
+import functools
 import json
-import signal
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,7 +17,7 @@ from trusteq.errors import ExperimentError, parse_error_line
 from trusteq.examples.load import SPLITS, load_examples
 from trusteq.pages import make as showing
 from trusteq.store import key_of, write_text
-from trusteq.study import cluster, graph, publish, stages
+from trusteq.study import cluster, graph, processes, publish, stages
 from trusteq.study.cluster import NOTHING, Cut, Plan, Profile
 from trusteq.study.experiment import Experiment
 from trusteq.study.jobs import AGAIN, jobs
@@ -75,12 +73,13 @@ def _shards(run: Results, job: graph.Job, step: Step, cut: Cut) -> Step:
     """Return the step that explains in shards what another step then joins."""
     tables = cluster.part_tables(run, job, cut)
     keys = {file: key for path, key in tables.items() for file in each_part([str(path)], cut.of)}
+    part = {"shard": f"{PART}/{cut.of}", "methods": cut.methods}
     there = {file: key_of(graph.manifest_of(run.folder / file)) for file in keys if (run.folder / file).is_file()}
     return replace(
         step,
         name=f"{step.name}-shard",
         message=f"{step.message}, shard {{wildcards.part}} of {cut.of}",
-        job=json.dumps(json.loads(step.job) | {"shard": f"{PART}/{cut.of}", "methods": cut.methods}),
+        job=json.dumps(json.loads(step.job) | {"name": f"{step.name}-shard-{PART}"} | part),
         outputs=[str(file) for path in tables for file in (path, graph.manifest_of(path))],
         keys={str(path): key for path, key in tables.items()},
         stale=[file for file, key in there.items() if key != keys[file]],
@@ -89,7 +88,7 @@ def _shards(run: Results, job: graph.Job, step: Step, cut: Cut) -> Step:
 
 
 def _computing(run: Results, job: graph.Job, part: Shard, plan: Plan) -> Step:
-    what = {"stage": job.stage, "task": job.task, "model": job.model, "seed": job.seed, "shard": str(part)}
+    what = {name: getattr(job, name) for name in ("name", "stage", "task", "model", "seed")} | {"shard": str(part)}
     about = " ".join(str(of) for of in (job.task, job.model, job.seed) if of is not None)
     return Step(
         name=job.name,
@@ -115,7 +114,7 @@ def _showing(run: Results, made: Sequence[Step], plan: Plan) -> list[Step]:
             Step(
                 name=name,
                 message=f"{name}: {', '.join(stale) or 'none'}",
-                job=json.dumps({"stage": "pages", "task": task}),
+                job=json.dumps({"name": name, "stage": "pages", "task": task}),
                 inputs=[file for step in made for file in step.outputs],
                 outputs=[str(page.file.relative_to(run.folder)) for page in wanted],
                 keys={page.name: page.key for page in wanted},
@@ -128,18 +127,24 @@ def _showing(run: Results, made: Sequence[Step], plan: Plan) -> list[Step]:
 
 def do(job: Mapping[str, str | int | None]) -> None:
     """Do one job of the run in the working directory; see `Step`."""
+    processes.end_with_main()
     run, part = Results.open(Path.cwd()), Shard.parse(job.get("shard"))
-    if job["stage"] == "pages":
-        wanted = [page for page in showing.pages(run) if page.task == job["task"]]
-        showing.make(wanted, log=sys.stderr)
-        files = [page.file for page in wanted]
-    else:
-        which = {name: job[name] for name in ("model", "seed")}
-        stages.make(run, job["stage"], job["task"], **which, methods=job.get("methods"), shard=str(part))
-        of = [one for one in graph.all_jobs(run.experiment, part) if one.is_about(job["stage"], job["task"], **which)]
-        files = [run.folder / path for one in of for path in one.tables]
-    for file in filter(Path.is_file, files):
-        file.touch()  # the workflow goes by times as well, and what was kept is as good as new
+    with processes.sole_writer(run.folder, job["name"]):
+        for file in _pages(run, job["task"]) if job["stage"] == "pages" else _stage(run, job, part):
+            file.touch()  # the workflow goes by times as well, and what was kept is as good as new
+
+
+def _pages(run: Results, task: str | None) -> list[Path]:
+    wanted = [page for page in showing.pages(run) if page.task == task]
+    showing.make(wanted, log=sys.stderr)
+    return [page.file for page in wanted]
+
+
+def _stage(run: Results, job: Mapping[str, str | int | None], part: Shard) -> list[Path]:
+    which = {name: job[name] for name in ("model", "seed")}
+    stages.make(run, job["stage"], job["task"], **which, methods=job.get("methods"), shard=str(part))
+    of = [one for one in graph.all_jobs(run.experiment, part) if one.is_about(job["stage"], job["task"], **which)]
+    return [file for one in of for path in one.tables if (file := run.folder / path).is_file()]
 
 
 def run(
@@ -169,7 +174,7 @@ def run(
     explained = check_inputs(experiment, hub)
     folder = results.resolve() / experiment.name
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with processes.alone(folder):
         for line in plan(experiment, explained, part) if announce else ():
             announce(line)
         _write_if_changed(folder / "experiment.yaml", experiment.dump())
@@ -199,7 +204,7 @@ def make_pages(name: str | Path, *, results: Path, names: Sequence[str] | None =
     published = publish.open_published(name)
     folder = results.resolve() / published.experiment.name / "notebooks"
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder), project.environment():
+    with processes.alone(folder), project.environment():
         showing.make(showing.pages(published, names, folder=folder))
     return folder
 
@@ -264,7 +269,7 @@ def _make(
     folder: Path, cores: int | None, *, hub: Path | None = None, part: Shard = WHOLE, profile: Profile | None = None
 ) -> None:
     with project.environment(hub):
-        started = time.time()
+        started, for_memory = time.time(), processes.killed_for_memory()
         if (folder / ".snakemake" / "locks").is_dir():
             _snakemake(folder, "--unlock", part=part, quiet=True)
         # What was made of something else is made again though the workflow's own records are lost, or say otherwise.
@@ -274,7 +279,7 @@ def _make(
         options += ["--cores", str(cores or 2)] if cores or not profile else []
         options += ["--forcerun", *stale] if stale else []
         if _snakemake(folder, *options, part=part):
-            raise _failure(folder / "logs", started)
+            raise _failure(folder, started, processes.killed_for_memory() > for_memory)
 
 
 def _snakemake(folder: Path, *options: str, part: Shard, quiet: bool = False) -> int:
@@ -286,24 +291,8 @@ def _snakemake(folder: Path, *options: str, part: Shard, quiet: bool = False) ->
     command += ["--rerun-triggers", "mtime", "params", "code", "software-env"]
     command += ["--rerun-incomplete", "--keep-incomplete", "--keep-going", "--quiet", "host", "reason"]
     sink = subprocess.DEVNULL if quiet else None
-    return subprocess.run([*command, *options], preexec_fn=die_with_parent, stdout=sink, stderr=sink).returncode
-
-
-def die_with_parent() -> None:
-    """Have the kernel end this process when its parent ends, so that a killed run leaves no job behind (Linux)."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the run's lock, which the system releases however the process ends."""
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ExperimentError(f"{folder}: this experiment is running already; wait for it or stop it") from None
-        yield
+    ends_with_us = functools.partial(processes.end_with_parent, os.getpid())
+    return subprocess.run([*command, *options], preexec_fn=ends_with_us, stdout=sink, stderr=sink).returncode
 
 
 def _write_if_changed(path: Path, text: str) -> None:
@@ -311,12 +300,30 @@ def _write_if_changed(path: Path, text: str) -> None:
         write_text(text, path)
 
 
-def _failure(logs: Path, started: float) -> Exception:
+def _failure(folder: Path, started: float, for_memory: bool) -> Exception:
     """Return the error of the jobs that failed since `started`: one a user can mend before any other."""
-    fresh = sorted(log for log in logs.rglob("*.log") if log.stat().st_mtime >= started - 1)
-    for log in fresh:
-        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-            if error := parse_error_line(line):
-                return error
-    where = fresh[-1] if fresh else logs
-    return RuntimeError(f"a job failed; its log is the newest of {where.parent}, its last lines are shown above")
+    logs = {log: log.read_text(encoding="utf-8", errors="replace") for log in sorted((folder / "logs").glob("*.log"))}
+    fresh = {log: text.splitlines() for log, text in logs.items() if log.stat().st_mtime >= started - 1}
+    for error in (parse_error_line(line) for lines in fresh.values() for line in lines):
+        if error:
+            return error
+    for job in processes.killed(folder):
+        why = "for want of memory" if for_memory else "from outside, or for want of memory"
+        log = folder / "logs" / f"{job}.log"
+        return RuntimeError(f"{job} was killed {why}; run it again, what is done is kept; log: {log}")
+    for log, lines in fresh.items():
+        if "Traceback (most recent call last):" in lines:
+            return RuntimeError(f"{log.stem}: {lines[-1]}; log: {log}")
+    return _cannot_write(folder) or RuntimeError(f"a job ended before it could say why; logs: {folder / 'logs'}")
+
+
+def _cannot_write(folder: Path) -> Exception | None:
+    """Return what keeps a job from writing its log, if anything does."""
+    try:
+        with tempfile.TemporaryFile(dir=folder / "logs") as probe:
+            probe.write(bytes(2**20))
+    except OSError as error:
+        return RuntimeError(
+            f"{folder / 'logs'}: {error.strerror}; run it again once that is mended, what is done is kept"
+        )
+    return None

@@ -1,0 +1,80 @@
+"""Runs that are killed, again and again: no orphan after five seconds, nothing lost, and the same bytes in the end."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from checkouts import Checkout
+from test_workflow import hashes
+
+from trusteq.store import verify
+
+KILLS = {"the whole group": 60, "the main process": 60, "the main process, as a job begins": 20}
+LONGEST_SECONDS = 25  # into a run that is killed at a random moment
+ORPHANS_END_WITHIN = 5
+
+
+def processes_of(main: int) -> list[int]:
+    """Return the processes that a run has started, however they are related to it now."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("TRUSTEQ_MAIN", "").split(" ")[1:2] == [str(main)] and process.pid != main:
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+def killed(checkout: Checkout, how: str, chance: random.Random) -> tuple[bool, list[int]]:
+    """Start a run and kill it; return whether it was still at work, and the processes that outlive it by too long."""
+    environment = os.environ | {"PYTHONPATH": str(checkout.folder), "OMP_NUM_THREADS": "1"}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    run = subprocess.Popen(checkout.command(), cwd=checkout.folder, env=environment, start_new_session=True, **quiet)
+    _wait_for_the_moment(run, checkout.results / "small" / "logs", how, chance)
+    was_at_work = run.poll() is None
+    os.killpg(run.pid, signal.SIGKILL) if how == "the whole group" else run.kill()
+    run.wait()
+    until = time.monotonic() + ORPHANS_END_WITHIN
+    while (orphans := processes_of(run.pid)) and time.monotonic() < until:
+        time.sleep(0.1)
+    return was_at_work, orphans
+
+
+def _wait_for_the_moment(run: subprocess.Popen, logs: Path, how: str, chance: random.Random) -> None:
+    began = time.time()
+    until = began + (300 if "begins" in how else chance.uniform(0, LONGEST_SECONDS))
+    nth = chance.randrange(3)  # of the jobs that this run begins
+    while time.time() < until and run.poll() is None:
+        if "begins" in how and sum(log.stat().st_mtime > began for log in logs.glob("*.log")) > nth:
+            time.sleep(chance.uniform(0, 0.3))
+            return
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", KILLS)
+def test_kills_lose_nothing_and_leave_no_orphan(checkout, small, tmp_path, how):
+    elsewhere, chance = Checkout(checkout.folder), random.Random(how)
+    elsewhere.results, outlived, kills = tmp_path / "results", [], 0
+    while kills < int(os.environ.get("TRUSTEQ_KILLS", KILLS[how])):
+        was_at_work, orphans = killed(elsewhere, how, chance)
+        outlived += orphans
+        kills += was_at_work
+        if not was_at_work:
+            shutil.rmtree(elsewhere.results)
+    again = elsewhere.run()
+    print(f"{how}: {kills} kills, {len(outlived)} orphans after {ORPHANS_END_WITHIN} s")
+    assert outlived == []
+    assert verify(again.folder)[1] == []
+    assert hashes(again) == hashes(small)
+    left = [path for path in again.folder.rglob(".*") if path.name not in (".lock", ".jobs", ".snakemake")]
+    assert [path for path in left if ".snakemake" not in path.parts] == []
+    assert list(Path(tempfile.gettempdir()).glob("trusteq-run-*")) == []
