@@ -282,7 +282,7 @@ def test_a_run_that_is_not_complete_has_no_book(small, tmp_path):
 
 def test_entries_become_pages():
     def page(name: str) -> book.Shown:
-        return book.Shown(Page(Path("x.py"), name, Path("x.ipynb"), {}, "key"), None)
+        return book.Shown(Page(Path("x.py"), name, Path("x.ipynb"), {}, "key", Path()), None)
 
     toc = {"root": "intro", "parts": [{"caption": "A", "chapters": [{"file": "runs/03"}, {"file": "runs/first"}]}]}
     toc["parts"] += [{"caption": "B", "chapters": [{"file": "runs/first"}]}]

@@ -3,6 +3,9 @@
 import functools
 import hashlib
 import json
+import os
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -10,12 +13,17 @@ import yaml
 from refusals import one_line
 
 from trusteq.errors import ArtefactError, ExperimentError
+from trusteq.listing import LIST, Listing
+from trusteq.project import root
 from trusteq.store import (
     atomic_path,
+    begin,
     describe,
     find,
+    forget,
     manifest_path,
     read_table,
+    record,
     to_json,
     verify,
     write_table,
@@ -46,6 +54,11 @@ def run(tmp_path):
     file = tmp_path / "small.yaml"
     file.write_text(yaml.safe_dump(EXPERIMENT), encoding="utf-8")
     return Results.of(file, tmp_path / "results")
+
+
+def named(name):
+    """Return a manifest that names a file."""
+    return json.dumps({"files": {name: {"sha256": "0" * 64}}})
 
 
 def names(folder):
@@ -169,11 +182,136 @@ def test_verify_counts_manifests_and_lists_every_problem(tmp_path, table):
     assert verify(tmp_path) == (
         4,
         [
-            f"{table}: named in 0.manifest.json but not there",
-            f"{tmp_path / 'gone.parquet'}: named in gone.manifest.json but not there",
-            f"{tmp_path / 'odd.parquet'}: differs from its manifest",
+            (table, "named in 0.manifest.json but not there"),
+            (tmp_path / "gone.parquet", "named in gone.manifest.json but not there"),
+            (tmp_path / "odd.parquet", "differs from its manifest"),
         ],
     )
+
+
+DEEP, LONG = "[" * 100_000, "x" * 5_000
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (DEEP, "not a manifest"),
+        (named(LONG), "cannot be read (File name too long)"),
+        (named("a\x00b"), "not there"),
+        (named("/etc/hostname"), "names /etc/hostname, which is not below"),
+        (named("../0.parquet"), "names ../0.parquet, which is not below"),
+        (named("a\x1b[2Jb"), "not there"),
+        (named("folder"), "not there"),
+    ],
+)
+def test_verify_goes_on_after_what_it_cannot_read(tmp_path, table, content, problem):
+    """And says it in one line of letters that can be printed, not too many of them."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a.manifest.json").write_text(content, encoding="utf-8")
+    table.unlink()
+    count, problems = verify(tmp_path)
+    assert (count, len(problems)) == (2, 2)
+    (line,) = (str(one) for one in problems if one.path != table)
+    assert problem in line and line.isprintable() and len(line) < 600
+
+
+def test_a_table_that_its_manifest_does_not_name_is_refused(table):
+    manifest = json.loads(manifest_path(table).read_text(encoding="utf-8"))
+    write_text(to_json(manifest | {"files": {}}), manifest_path(table))
+    refused(lambda: read_table(table, made_by="me"), manifest_path(table), "does not name 0.parquet")
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """The folder of a run with a list, in which are a table and a file."""
+    home = tmp_path / "run"
+    begin(home)
+    for name in ("one", "two"):
+        write_table(TABLE.assign(name=name), home / "stage" / f"{name}.parquet", key=f"key of {name}")
+    write_text("name: run", home / "experiment.yaml")
+    record(*sorted(home.rglob("*.parquet")))
+    record(home / "experiment.yaml")
+    return home
+
+
+class TestTheListOfARun:
+    def test_has_every_file_with_its_hash_and_key(self, listed):
+        files = Listing.at(listed).files
+        assert set(files) == {
+            "experiment.yaml",
+            *(f"stage/{name}.{end}" for name in ("one", "two") for end in ("parquet", "manifest.json")),
+        }
+        for name, facts in files.items():
+            content = (listed / name).read_bytes()
+            assert (facts["sha256"], facts["bytes"]) == (hashlib.sha256(content).hexdigest(), len(content))
+        assert [of.get("key") for _, of in sorted(files.items())] == [None, None, "key of one", None, "key of two"]
+        assert verify(listed) == (2, [])
+
+    def test_takes_the_hash_that_a_table_was_written_with(self, listed):
+        """A table that is changed before it is entered is not blessed."""
+        late = listed / "stage" / "late.parquet"
+        write_table(TABLE, late)
+        late.write_bytes(late.read_bytes()[:-1])
+        record(late)
+        assert verify(listed)[1] == [(late, "differs from artefacts.json")]
+
+    def test_is_lost_to_no_other_process(self, listed):
+        """Of several that write it at once; each takes the lock."""
+        code = "import sys; from pathlib import Path; from trusteq.store import *; import pandas as pd\n"
+        code += "for n in range(15):\n path = Path(sys.argv[1]) / f'{sys.argv[2]}-{n}.parquet'\n"
+        code += " write_table(pd.DataFrame({'a': [n]}), path); record(path)"
+        environment = os.environ | {"PYTHONPATH": str(root())}
+        started = [subprocess.Popen([sys.executable, "-c", code, listed, who], env=environment) for who in "ab"]
+        assert [process.wait() for process in started] == [0, 0]
+        assert verify(listed) == (32, [])
+
+    def test_forgets_what_it_is_told_to(self, listed):
+        forget(["stage/one.parquet"], listed)
+        assert verify(listed)[1] == [(listed / "stage" / "one.parquet", "foreign: not in artefacts.json")]
+
+    def test_that_is_damaged_is_neither_written_nor_trusted(self, listed):
+        """Not one byte of it, spaces included, can change unseen."""
+        file = listed / LIST
+        for content in (
+            file.read_bytes() + b" ",
+            b"{}",
+            b"",
+            DEEP.encode(),
+            file.read_bytes().replace(b"key of", b"kex of"),
+        ):
+            file.write_bytes(content)
+            record(listed / "experiment.yaml")
+            assert file.read_bytes() == content
+            (problem,) = verify(listed)[1]
+            assert problem.path == file and "damaged" in problem.problem
+            refused(lambda: read_table(listed / "stage" / "one.parquet", made_by="me"), file, "damaged")
+        assert "damaged" in begin(listed) and begin(listed) == ""
+
+    def test_that_is_lost_is_missed(self, listed):
+        (listed / LIST).unlink()
+        (problem,) = verify(listed)[1]
+        assert problem.path == listed / LIST and "not there" in problem.problem
+
+    def test_misses_a_table_and_its_manifest(self, listed):
+        for file in (listed / "stage").glob("one.*"):
+            file.unlink()
+        assert [problem.path.name for problem in verify(listed)[1]] == ["one.manifest.json", "one.parquet"]
+
+    def test_knows_two_tables_that_changed_places(self, listed):
+        for end in ("parquet", "manifest.json"):
+            one, two, third = (listed / "stage" / f"{name}.{end}" for name in ("one", "two", "third"))
+            one.rename(third), two.rename(one), third.rename(two)
+        swapped = f"{listed / 'stage' / 'one.parquet'}: swapped: it holds what artefacts.json has as stage/two.parquet"
+        assert swapped in map(str, verify(listed)[1])
+        refused(lambda: read_table(listed / "stage" / "one.parquet", made_by="me"), "swapped")
+
+    def test_names_what_is_foreign_and_no_cache(self, listed):
+        for name in ("stage/three.parquet", "logs/a.log", "tokens/a.arrow", "checkpoints/b", ".lock"):
+            write_text("x", listed / name)
+        write_table(TABLE, listed / "stage" / "four.parquet")
+        names = {problem.path.name for problem in verify(listed)[1]}
+        assert names == {"three.parquet", "four.parquet", "four.manifest.json"}
+        refused(lambda: read_table(listed / "stage" / "four.parquet", made_by="me"), "not in artefacts.json")
 
 
 def test_what_a_killed_process_left_behind_is_not_found(tmp_path):

@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import tampering
 import yaml
 from checkouts import SMALL, Checkout
 
@@ -90,7 +91,8 @@ def test_a_run_leaves_every_artefact_and_its_manifest(small):
     assert set(small.calibration("demo-nli", 0, "scores")["model"]) == set(experiment.models)
     count, problems = verify(small.folder)
     tables = [path for job in graph.all_jobs(experiment) for path in job.tables]
-    assert (count, problems) == (len(tables), [])
+    kept = list((small.folder / "tokens").rglob("*.arrow"))
+    assert (count, problems) == (len(tables) + len(kept), [])
     assert {str(path) for path in tables if path.name != graph.MODEL} == set(times(small))
     assert not [file for file in small.folder.rglob(".*ipynb*")]
     assert not (small.folder / "checkpoints" / "demo-nli" / "demo-large" / "0").exists()
@@ -219,12 +221,19 @@ def test_a_lost_or_foreign_table_is_made_again_alone(elsewhere):
     run = of(elsewhere)
     lost = run.path("attribution", "demo-nli", "demo-large", 0, "occlusion")
     foreign = manifest_path(run.path("predictions", "demo-nli", "demo-distilled", 0))
-    content, before = lost.read_bytes(), times(run)
+    replaced = run.path("attribution", "demo-nli", "demo-large", 0, "lime")
+    flipped = run.path("comparison", "demo-nli", "alignment")
+    content, before = {file: file.read_bytes() for file in (lost, replaced, flipped)}, times(run)
     lost.unlink()
+    for file, change in ((replaced, "replace"), (flipped, "flip")):
+        tampering.apply(file, change, run.folder)
     foreign.write_text(foreign.read_text().replace('"key": "', '"key": "x'))
     shutil.rmtree(run.folder / ".snakemake")  # the workflow's own records are no condition
-    elsewhere.run()
-    assert lost.read_bytes() == content
+    done = elsewhere.call(elsewhere.command())
+    assert done.returncode == 0, done.stderr[-3000:]
+    for file in (manifest_path(replaced), flipped):
+        assert [line for line in done.stdout.splitlines() if line.startswith(f"{file}: differs from")]
+    assert {file: file.read_bytes() for file in content} == content
     unchanged = run.path("attribution", "demo-nli", "demo-distilled", 0, "occlusion").relative_to(run.folder)
     assert times(run)[str(unchanged)] == before[str(unchanged)]
     assert verify(run.folder)[1] == []

@@ -1,6 +1,7 @@
 """The command line: thin, and light until a command needs more."""
 
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -96,7 +97,9 @@ def run(
 
     limited = Experiment.load(experiment).limited(explain=limit, train_limit=train_limit)
     if dry_run:
-        steps = workflow.dry_run(limited, results=results, shard=shard)
+        steps, damage = workflow.dry_run(limited, results=results, shard=shard)
+        for line in damage:
+            typer.echo(line)
         for step in steps:
             typer.echo(f"{step.name}: {', '.join(step.stale)}")
         typer.echo(f"{len(steps)} jobs")
@@ -109,8 +112,6 @@ def run(
 @app.command(hidden=True)
 def job(what: str):
     """Do one job of the run in the working directory: what the workflow calls."""
-    import json
-
     from trusteq.study import workflow
 
     workflow.do(json.loads(what))
@@ -480,12 +481,18 @@ def calibrate(
 
 
 @app.command()
-def verify(folder: Annotated[Path, typer.Argument(help="A folder of results.")]):
-    """Check every artefact below a folder against its manifest."""
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A folder of results.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the problems as a list of path and problem.")] = False,
+):
+    """Check every artefact below a folder against its manifest and the list of its run; name every problem."""
     from trusteq import store
     from trusteq.errors import ArtefactError
 
     count, problems = store.verify(folder)
+    if as_json:
+        typer.echo(json.dumps([{"path": str(path), "problem": problem} for path, problem in problems], indent=2))
+        raise typer.Exit(2 if problems else 0)
     for problem in problems[:-1]:
         typer.echo(problem, err=True)
     if problems:

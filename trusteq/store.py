@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import functools
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -18,6 +17,21 @@ from typing import NamedTuple
 import pandas as pd
 
 from trusteq.errors import ArtefactError
+from trusteq.listing import (
+    LIST,
+    MODEL,
+    Listing,
+    Problem,
+    artefact_problems,
+    file_problem,
+    find,
+    manifest_of,
+    manifest_path,
+    manifest_problems,
+    sealed,
+    sha256,
+    to_json,
+)
 
 PACKAGES = ("torch", "transformers", "datasets", "lime", "shap", "captum", "numpy", "pandas", "scikit-learn")
 # What torch chooses its CPU kernels by, widest first: the flag as Linux spells it, and its name.
@@ -55,24 +69,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         shutil.rmtree(holder, ignore_errors=True)
 
 
-def find(folder: Path, pattern: str) -> list[Path]:
-    """Return the files below `folder` whose names match, sorted; not those a process left behind when it was killed."""
-    return sorted(file for file in folder.rglob(pattern) if not _is_hidden(file.relative_to(folder)))
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
 def write_text(text: str, path: Path) -> None:
     """Write `text` to `path` in one step."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def to_json(values: dict) -> str:
-    """Return `values` as JSON whose bytes depend on the values alone."""
-    return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def write_table(table: pd.DataFrame, path: Path, *, key: str | None = None, **parameters) -> None:
@@ -90,7 +90,7 @@ def read_table(path: Path, *, made_by: str) -> pd.DataFrame:
     """
     if not path.is_file():
         raise ArtefactError(f"{path}: not there; it is made by {made_by}")
-    for problem in _problems(manifest_path(path)):
+    for problem in artefact_problems(path):
         raise ArtefactError(f"{problem}; make it again with {made_by}")
     return pd.read_parquet(path)
 
@@ -136,11 +136,6 @@ def facts_of(part: Path, key: str, made_of: dict) -> dict:
     return facts
 
 
-def manifest_path(path: Path) -> Path:
-    """Return where the manifest of the table at `path` is."""
-    return path.with_suffix(".manifest.json")
-
-
 def fingerprints(files: Iterable[Path], root: Path) -> dict[str, dict]:
     """Return the hash and the size of each file, by its path below `root`."""
     return {file.relative_to(root).as_posix(): {"sha256": sha256(file), "bytes": file.stat().st_size} for file in files}
@@ -164,12 +159,6 @@ def describe(files: Iterable[Path], parameters: dict, *, root: Path, key: str | 
         "machine": f"{platform.system()} on {processor()}",
         "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @functools.cache
@@ -196,27 +185,98 @@ def git_state() -> dict[str, str | bool | None]:
         return {"commit": None, "changed": None}
 
 
-def verify(folder: Path) -> tuple[int, list[str]]:
-    """Check every artefact below `folder` against its manifest; return the number of manifests and all problems."""
-    manifests = find(Path(folder), "*manifest.json")
-    if not manifests:
-        raise ArtefactError(f"{folder}: no manifest below this folder; name the results of a run, such as results/demo")
-    return len(manifests), [problem for manifest in manifests for problem in _problems(manifest)]
+def record(*artefacts: Path) -> None:
+    """Enter what was just written in the list of its run, if it has one.
+
+    artefacts: tables and manifests of models, whose hashes are those that their manifests have since they were written;
+    or files without manifest, all of one run. Raises nothing where the list is damaged: the next run begins it anew.
+    """
+    listing = Listing.above(artefacts[0].absolute())
+    if listing is None:
+        return
+    home = listing.file.parent
+    with _locked(home):
+        listing = Listing.at(home)  # as it is now: other jobs write in it as well
+        if listing.problem:
+            return
+        replaced = {of.parent.absolute() for of in artefacts if of.name == MODEL}
+        files = {name: of for name, of in listing.files.items() if (home / name).parent not in replaced}
+        for artefact in artefacts:
+            files |= entries(artefact.absolute(), home)
+        write_text(sealed(listing.content | {"files": files}), listing.file)
 
 
-def _problems(manifest: Path) -> list[str]:
+def entries(artefact: Path, home: Path) -> dict[str, dict]:
+    """Return what a list says of an artefact and its manifest, or of a file that has none."""
+    if artefact.name != MODEL and artefact.suffix != ".parquet":
+        return fingerprints([artefact], home)
+    manifest = manifest_of(artefact)
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    below = manifest.parent.relative_to(home)
+    files = fingerprints([manifest], home) | {(below / name).as_posix(): of for name, of in content["files"].items()}
+    key = {} if content.get("key") is None else {"key": content["key"]}
+    return files | {(name := artefact.relative_to(home).as_posix()): files[name] | key}
+
+
+def forget(names: Iterable[str], home: Path) -> None:
+    """Take files, by their paths below a run's folder, out of its list."""
+    with _locked(home):
+        listing = Listing.at(home)
+        left_out = set(names)
+        kept = {name: of for name, of in listing.files.items() if name not in left_out}
+        write_text(sealed(listing.content | {"files": kept}), listing.file)
+
+
+def begin(home: Path) -> str:
+    """Begin the list of a run where there is none to go by; return what was wrong with it, "" for nothing."""
+    home.mkdir(parents=True, exist_ok=True)
+    with _locked(home):
+        problem = Listing.at(home).problem
+        if problem:
+            write_text(sealed({"files": {}}), home / LIST)
+    return problem
+
+
+@contextlib.contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Write the list alone. Where the file system has no locks, the next run enters what two jobs at once may lose."""
+    import fcntl  # not on every system, and most who read results never write any
+
+    with (home / f".{LIST}.lock").open("w") as lock:
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def check(file: Path, *, made_by: str) -> None:
+    """Raise ArtefactError unless a file that has no manifest of its own is there as it was written."""
+    if not file.is_file():
+        raise ArtefactError(f"{file}: not there; it is made by {made_by}")
+    if wrong := file_problem(file):
+        raise ArtefactError(f"{Problem(file, wrong)}; make it again with {made_by}")
+
+
+def read_json(file: Path, *, made_by: str) -> dict:
+    """Read facts or a manifest, verified; made_by: what makes it, named in the ArtefactError."""
+    check(file, made_by=made_by)
     try:
-        files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-        hashes = {name: facts["sha256"] for name, facts in files.items()}
-    except FileNotFoundError:
-        return [f"{manifest}: not there"]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return [f"{manifest}: not a manifest"]
-    problems = []
-    for name, expected in hashes.items():
-        file = manifest.parent / name
-        if not file.is_file():
-            problems.append(f"{file}: named in {manifest.name} but not there")
-        elif sha256(file) != expected:
-            problems.append(f"{file}: differs from its manifest")
-    return problems
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        raise ArtefactError(f"{file}: not JSON; make it again with {made_by}") from None
+
+
+def verify(folder: Path) -> tuple[int, list[Problem]]:
+    """Check all below `folder` against lists and manifests; return the number of manifests and every problem.
+
+    Each file has one problem at most. A file that cannot be read is one, and the others are checked all the same.
+    """
+    folder = Path(folder)
+    manifests = find(folder, "*manifest.json")
+    homes = sorted({file.parent for name in (LIST, "experiment.yaml") for file in find(folder, name)})
+    if not manifests and not homes:
+        raise ArtefactError(f"{folder}: no manifest below this folder; name the results of a run, such as results/demo")
+    listings = [Listing.at(home) for home in homes]
+    found = [problem for listing in listings for problem in listing.problems()]
+    lists = {listing.file for listing in listings}
+    found += [problem for manifest in manifests if manifest not in lists for problem in manifest_problems(manifest)]
+    return len(manifests), list({problem.path: problem for problem in reversed(found)}.values())[::-1]

@@ -192,7 +192,7 @@ def test_a_slow_tokenizer_is_good_for_all_but_words(read, tmp_path):
 
 def test_rows_are_read_from_the_folder(read, tmp_path):
     rows = read()
-    (file,) = tmp_path.iterdir()
+    (file,) = tmp_path.glob("*.arrow")
     assert [cached["filename"] for cached in rows.cache_files] == [str(file)]
 
 
@@ -202,7 +202,15 @@ def test_the_same_texts_are_tokenised_once(read, calls, tmp_path):
     again = read(table(TEXTS, split="dev").set_index(np.arange(100, 108)), make_tokenizer())
     assert calls == [len(PAIRS)]
     assert list(again) == list(first)
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.glob("*.arrow"))) == 1
+
+
+def test_rows_that_changed_on_disk_are_tokenised_again(read, calls, tmp_path):
+    first = list(read())
+    (file,) = tmp_path.glob("*.arrow")
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    assert list(read()) == first
+    assert calls == [len(PAIRS), len(PAIRS)]
 
 
 OTHERS = {
@@ -222,7 +230,7 @@ OTHERS = {
 def test_anything_else_is_another_file(read, calls, tmp_path, change):
     first, other = read(), read(**change)
     assert calls == [len(PAIRS), len(PAIRS)]
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("*.arrow"))) == 2
     assert list(first) != list(other)
 
 

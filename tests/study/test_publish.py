@@ -161,7 +161,7 @@ def test_words_of_another_data_set_are_refused(run, monkeypatch):
 def test_a_damaged_table_is_refused(run):
     file = next(publish.publish(run).rglob("lime.parquet"))
     file.write_bytes(file.read_bytes() + b"x")
-    refused(lambda: trusteq.load_published("small"), str(file), "differs from its manifest")
+    refused(lambda: trusteq.load_published("small"), str(file), "differs from manifest.json")
 
 
 def test_an_unknown_name_is_refused(run):

@@ -21,10 +21,12 @@ from torch.nn.utils.rnn import pad_sequence
 
 from trusteq import words
 from trusteq.errors import ModelError
+from trusteq.listing import manifest_path, manifest_problems, to_json
 from trusteq.models.classifier import Classifier
 from trusteq.models.compress import encoder_layers
 from trusteq.models.recipe import Recipe
 from trusteq.models.template import Template
+from trusteq.store import describe, write_text
 
 CHUNK = 10_000  # rows that are hashed at once, and of which a teacher's probabilities are computed at once
 
@@ -63,13 +65,17 @@ def tokenised(
     cut_by = with_words and (words.segmentation(texts.drop(columns="label").to_numpy().ravel()) or with_words)
     fingerprint = _fingerprint(texts, tokenizer, (cut_by, template) if template else cut_by)
     folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / f"{fingerprint}.arrow"
+    if manifest_problems(manifest_path(kept)):
+        kept.unlink(missing_ok=True)  # rows that are not those that were written would be trained on in silence
     with _without_progress():
         # Without a fingerprint of ours, the library makes one, for which it copies all texts.
         rows = datasets.Dataset(pa.Table.from_pandas(texts, preserve_index=False), fingerprint=fingerprint)
         # The library writes under a temporary name and renames: a killed run leaves no half file.
-        return rows.map(
-            encode, batched=True, remove_columns=list(texts), cache_file_name=str(folder / f"{fingerprint}.arrow")
-        )
+        found = rows.map(encode, batched=True, remove_columns=list(texts), cache_file_name=str(kept))
+    if not manifest_path(kept).is_file() or manifest_problems(manifest_path(kept)):
+        write_text(to_json(describe([kept], {}, root=folder)), manifest_path(kept))
+    return found
 
 
 def _places(found, at: int, texts: tuple[str, ...], template: Template | None) -> tuple[list, list]:

@@ -16,6 +16,7 @@ from nbformat import NotebookNode
 
 from trusteq.errors import ArtefactError
 from trusteq.lessons import forms
+from trusteq.listing import Listing, Problem
 from trusteq.pages import explorer, instruments
 from trusteq.pages.make import Page, make, overviews, pages
 from trusteq.project import environment, root
@@ -45,6 +46,8 @@ def build_book(results: Results, *, reference: Path | None = None, output: Path 
     Beside the pages stands the data of their instruments.
     Raises ArtefactError when the run is not complete; warnings of the build are errors.
     """
+    if results.is_published:
+        publish.open_published(results.folder)  # of which pages may be there that were made before a file was changed
     output, source = output or root(), root() / "book"  # not the root itself: Sphinx would read .venv and the results
     reference = (results.folder.parent / OF_PUBLISHED if reference is None else reference).resolve()
     toc = yaml.safe_load((root() / "_toc.yml").read_text(encoding="utf-8"))
@@ -53,9 +56,9 @@ def build_book(results: Results, *, reference: Path | None = None, output: Path 
         own = [one.page for pages in shown.values() for one in pages if one.run is results and not results.is_published]
         make([one.page for pages in shown.values() for one in pages if one.page not in own])
     for page in own:
-        if not page.file.is_file():
-            name = results.experiment.name
-            raise ArtefactError(f"{page.file}: not there; run the experiment to its end with trusteq run {name}")
+        name = results.experiment.name
+        if wrong := Listing.at(page.home).wrong(page.file):
+            raise ArtefactError(f"{Problem(page.file, wrong)}; run the experiment to its end with trusteq run {name}")
     with atomic_path(source / "runs") as temporary:
         temporary.mkdir()
         (temporary / ".gitignore").write_text("*\n", encoding="utf-8")

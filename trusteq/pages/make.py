@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ from types import ModuleType
 from typing import TextIO
 
 from trusteq import project
-from trusteq.store import sha256
+from trusteq.listing import Listing, Problem
+from trusteq.store import begin, record, sha256
 from trusteq.study import graph, notebooks
 from trusteq.study.results import PUBLISHED, Results
 
@@ -22,6 +24,7 @@ class Page:
 
     source: the notebook. name: its name, then task and seed where it is about these. file: where it is written.
     parameters: that it is executed with. key: of its text, the version of its module and all that it may read.
+    home: the folder whose list names it.
     """
 
     source: Path
@@ -29,6 +32,7 @@ class Page:
     file: Path
     parameters: Mapping[str, object]
     key: str
+    home: Path
 
     @property
     def task(self) -> str | None:
@@ -37,11 +41,20 @@ class Page:
 
     @property
     def is_made(self) -> bool:
-        """Whether it is there under its key."""
+        """Whether it is there under its key, as it was written."""
+        if Listing.at(self.home).wrong(self.file):
+            return False
         try:
             return json.loads(self.file.read_text(encoding="utf-8"))["metadata"]["trusteq"]["key"] == self.key
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return False
+
+    @property
+    def damage(self) -> str:
+        """What is wrong with it, of a page that was made before; "" otherwise."""
+        listing = Listing.at(self.home)
+        wrong = listing.has(self.file) and listing.wrong(self.file)
+        return str(Problem(self.file, wrong)) if wrong else ""
 
 
 def pages(run: Results, names: Collection[str] | None = None, *, folder: Path | None = None) -> list[Page]:
@@ -56,7 +69,7 @@ def pages(run: Results, names: Collection[str] | None = None, *, folder: Path | 
         known, module = notebooks.defaults(source), _module_of(source)
         applies = getattr(module, "applies", lambda experiment: True)
         if "experiment" in known and (names is None or source.stem in names) and applies(run.experiment):
-            found += _pages_of(run, source, known, folder or run.folder / "notebooks", made_of)
+            found += _pages_of(run, source, known, folder, made_of)
     return found
 
 
@@ -69,7 +82,7 @@ def overviews(names: Collection[str], *, folder: Path) -> list[Page]:
         source for source in _sources() if source.stem in names and "experiment" not in notebooks.defaults(source)
     ]
     return [
-        Page(source, source.stem, folder / f"{source.stem}.ipynb", {}, _key(source, source.stem, made_of))
+        Page(source, source.stem, folder / f"{source.stem}.ipynb", {}, _key(source, source.stem, made_of), folder)
         for source in wanted
     ]
 
@@ -85,14 +98,14 @@ def _module_of(source: Path) -> ModuleType | None:
     return importlib.import_module(f"trusteq.pages.{name}") if known else None
 
 
-def _pages_of(run: Results, source: Path, known: Mapping, folder: Path, made_of: Mapping) -> Iterator[Page]:
-    experiment = run.experiment
+def _pages_of(run: Results, source: Path, known: Mapping, folder: Path | None, made_of: Mapping) -> Iterator[Page]:
+    experiment, home, folder = run.experiment, folder or run.folder, folder or run.folder / "notebooks"
     for task in experiment.tasks if "task" in known else (None,):
         for seed in experiment.seeds if known.get("seed") is not None else (None,):
             which = {name: of for name, of in (("task", task), ("seed", seed)) if of is not None}
             name = "/".join(map(str, (source.stem, *which.values())))
             parameters = {"experiment": str(run.folder)} | which
-            yield Page(source, name, folder / f"{name}.ipynb", parameters, _key(source, name, made_of[task]))
+            yield Page(source, name, folder / f"{name}.ipynb", parameters, _key(source, name, made_of[task]), home)
 
 
 def _key(source: Path, name: str, made_of: list[str]) -> str:
@@ -115,9 +128,14 @@ def make(wanted: Collection[Page], *, log: TextIO | None = None) -> list[Page]:
     log: is told what cells print, while they do. Raises what `notebooks.execute` raises.
     """
     missing = [page for page in wanted if not page.is_made]
+    for page in missing:
+        begin(page.home)
+        if page.damage:
+            print(f"{page.damage}; made again", file=log or sys.stderr)
     if missing:
         with notebooks.kernel() as manager:
             for page in missing:
                 facts = {"key": page.key}
                 notebooks.execute(page.source, page.file, page.parameters, manager=manager, log=log, metadata=facts)
+                record(page.file)
     return missing

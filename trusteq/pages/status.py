@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
+from trusteq.listing import file_problem, find, to_json
 from trusteq.pages.show import facts_table, put, show
 from trusteq.project import root
-from trusteq.store import find
 from trusteq.study.experiment import Experiment
 from trusteq.study.publish import reference_runs
-from trusteq.study.results import Results
+from trusteq.study.results import Results, manifests
 
 HOUR = 3600
 BUDGETS = {"lime": 1000, "shap": 500}  # n_samples under which the speed rows are measured
@@ -126,11 +126,10 @@ def _jobs(run: Results) -> Iterator[tuple[str, float, str]]:
         timing = run.facts(task, model, seed, "timing")
         for stage in ("training", "inference"):
             yield stage, timing[f"{stage}_seconds"], json.dumps([stage, task, model, seed, timing])
-    for file in find(run.folder, "*.manifest.json"):
-        made = file.read_text(encoding="utf-8")
-        facts = json.loads(made)["parameters"]
+    for file, manifest in manifests(run).items():
+        facts = manifest["parameters"]
         if "seconds" in facts:
-            stage = file.relative_to(run.folder).parts[0]
+            stage, made = file.relative_to(run.folder).parts[0], to_json(manifest)
             yield f"explaining, {facts['method']}" if "method" in facts else stage, facts["seconds"], made
 
 
@@ -139,6 +138,8 @@ def notebook_table(run: Results) -> pd.DataFrame:
     rows = []
     for file in find(run.folder / "notebooks", "*.ipynb"):
         page = file.relative_to(run.folder / "notebooks").parts[0].removesuffix(".ipynb")
+        if file_problem(file):
+            continue  # or another job is just writing it
         metadata = json.loads(file.read_text(encoding="utf-8"))["metadata"]
         rows.append((page, metadata.get("papermill", {}).get("duration")))
     pages = pd.DataFrame(rows, columns=["page", "seconds"]).astype({"seconds": float}).dropna()
@@ -148,11 +149,11 @@ def notebook_table(run: Results) -> pd.DataFrame:
 
 def origin_table(run: Results) -> pd.DataFrame:
     """Return what the results were made with: versions, git state, machine and devices, from the manifests."""
-    manifests = [json.loads(file.read_text(encoding="utf-8")) for file in find(run.folder, "*manifest.json")]
+    made = list(manifests(run).values())
     who = itertools.product(run.experiment.tasks, run.experiment.models, run.experiment.seeds)
     devices = {run.facts(*of, "timing")["device"] for of in who}
-    facts = {"device": ", ".join(sorted(devices))} | {key: _distinct(manifests, key) for key in ("machine", "git")}
-    versions = [manifest["versions"] for manifest in manifests]
+    facts = {"device": ", ".join(sorted(devices))} | {key: _distinct(made, key) for key in ("machine", "git")}
+    versions = [manifest["versions"] for manifest in made]
     return facts_table(facts | {name: _distinct(versions, name) for name in versions[0]})
 
 

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from trusteq.attribution import explain
 from trusteq.attribution.methods import METHODS
+from trusteq.listing import MODEL, Listing, Problem, artefact_problems, manifest_of, named
 from trusteq.models import recipe
 from trusteq.registry import ModelSpec
-from trusteq.store import key_of, manifest_path, sha256
+from trusteq.store import begin, key_of, record, sha256
 from trusteq.study import calibrate, compare, compressions
 from trusteq.study.experiment import Experiment
 from trusteq.study.jobs import RANDOM_HEAD, jobs
@@ -37,7 +38,6 @@ VERSIONS = {
 # Files of a checkpoint's weights, configuration and tokenizer, and those that are only about it.
 CHECKPOINT = {".safetensors", ".bin", ".json", ".txt", ".model"}
 ABOUT = {"metrics.json", "timing.json", "manifest.json"}
-MODEL = "manifest.json"  # of a model's folder: it names all files in it
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,17 @@ class Job:
         return digest(*self.tables.values())
 
     def is_made(self, folder: Path) -> bool:
-        """Return whether all that it leaves is in the folder of a run, under its keys."""
+        """Return whether all that it leaves is in the folder of a run, under its keys, as it was written."""
         return not self.lacks(folder)
 
-    def lacks(self, folder: Path) -> list[Path]:
-        """Return what is missing below the folder of a run, or was made of something else."""
-        return [
-            path
-            for path, key in self.tables.items()
-            if not (folder / path).is_file() or key_of(manifest_of(folder / path)) != key
-        ]
+    def lacks(self, folder: Path) -> dict[Path, str]:
+        """Return what is missing below the folder of a run, was made of something else, or is not as it was written.
+
+        By path what is wrong with it; "" where it never was there, or its settings have changed.
+        """
+        listing = Listing.at(folder)
+        found = {path: state(folder / path, key, listing) for path, key in self.tables.items()}
+        return {path: wrong for path, wrong in found.items() if wrong is not None}
 
     def is_about(self, stage: str, task: str, model: str | None = None, seed: int | None = None) -> bool:
         """Return whether it belongs to a stage of a task; model, seed: None for all."""
@@ -89,9 +90,46 @@ class Job:
         return asked and seed in (None, self.seed)
 
 
-def manifest_of(path: Path) -> Path:
-    """Return the manifest that holds the key of an artefact: beside a table; a model's is what stands for it."""
-    return path if path.name == MODEL else manifest_path(path)
+def state(path: Path, key: str, listing: Listing) -> str | None:
+    """Return None for an artefact that is there under its key as it was written; else what is wrong with it, or ""."""
+    manifest = manifest_of(path)
+    if listing.key(path) == key:  # under another one, the list speaks of what was there before
+        for file in (path, manifest):
+            if not file.is_file() or (file == manifest and listing.wrong(file)):
+                return str(Problem(file, listing.wrong(file)))
+    if not path.is_file() or key_of(manifest) != key:
+        return ""
+    return next((str(problem) for problem in artefact_problems(path, listed=False)), None)
+
+
+def adopt(experiment: Experiment, folder: Path) -> int:
+    """Enter in the list of a run what is there, under its key and manifest, but in no list; return how many.
+
+    That is what a killed run, a shard on another machine, or an older version left. A list that is damaged, or was
+    never there, is begun.
+    """
+    begin(folder)
+    found = adoptable(experiment, folder)
+    if found:
+        record(*found)
+    return len(found)
+
+
+def adoptable(experiment: Experiment, folder: Path) -> list[Path]:
+    """Return what `adopt` would enter in the list of a run."""
+    listing = Listing.at(folder)
+    wanted = {folder / path: key for job in all_jobs(experiment) for path, key in job.tables.items()}
+    parts = {part: key for path, key in wanted.items() for part in path.parent.glob(f"{path.stem}.shard-*.parquet")}
+    there = {path: key for path, key in (wanted | parts).items() if path.is_file() and key_of(manifest_of(path)) == key}
+    return [path for path, key in there.items() if _is_new(path, key, listing)]
+
+
+def _is_new(path: Path, key: str, listing: Listing) -> bool:
+    """Return whether an artefact is not in the list, whole, but could be."""
+    files = [manifest_of(path), *named(manifest_of(path))]
+    listed = [file for file in files if listing.key(path) == key and listing.has(file)]
+    is_listed = len(listed) == len(files)
+    return not is_listed and not any(map(listing.wrong, listed)) and not artefact_problems(path, listed=False)
 
 
 def digest(*parts: object) -> str:

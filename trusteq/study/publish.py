@@ -11,9 +11,11 @@ import pandas as pd
 from trusteq import project
 from trusteq.errors import ArtefactError, DataError, nearest
 from trusteq.examples.load import load_examples
+from trusteq.listing import MODEL, Listing, sealed
 from trusteq.store import (
     atomic_path,
     describe,
+    entries,
     find,
     fingerprints,
     manifest_path,
@@ -57,10 +59,11 @@ def publish(run: Results, folder: Path | None = None) -> Path:
 
 
 def write_manifest(experiment: Experiment, folder: Path) -> None:
-    """Write the manifest that names every file of published results."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    manifest = describe(files, {"experiment": experiment.name}, root=folder)
-    write_text(to_json(manifest), folder / "manifest.json")
+    """Write the manifest that names every file of published results, with the hash that it was written with."""
+    manifest = describe([], {"experiment": experiment.name}, root=folder)
+    there = [folder / "experiment.yaml", *folder.rglob("*.parquet"), *folder.glob(f"models/*/*/*/{MODEL}")]
+    manifest["files"] = {name: of for file in there for name, of in entries(file, folder).items()}
+    write_text(sealed(manifest), folder / MODEL)
 
 
 def _tables_over_models(run: Results, task: str) -> list[Path]:
@@ -137,14 +140,17 @@ def reference_runs() -> list[Results]:
 
 
 def open_published(name: str | Path) -> Results:
-    """Return the published results of an experiment, by its name or by their folder.
+    """Return the published results of an experiment, by its name or by their folder, verified.
 
-    Raises ArtefactError where nothing is published of it, or the folder holds no published results.
+    Raises ArtefactError where nothing is published of it, the folder holds no published results, or any file of them
+    is missing, swapped, foreign, or not as the manifest has it.
     """
     folder = Path(name) if Path(name).is_dir() else (project.find() or Path()) / PUBLISHED / name
     if not (folder / "manifest.json").is_file():
         lacks = "" if project.find() else "; a checkout of trusteq holds what is published: TRUSTEQ_PROJECT names it"
         raise ArtefactError(f"nothing is published of {str(name)!r}; {nearest(str(name), names())}{lacks}")
+    for problem in Listing.at(folder).problems():
+        raise ArtefactError(f"{problem}; `trusteq verify {folder}` names every problem; publish the run again")
     return Results.open(folder)
 
 
@@ -173,8 +179,8 @@ def tables_of(folder: Path) -> dict[str, pd.DataFrame]:
     run = Results.open(folder)
     parts: dict[str, list[pd.DataFrame]] = {}
     for file in find(run.folder, "*.parquet"):
-        key, facts = _place(file.relative_to(run.folder).with_suffix(""))
         table = read_table(file, made_by="trusteq publish")
+        key, facts = _place(file.relative_to(run.folder).with_suffix(""))
         parts.setdefault(key, []).append(table.assign(**facts)[[*facts, *table]])
     found = {key: pd.concat(tables, ignore_index=True) for key, tables in parts.items()}
     return found | {"models": _models(run)}

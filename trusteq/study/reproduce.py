@@ -1,13 +1,11 @@
 """A published experiment run again, and compared with what is published, cell by cell."""
 
-import json
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from trusteq.store import find
-from trusteq.study.results import Results
+from trusteq.study.results import Results, manifests
 
 # Cells are equal where versions and the kind of processor are; elsewhere rounding differs, training multiplies it, and
 # what can be asked is that estimates stay within the published intervals.
@@ -77,5 +75,4 @@ def _inside(one: pd.DataFrame, other: pd.DataFrame, estimate: str | None) -> tup
 
 def machines(run: Results) -> str:
     """Return the machines that the artefacts of a run were made on, by their manifests."""
-    manifests = (json.loads(file.read_text(encoding="utf-8")) for file in find(run.folder, "*manifest.json"))
-    return ", ".join(sorted({str(manifest.get("machine")) for manifest in manifests}))
+    return ", ".join(sorted({str(manifest.get("machine")) for manifest in manifests(run).values()}))

@@ -1,7 +1,6 @@
 """The folder of one run: where each artefact is, and how to read it."""
 
 import functools
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +8,10 @@ import pandas as pd
 
 from trusteq import project
 from trusteq.errors import ArtefactError, nearest
+from trusteq.listing import LIST, MODEL, Listing, artefact_problems, find, foreign_to
 from trusteq.project import PUBLISHED
 from trusteq.registry import Task
-from trusteq.store import _problems, manifest_path, read_table, write_table
+from trusteq.store import check, manifest_path, read_json, read_table, write_table
 from trusteq.study.experiment import Experiment
 from trusteq.words import by_place
 
@@ -41,7 +41,7 @@ class Results:
     @property
     def is_published(self) -> bool:
         """Whether these are results without texts and weights (`trusteq.published`)."""
-        return (self.folder / "manifest.json").is_file()
+        return (self.folder / MODEL).is_file() and not (self.folder / LIST).is_file()
 
     @classmethod
     def of(cls, experiment: str | Path, results: str | Path | None = None) -> "Results":
@@ -58,6 +58,7 @@ class Results:
             found = ", ".join(run.parent.name for run in runs) or "none"
             raise ArtefactError(f"{folder}: expected the results of one run; runs found in it: {found}")
         folder = runs[0] if runs[0].is_dir() else runs[0].parent
+        check(folder / "experiment.yaml", made_by="trusteq run")
         return cls(folder, Experiment.load(folder / "experiment.yaml"))
 
     def may_show(self, task: str) -> bool:
@@ -71,8 +72,10 @@ class Results:
     def trained(self, task: str, model: str, seed: int) -> Path:
         """Return the folder of a fine-tuned model, verified; raise ArtefactError if it is missing or damaged."""
         folder = self.model(task, model, seed)
-        for problem in _problems(folder / "manifest.json"):
+        for problem in artefact_problems(folder / MODEL):
             raise ArtefactError(f"{problem}; notebooks/01_finetune.py with task={task} model={model} makes it")
+        for foreign in foreign_to(folder / MODEL):
+            raise ArtefactError(str(foreign))
         return folder
 
     def path(self, stage: str, *parts: object) -> Path:
@@ -126,24 +129,26 @@ class Results:
 
     def facts(self, task: str, model: str, seed: int, name: str) -> dict:
         """Return a model's "metrics", "timing" or "manifest"."""
-        file = self.model(task, model, seed) / f"{name}.json"
-        if not file.is_file():
-            raise ArtefactError(f"{file}: not there; notebooks/01_finetune.py with task={task} model={model} makes it")
-        return json.loads(file.read_text(encoding="utf-8"))
+        made_by = f"notebooks/01_finetune.py with task={task} model={model}"
+        return read_json(self.model(task, model, seed) / f"{name}.json", made_by=made_by)
 
     def history(self, task: str, model: str, seed: int) -> pd.DataFrame:
         """Return how a model learnt: epoch, loss, eval_loss, eval_accuracy (dev); no rows without training."""
         file = self.model(task, model, seed) / "history.csv"
-        if not file.is_file():
-            raise ArtefactError(f"{file}: not there; notebooks/01_finetune.py with task={task} model={model} makes it")
+        check(file, made_by=f"notebooks/01_finetune.py with task={task} model={model}")
         return pd.read_csv(file)
 
     def parameters(self, stage: str, *parts: object) -> dict:
         """Return what the manifest of a table says that it was made with, such as its method, budget and seconds."""
-        file = manifest_path(self.path(stage, *parts))
-        if not file.is_file():
-            raise ArtefactError(f"{file}: not there; it is written with its table by trusteq run")
-        return json.loads(file.read_text(encoding="utf-8"))["parameters"]
+        return read_json(manifest_path(self.path(stage, *parts)), made_by="trusteq run, with its table")["parameters"]
+
+
+def manifests(run: Results) -> dict[Path, dict]:
+    """Return every manifest of a run by where it is, verified; of a run without a list, all that are below it."""
+    listing = Listing.at(run.folder)
+    known = {file for file in find(run.folder, "*manifest.json") if listing.problem or listing.has(file)}
+    found = {file: read_json(file, made_by="trusteq run") for file in sorted(known - {listing.file})}
+    return found | ({listing.file: listing.content} if run.is_published else {})
 
 
 def open_run(experiment: str | Path, results: str | Path | None = None) -> Results:

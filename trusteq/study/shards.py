@@ -12,7 +12,7 @@ from trusteq.attribution.engine import window
 from trusteq.attribution.explain import explain, together
 from trusteq.errors import ArtefactError, ExperimentError
 from trusteq.examples.table import made_of_texts
-from trusteq.store import NOTHING, Found, facts_of, kept, read_table, write_table
+from trusteq.store import NOTHING, Found, facts_of, kept, read_table, record, write_table
 from trusteq.study.jobs import Job
 from trusteq.study.results import Results
 
@@ -153,4 +153,5 @@ def attributions(
         seconds = time.perf_counter() - started
     facts = {"shard": str(part), "rows": [rows.start, rows.stop], "seconds": seconds, "skipped": table.attrs["skipped"]}
     write_table(table, path, key=key, experiment=run.experiment.name, **asdict(job), **made_of, **facts)
+    record(path)
     return table

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from trusteq.examples.load import load_examples
-from trusteq.store import write_table, write_text
+from trusteq.listing import MODEL
+from trusteq.store import record, write_table, write_text
 from trusteq.study import calibrate, compare, compressions, graph
 from trusteq.study.graph import Job
 from trusteq.study.jobs import RANDOM_HEAD, jobs
@@ -40,6 +41,7 @@ def make(
         run.experiment.model(model)
     if run.is_published:
         return
+    graph.adopt(run.experiment, run.folder)
     for job in graph.all_jobs(run.experiment, Shard.parse(shard)):
         if job.is_about(stage, task, model, seed):
             _ensure(run, job, Shard.parse(shard), methods)
@@ -50,6 +52,7 @@ def _ensure(run: Results, job: Job, part: Shard = WHOLE, methods: Collection[str
         return
     if not (run.folder / "experiment.yaml").is_file():
         write_text(run.experiment.dump(), run.folder / "experiment.yaml")
+        record(run.folder / "experiment.yaml")
     for need in job.needs:
         _ensure(run, need)
     print(f"{job.stage}: {' '.join(str(of) for of in (job.task, job.model, job.seed) if of is not None)}", flush=True)
@@ -85,6 +88,7 @@ def train(run: Results, job: Job) -> None:
         parts[RANDOM_HEAD] = predict(random_head(classifier, seed=job.seed), test)[0]
     for path, (part, table) in zip(tables, parts.items(), strict=True):
         write_table(table, run.folder / path, key=job.tables[path], **_facts(run, job), part=part)
+        record(run.folder / path)
 
 
 def _fine_tuned(run: Results, job: Job, dev: pd.DataFrame) -> "FineTuned":
@@ -120,6 +124,7 @@ def _keep(run: Results, job: Job, tuned: "FineTuned", found: pd.DataFrame, test:
     folder = run.model(job.task, job.model, job.seed)
     timing = {"inference_seconds": seconds}
     save(tuned, folder, metrics=metrics, timing=timing, key=job.trained, **_facts(run, job))
+    record(folder / MODEL)
 
 
 def _facts(run: Results, job: Job) -> dict:
@@ -147,6 +152,7 @@ def explain(run: Results, job: Job, part: Shard = WHOLE, methods: Collection[str
         path = run.path("attribution", task, model, seed, "faithfulness")
         which = {"experiment": run.experiment.name, "task": task, "model": model, "seed": seed}
         write_table(table, path, key=keys["faithfulness"], **which)
+        record(path)
 
 
 def faithfulness(
@@ -178,6 +184,7 @@ def over_models(tables: Callable[[Results, Job], dict[str, pd.DataFrame]]) -> Ca
         which |= {} if job.seed is None else {"seed": job.seed}
         for path, key in job.tables.items():
             write_table(made[path.stem], run.folder / path, key=key, **which)
+            record(run.folder / path)
 
     return stage
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from trusteq import project
 from trusteq.errors import ExperimentError, parse_error_line
 from trusteq.examples.load import SPLITS, load_examples
+from trusteq.listing import MODEL, Listing, Problem, manifest_of, named
 from trusteq.pages import make as showing
-from trusteq.store import key_of, write_text
+from trusteq.store import forget, record, write_text
 from trusteq.study import cluster, graph, processes, publish, stages
 from trusteq.study.cluster import NOTHING, Cut, Plan, Profile
 from trusteq.study.experiment import Experiment
@@ -31,9 +32,10 @@ class Step:
     """One job of the workflow, as its rule has it.
 
     job: what is to be done, as JSON, which `do` reads. inputs, outputs: files below the run's folder. keys: of what it
-    leaves, by name: where one differs from the last run's, the job runs again. stale: what is not there under its key;
-    of shards, what is there under another. resources: see `cluster.Plan`. parts: into how many shards it is cut,
-    which are jobs of their own; {part} then stands for the number of one.
+    leaves, by name: where one differs from the last run's, the job runs again. stale: what is not there under its key,
+    as it was written; of shards, what is there otherwise. damage: what is wrong with what was, in a line each.
+    resources: see `cluster.Plan`. parts: into how many shards it is cut, which are jobs of their own; {part} then
+    stands for the number of one.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Step:
     resources: dict[str, int]
     threads: int = 1
     parts: int = 1
+    damage: tuple[str, ...] = ()
 
 
 def steps(run: Results, part: Shard = WHOLE, plan: Plan = NOTHING) -> list[Step]:
@@ -74,22 +77,23 @@ def _shards(run: Results, job: graph.Job, step: Step, cut: Cut) -> Step:
     tables = cluster.part_tables(run, job, cut)
     keys = {file: key for path, key in tables.items() for file in each_part([str(path)], cut.of)}
     part = {"shard": f"{PART}/{cut.of}", "methods": cut.methods}
-    there = {file: key_of(graph.manifest_of(run.folder / file)) for file in keys if (run.folder / file).is_file()}
+    listing, there = Listing.at(run.folder), [file for file in keys if (run.folder / file).is_file()]
     return replace(
         step,
         name=f"{step.name}-shard",
         message=f"{step.message}, shard {{wildcards.part}} of {cut.of}",
         job=json.dumps(json.loads(step.job) | {"name": f"{step.name}-shard-{PART}"} | part),
-        outputs=[str(file) for path in tables for file in (path, graph.manifest_of(path))],
+        outputs=[str(file) for path in tables for file in (path, manifest_of(path))],
         keys={str(path): key for path, key in tables.items()},
-        stale=[file for file, key in there.items() if key != keys[file]],
+        stale=[file for file in there if graph.state(run.folder / file, keys[file], listing) is not None],
+        damage=(),
         parts=cut.of,
     )
 
 
 def _computing(run: Results, job: graph.Job, part: Shard, plan: Plan) -> Step:
     what = {name: getattr(job, name) for name in ("name", "stage", "task", "model", "seed")} | {"shard": str(part)}
-    about = " ".join(str(of) for of in (job.task, job.model, job.seed) if of is not None)
+    about, lacks = " ".join(str(of) for of in (job.task, job.model, job.seed) if of is not None), job.lacks(run.folder)
     return Step(
         name=job.name,
         message=f"{job.stage} {about}",
@@ -97,9 +101,10 @@ def _computing(run: Results, job: graph.Job, part: Shard, plan: Plan) -> Step:
         inputs=[str(path) for need in job.needs for path in need.tables],
         outputs=list(map(str, job.tables)),
         keys={str(path): key for path, key in job.tables.items()},
-        stale=list(map(str, job.lacks(run.folder))),
+        stale=list(map(str, lacks)),
         resources=plan.resources(job.stage),
         threads=run.experiment.threads if job.model else 1,
+        damage=tuple(filter(None, lacks.values())),
     )
 
 
@@ -120,6 +125,7 @@ def _showing(run: Results, made: Sequence[Step], plan: Plan) -> list[Step]:
                 keys={page.name: page.key for page in wanted},
                 stale=stale,
                 resources=plan.resources("pages"),
+                damage=tuple(filter(None, (page.damage for page in wanted))),
             )
         )
     return [step for step in found if step.outputs]
@@ -175,23 +181,57 @@ def run(
     folder = results.resolve() / experiment.name
     folder.mkdir(parents=True, exist_ok=True)
     with processes.alone(folder):
-        for line in plan(experiment, explained, part) if announce else ():
+        run_of = Results(folder, experiment)
+        told = [*plan(experiment, explained, part), *damage(run_of, steps(run_of, part))] if announce else []
+        for line in told:
             announce(line)
+        graph.adopt(experiment, folder)
+        _forget_what_is_gone(run_of)
         _write_if_changed(folder / "experiment.yaml", experiment.dump())
-        found = Results(folder, experiment)
+        record(folder / "experiment.yaml")
         wanted = graph.all_jobs(experiment) if part.is_whole else []
-        planned = cluster.plan(found, wanted, explained, how, hub) if how else NOTHING
+        planned = cluster.plan(run_of, wanted, explained, how, hub) if how else NOTHING
         planned.write(folder)
         if how and announce:
             announce(cluster.said(planned, how))
         _make(folder, cores, hub=hub, part=part, profile=how)
-    return found
+        _forget_what_is_gone(run_of)
+    return run_of
 
 
-def dry_run(experiment: Experiment, *, results: Path, shard: str | None = None) -> list[Step]:
-    """Return the jobs that `run` would run, without running them or writing anything."""
-    folder = results.resolve() / experiment.name
-    return [step for step in steps(Results(folder, experiment), Shard.parse(shard)) if step.stale]
+def dry_run(experiment: Experiment, *, results: Path, shard: str | None = None) -> tuple[list[Step], list[str]]:
+    """Return the jobs that `run` would run, and what is not as it was written (`damage`); write nothing."""
+    run_of = Results(results.resolve() / experiment.name, experiment)
+    planned = [step for step in steps(run_of, Shard.parse(shard)) if step.stale]
+    return planned, list(damage(run_of, planned))
+
+
+def damage(run: Results, planned: Sequence[Step]) -> Iterator[str]:
+    """Yield a line for each file of a run that is not as it was written, and what the next run does about it."""
+    listing, file = Listing.at(run.folder), run.folder / "experiment.yaml"
+    if listing.problem and file.is_file():
+        yield f"{Problem(listing.file, listing.problem)}; begun anew, from the manifests that are there"
+    elif (file.is_file() or listing.has(file)) and listing.wrong(file):
+        yield f"{Problem(file, listing.wrong(file))}; written again"
+    yield from (f"{line}; made again" for step in planned for line in step.damage)
+    if not listing.problem:
+        adopted = graph.adoptable(run.experiment, run.folder)
+        if adopted:
+            yield f"{listing.file}: lacks {len(adopted)} tables or models that are as their manifests say; entered"
+        known = {file, *adopted} | {of for path in adopted for of in (manifest_of(path), *named(manifest_of(path)))}
+        pages = {run.folder / output for step in planned for output in step.outputs}
+        foreign = [problem for problem in listing.foreign() if problem.path not in known | pages]
+        yield from (f"{problem}; remove it" for problem in foreign)
+
+
+def _forget_what_is_gone(run: Results) -> None:
+    """Take out of the list what is neither there nor anything that the experiment leaves: it was removed by hand."""
+    listing = Listing.at(run.folder)
+    gone = [name for name in listing.files if not (run.folder / name).exists()]
+    if gone:
+        left = {path for job in graph.all_jobs(run.experiment) for path in job.tables}
+        left |= {manifest_of(path) for path in left} | {Path(listing.name(page.file)) for page in showing.pages(run)}
+        forget([name for name in gone if not {Path(name), Path(name).with_name(MODEL)} & left], run.folder)
 
 
 def make_pages(name: str | Path, *, results: Path, names: Sequence[str] | None = None) -> Path:
@@ -296,7 +336,7 @@ def _snakemake(folder: Path, *options: str, part: Shard, quiet: bool = False) ->
 
 
 def _write_if_changed(path: Path, text: str) -> None:
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+    if not path.is_file() or path.read_bytes() != text.encode():
         write_text(text, path)
 
 
