@@ -1,6 +1,7 @@
 """The command line: thin, and light until a command needs more."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from trusteq.errors import ERROR_MARK, ExperimentError, TrusteqError, error_line
+from trusteq.errors import ERROR_MARK, ExperimentError, TrusteqError, error_line, shortened
+from trusteq.escapes import plain
 
 if TYPE_CHECKING:
     from trusteq.verdict.report import Audit
@@ -54,6 +56,16 @@ TemplateOption = Annotated[
     ),
 ]
 ProjectOption = Annotated[Path | None, typer.Option(help="A checkout of trusteq; default: the one you are in.")]
+
+
+def _tell(text: str, *, err: bool = False) -> None:
+    """Print text line by line, each without what would act in a terminal."""
+    typer.echo("\n".join(map(plain, str(text).split("\n"))), err=err)
+
+
+def _note(text: str) -> None:
+    """Print one note on stderr, in one line whatever it holds."""
+    typer.echo(plain(f"note: {text}"), err=True)
 
 
 def _set(*, hub: Path | None = None, project: Path | None = None) -> None:
@@ -101,12 +113,12 @@ def run(
         for line in damage:
             typer.echo(line)
         for step in steps:
-            typer.echo(f"{step.name}: {', '.join(step.stale)}")
-        typer.echo(f"{len(steps)} jobs")
+            _tell(f"{step.name}: {', '.join(step.stale)}")
+        _tell(f"{len(steps)} jobs")
         return
     how = {"cores": cores, "hub": hub, "shard": shard, "profile": profile}
     done = workflow.run(limited, results=results, announce=typer.echo, **how)
-    typer.echo(f"Results: {done.folder}")
+    _tell(f"Results: {done.folder}")
 
 
 @app.command(hidden=True)
@@ -128,7 +140,7 @@ def book(
     from trusteq.pages.book import build_book
     from trusteq.study.results import Results
 
-    typer.echo(f"Book: {build_book(Results.open(results), reference=reference)}")
+    _tell(f"Book: {build_book(Results.open(results), reference=reference)}")
 
 
 @app.command()
@@ -155,7 +167,7 @@ def publish(
         done = publishing.publish(runs[0], out)
     else:
         raise ExperimentError("publish: several folders of results; say with --experiment what they are parts of")
-    typer.echo(f"Published: {done}")
+    _tell(f"Published: {done}")
 
 
 @app.command()
@@ -170,7 +182,7 @@ def pages(
     from trusteq.study import workflow
 
     for name in names or publishing.names():
-        typer.echo(f"Pages: {workflow.make_pages(name, results=results)}")
+        _tell(f"Pages: {workflow.make_pages(name, results=results)}")
 
 
 @app.command()
@@ -193,11 +205,11 @@ def reproduce(
     done = workflow.run(original.experiment, results=results, cores=cores, hub=hub)
     again = publishing.publish(done, results / "published")
     found = compare_tables(before, publishing.tables_of(again), tolerance=tolerance)
-    typer.echo(found.to_string(index=False))
+    _tell(found.to_string(index=False))
     differing = found.loc[~found["within"], "table"].tolist()
-    typer.echo(f"tolerance {tolerance:g}; outside of it: {', '.join(differing) or 'nothing'}")
+    _tell(f"tolerance {tolerance:g}; outside of it: {', '.join(differing) or 'nothing'}")
     if differing and (there := machines(original)) != (here := machines(done)):
-        typer.echo(f"made on {there}; run again on {here}: another processor rounds otherwise, see book/rerun.md")
+        _tell(f"made on {there}; run again on {here}: another processor rounds otherwise, see book/rerun.md")
     raise typer.Exit(1 if differing else 0)
 
 
@@ -246,17 +258,17 @@ def explain(
     predicted = classifier.labels[classifier.predict_proba([text_a], text_b and [text_b]).argmax()]
     weights = explain_examples(classifier, example, method=method, n_samples=n_samples, seed=seed, mask=mask)
     for cut in weights.attrs["cut"].values():
-        typer.echo(f"note: {cut} words beyond {classifier.max_length} tokens are cut and have no weight", err=True)
+        _note(f"{cut} words beyond {classifier.max_length} tokens are cut and have no weight")
     for note in gradient_notes(weights):
-        typer.echo(f"note: {note}", err=True)
+        _note(note)
     for note in segmentation_note(weights.attrs.get("segmentation")):
-        typer.echo(f"note: {note}", err=True)
-    typer.echo(f"predicted: {predicted}")
+        _note(note)
+    _tell(f"predicted: {predicted}")
     if weights.empty:
-        typer.echo("note: there is no word to explain in these texts", err=True)
+        _note("there is no word to explain in these texts")
         return
     weights = weights[weights["label"] == predicted].sort_values("weight", key=abs, ascending=False)
-    typer.echo(weights.drop(columns=["id", "label"]).to_string(index=False))
+    _tell(weights.drop(columns=["id", "label"]).to_string(index=False))
 
 
 @app.command()
@@ -345,7 +357,7 @@ def audit(
         rows.append(several.row(folder.name, name, audited, code=codes[-1]))
     if len(rows) > 1:
         several.write(rows, out / several.TABLE)
-        typer.echo(f"all of them: {out / several.TABLE}. {several.NOTE}")
+        _tell(f"all of them: {out / several.TABLE}. {several.NOTE}")
     raise typer.Exit(next((code for code in (1, 3) if code in codes), 0))
 
 
@@ -389,7 +401,7 @@ def _audits_of_models(
     first, *others = given = named_classifiers(models, labels=names, **named)
     alone = [model for model, one in zip(models, given, strict=True) if getattr(one, "template", None) is None]
     if named["template"] is not None and alone:
-        typer.echo(f"note: --template is not for {', '.join(alone)}: it joins what has no separator.", err=True)
+        _note(f"--template is not for {', '.join(alone)}: it joins what has no separator.")
     if names is None:
         read["labels"] = first.labels
         examples = read_examples(data, columns=sliced, **read)
@@ -407,11 +419,11 @@ def _show_audit(found: "Audit", folder: Path) -> None:
     from trusteq.verdict import report, shown
 
     for note in found.notes:
-        typer.echo(f"note: {note}", err=True)
-    typer.echo(shown.dimension_table(found.comparison).to_string(index=False))
+        _note(note)
+    _tell(shown.dimension_table(found.comparison).to_string(index=False))
     for row in report.answer_table(found).itertuples():
-        typer.echo(f"{row.question} {row.answer}")
-    typer.echo(f"verdict: {found.verdict}; report: {folder / 'audit.html'}")
+        _tell(f"{row.question} {row.answer}")
+    _tell(f"verdict: {found.verdict}; report: {folder / 'audit.html'}")
 
 
 @contextlib.contextmanager
@@ -427,7 +439,7 @@ def _stopped_in_a_line(kept: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stopped:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one, while Python ends, would bring a traceback
-        typer.echo(f"stopped; {GOES_ON.format(kept)}", err=True)
+        _tell(f"stopped; {GOES_ON.format(kept)}", err=True)
         sys.exit(128 + (signal.SIGTERM if stopped.args == (signal.SIGTERM,) else signal.SIGINT))
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -475,9 +487,9 @@ def calibrate(
     read, out = read_predictions(predictions, labels=_class_names(labels, None)), _writable(out)
     found = report.write_calibration(read, out, name=predictions.name, seed=seed)
     for note in found.attrs["notes"]:
-        typer.echo(f"note: {note}", err=True)
-    typer.echo(shown.shown_scores(found).to_string(index=False))
-    typer.echo(f"report: {out / 'calibration.html'}")
+        _note(note)
+    _tell(shown.shown_scores(found).to_string(index=False))
+    _tell(f"report: {out / 'calibration.html'}")
 
 
 @app.command()
@@ -494,10 +506,10 @@ def verify(
         typer.echo(json.dumps([{"path": str(path), "problem": problem} for path, problem in problems], indent=2))
         raise typer.Exit(2 if problems else 0)
     for problem in problems[:-1]:
-        typer.echo(problem, err=True)
+        _tell(problem, err=True)
     if problems:
         raise ArtefactError(problems[-1])
-    typer.echo(f"{count} manifests, all artefacts as written")
+    _tell(f"{count} manifests, all artefacts as written")
 
 
 def _spread(arguments: list[str]) -> list[str]:
@@ -512,21 +524,87 @@ def _spread(arguments: list[str]) -> list[str]:
     return found
 
 
+class _Unbroken:
+    """A stream that outlives its reader: what nobody reads is dropped, so that the exit code stays the answer.
+
+    dropped: errors that are no failure.
+    """
+
+    def __init__(self, stream, dropped: type[OSError]):
+        self._stream, self._dropped = stream, dropped
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._or_nowhere():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._or_nowhere():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _or_nowhere(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())  # what is left in it fails no more
+            if not isinstance(error, self._dropped):
+                raise
+
+
+def _open_streams() -> None:
+    """Have a stdin, stdout and stderr: where one was closed, the next file that is opened would be taken for it."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        if number and (name := ("stdout", "stderr")[number - 1]):
+            setattr(sys, name, os.fdopen(os.dup(number), "w", encoding="utf-8"))
+    os.close(number)
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_OF_A_PATH = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS)
+_OF_A_PATH += (errno.ENAMETOOLONG, errno.ELOOP)
+
+
+def _failed(error: RuntimeError | OSError) -> NoReturn:
+    """End in one line: 2 where a file that was named cannot be used, 4 for all else; a full disk is called so."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _OF_A_PATH and error.filename is not None:
+        _tell(error_line(ExperimentError(f"{error.filename}: {error.strerror}; name another file or folder")), err=True)
+        sys.exit(2)
+    text = plain(shortened(str(error), 2000))
+    full = number in _FULL or os.strerror(errno.ENOSPC) in text
+    _tell(f"trusteq failed: {'the disk is full; free some of it and call again: ' * full}{text}", err=True)
+    sys.exit(4)
+
+
 def main() -> NoReturn:
     """Run the command line: exit 2 and one line for bad input, 4 when something else failed, 130 after Ctrl-C."""
+    _open_streams()
+    with contextlib.suppress(AttributeError):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a locale may know fewer letters than a name has
+    with contextlib.ExitStack() as streams:
+        streams.enter_context(contextlib.redirect_stdout(_Unbroken(sys.stdout, BrokenPipeError)))
+        streams.enter_context(contextlib.redirect_stderr(_Unbroken(sys.stderr, OSError)))
+        _command()
+
+
+def _command() -> NoReturn:
     try:
         code = app(_spread(sys.argv[1:]), standalone_mode=False)
         if code == 128 + signal.SIGINT:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            typer.echo("stopped", err=True)
+            _tell("stopped", err=True)
         sys.exit(code)
     except TrusteqError as error:
-        typer.echo(error_line(error), err=True)
+        _tell(error_line(error), err=True)
         sys.exit(2)
     except TyperException as error:  # an unknown option or command, a value out of range; no message: help was shown
-        message = " ".join(error.format_message().split()).removesuffix(".")
+        message = shortened(plain(" ".join(error.format_message().split())), 1000).removesuffix(".")
         if message:
-            typer.echo(f"{ERROR_MARK}{message}; see --help", err=True)
+            _tell(f"{ERROR_MARK}{message}; see --help", err=True)
         sys.exit(2)
     except ModuleNotFoundError as error:
         lacking = (error.name or "trusteq").partition(".")[0]
@@ -535,11 +613,10 @@ def main() -> NoReturn:
             sys.exit(4)
         extra = next((extra for extra, modules in _EXTRAS.items() if lacking in modules), "study")
         hint = f"pip install 'trusteq[{extra}]'"
-        typer.echo(f"{ERROR_MARK}ModelError: this needs {lacking}, which is not installed; {hint}", err=True)
+        _tell(f"{ERROR_MARK}ModelError: this needs {lacking}, which is not installed; {hint}", err=True)
         sys.exit(2)
     except (RuntimeError, OSError) as error:
-        typer.echo(f"trusteq failed: {error}", err=True)
-        sys.exit(4)
+        _failed(error)
     except Exception:  # exit code 1, Python's own, means "not equivalent"
         traceback.print_exc()
         sys.exit(4)

@@ -1,7 +1,11 @@
 """Errors a user can mend: each message is one line that says what is wrong, where, and how to mend it."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+
+from trusteq.escapes import plain
 
 
 class TrusteqError(Exception):
@@ -33,12 +37,50 @@ def nearest(name: object, choices: Iterable[str]) -> str:
     return f"{guess}known: {', '.join(known) or 'none'}"
 
 
+@contextlib.contextmanager
+def reading(
+    kind: type[TrusteqError], where: object, hint: str, *, besides: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """Turn whatever a library throws at what it reads into one error of ours, which it caused.
+
+    A library for a format promises no exceptions for files that are none: KeyError, RecursionError, OverflowError and
+    panics of Rust, which are no Exception, all come. where: what is read. hint: how to mend it. besides: what is let
+    through, as errors of ours are.
+    """
+    try:
+        yield
+    except (TrusteqError, *besides):
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise kind(f"{where}: {said(error)}; {hint}") from error
+
+
+def said(error: BaseException) -> str:
+    """Return what an error of a library says, in one short line."""
+    strerror = getattr(error, "strerror", None)
+    text = shortened(" ".join(str(strerror or error).split()), 200)
+    return text if isinstance(error, (OSError, ValueError)) and text else f"{type(error).__name__} {text}".strip()
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text of at most `most` letters, with dots in its middle where there are more."""
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[5 - most // 2 :]}"
+
+
 ERROR_MARK = "trusteq error: "
+_MOST_SHOWN = 2000  # letters of a line: a column may be called by a megabyte
+_WORD = re.compile(r"\S{301,}")
 
 
 def error_line(error: TrusteqError) -> str:
-    """Return the one line that the command line prints for an error, and that `parse_error_line` reads back."""
-    return f"{ERROR_MARK}{type(error).__name__}: {error}"
+    """Return the one line that the command line prints for an error, and that `parse_error_line` reads back.
+
+    What is long in it is shortened, and what acts in a terminal is spelled out.
+    """
+    message = _WORD.sub(lambda found: shortened(found[0], 120), plain(str(error)))
+    return f"{ERROR_MARK}{type(error).__name__}: {shortened(message, _MOST_SHOWN)}"
 
 
 def parse_error_line(line: str) -> TrusteqError | None:

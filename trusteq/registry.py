@@ -7,7 +7,9 @@ from typing import Annotated, Literal, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from trusteq.errors import ExperimentError, nearest
+from trusteq import bounds
+from trusteq.errors import ExperimentError, nearest, reading
+from trusteq.escapes import plain
 from trusteq.models.compress import WAYS, check_options
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
@@ -16,10 +18,20 @@ REGISTRY = Path(__file__).with_name("registry.yaml")
 class Entry(BaseModel):
     """An immutable piece of configuration that refuses unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 E = TypeVar("E", bound=Entry)
+
+
+def _one_line(text: str) -> str:
+    if plain(text) != text:
+        raise ValueError(f"{text!r:.60}: give one line of text, without control characters")
+    return text
+
+
+# Of what pages call things by. Whatever else is in it is shown as it stands.
+Title = Annotated[str, Field(max_length=300), AfterValidator(_one_line)]
 
 
 class Source(Entry):
@@ -70,8 +82,8 @@ class Task(Entry):
     """
 
     name: str
-    title: str
-    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    title: Title
+    labels: Annotated[tuple[Title, ...], Field(min_length=2, max_length=bounds.MOST_CLASSES)]
     columns: dict[Literal["text_a", "text_b", "label"], str]
     paper: Literal["nli", "pi"] | None = None
     generated: Literal["nli", "paraphrase"] | None = None
@@ -84,14 +96,17 @@ class Task(Entry):
         return self
 
 
+Width = Annotated[int, Field(ge=1, le=bounds.MOST_WIDTH)]
+
+
 class Scratch(Entry):
     """The shape of a BERT trained from random weights."""
 
-    num_hidden_layers: int
-    hidden_size: int
-    num_attention_heads: int
-    intermediate_size: int
-    max_position_embeddings: int = 128
+    num_hidden_layers: Annotated[int, Field(ge=1, le=bounds.MOST_LAYERS)]
+    hidden_size: Width
+    num_attention_heads: Width
+    intermediate_size: Width
+    max_position_embeddings: Width = 128
     hidden_dropout_prob: float = 0.1
     attention_probs_dropout_prob: float = 0.1
     initializer_range: float = 0.02
@@ -141,7 +156,7 @@ class ModelSpec(Entry):
     """
 
     name: str
-    title: str
+    title: Title
     hub: str | None = None
     scratch: Scratch | None = None
     compress: Compression | None = None
@@ -181,10 +196,11 @@ class ModelSpec(Entry):
 def validated(kind: type[E], values: dict, *, where: str) -> E:
     """Return `values` as `kind`; raise ExperimentError with one line that names the file and the key."""
     try:
-        return kind.model_validate(values)
+        with reading(ExperimentError, where, "mend it there", besides=(ValidationError, ExperimentError)):
+            return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = "".join(char if char.isprintable() else repr(char)[1:-1] for char in ".".join(map(str, first["loc"])))
+        key = plain(".".join(map(str, first["loc"])))
         if first["type"] == "extra_forbidden":
             known = _fields_at(kind, first["loc"][:-1])
             message = f"unknown key {key!r}; {nearest(first['loc'][-1], known)}"

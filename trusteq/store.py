@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from trusteq.errors import ArtefactError
+from trusteq.bounds import json_object
+from trusteq.errors import ArtefactError, reading
 from trusteq.listing import (
     LIST,
     MODEL,
@@ -92,7 +93,8 @@ def read_table(path: Path, *, made_by: str) -> pd.DataFrame:
         raise ArtefactError(f"{path}: not there; it is made by {made_by}")
     for problem in artefact_problems(path):
         raise ArtefactError(f"{problem}; make it again with {made_by}")
-    return pd.read_parquet(path)
+    with reading(ArtefactError, path, f"make it again with {made_by}"):
+        return pd.read_parquet(path)
 
 
 class Found(NamedTuple):
@@ -127,7 +129,7 @@ def facts_of(part: Path, key: str, made_of: dict) -> dict:
         facts = {name: manifest["parameters"][name] for name in ("rows", "seconds", *made_of)}
     except FileNotFoundError:
         raise ArtefactError(f"{part.name} or its manifest is not there") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ArtefactError(f"the manifest of {part.name} does not say what it was made of") from None
     if manifest.get("key") != key:
         raise ArtefactError(f"{part.name} was made with other settings: of model, method, budget, seed or version")
@@ -259,10 +261,7 @@ def check(file: Path, *, made_by: str) -> None:
 def read_json(file: Path, *, made_by: str) -> dict:
     """Read facts or a manifest, verified; made_by: what makes it, named in the ArtefactError."""
     check(file, made_by=made_by)
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        raise ArtefactError(f"{file}: not JSON; make it again with {made_by}") from None
+    return json_object(file, ArtefactError, f"make it again with {made_by}")
 
 
 def verify(folder: Path) -> tuple[int, list[Problem]]:

@@ -16,6 +16,7 @@ from trusteq.attribution.engine import TextPredictor, answer
 from trusteq.attribution.features import MASKS, Features, Texts, replacement
 from trusteq.attribution.methods import BOUNDARIES, CANCELLED, METHODS, TOLERANCE
 from trusteq.errors import DataError, ExperimentError, nearest
+from trusteq.escapes import plain
 from trusteq.examples.table import check_texts
 from trusteq.models.as_classifier import TextClassifier, as_classifier
 from trusteq.statistics import stream
@@ -248,7 +249,7 @@ def _windows(
 
 def bar_of(n: int, title: str, is_shown: bool, *, done: int = 0, unit: str = " examples") -> tqdm:
     """Return a bar of `n` units with the time left, on the error stream."""
-    return tqdm(total=n, initial=done, desc=title, unit=unit, mininterval=1, ascii=True, disable=not is_shown)
+    return tqdm(total=n, initial=done, desc=plain(title), unit=unit, mininterval=1, ascii=True, disable=not is_shown)
 
 
 def _table(finished: list[tuple[Features, object]], labels: Sequence[str], *, with_errors: bool) -> pd.DataFrame:

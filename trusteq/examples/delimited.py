@@ -2,20 +2,22 @@
 
 import codecs
 import csv
-import gzip
 import io
+import itertools
 import re
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from trusteq import bounds
 from trusteq.errors import DataError
 
 SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 _SAYS_SEPARATOR = re.compile(r"(?i)\A\"?sep=(.)\"?(?:\r\n|\r|\n|\Z)")  # the first line that Excel writes and reads
+# One line, or the start of one that is too long: to look for its end would take as long as it is.
+_LINE = re.compile(rf"(?!\Z)[^\r\n]{{0,{bounds.MOST_LINE + 1}}}+(?:\r\n|\r|\n)?")
+JSON_LINE = re.compile(rf"(?!\Z)[^\n]{{0,{bounds.MOST_LINE + 1}}}+\n?")  # texts of JSON hold all other ends of lines
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_GZIP = b"\x1f\x8b"
 _ZIP = b"PK\x03\x04"  # an Excel file is one
 
 
@@ -63,10 +65,7 @@ def decoded(path: Path) -> str:
 
 def _read(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
-        data = gzip.decompress(data) if data.startswith(_GZIP) else data
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: not a whole gzip file ({error}); compress it again") from None
+        data = bounds.unpacked(path, DataError)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
     if data.startswith(_ZIP):
@@ -75,7 +74,19 @@ def _read(path: Path) -> bytes:
 
 
 def _line_of(data: bytes, offset: int) -> int:
-    return len(re.findall(rb"\r\n|\r|\n", data[:offset])) + 1
+    ends, breaks = data.count(b"\n", 0, offset), data.count(b"\r", 0, offset)
+    return ends + breaks - data.count(b"\r\n", 0, offset) + 1
+
+
+def lines(path: Path, text: str, *, of: re.Pattern = _LINE) -> Iterator[str]:
+    """Yield the lines of a text with their ends, one after the other: a list of them all takes the memory again.
+
+    Raises DataError for one of more than MOST_LINE letters.
+    """
+    for number, found in enumerate(of.finditer(text), 1):
+        if found.end() - found.start() > bounds.MOST_LINE:
+            raise bad(path, number, f"a line of more than {bounds.MOST_LINE:,} letters; give one row a line")
+        yield found[0]
 
 
 def separated(path: Path, *, separator: str, raw: bool = False) -> Separated:
@@ -87,10 +98,11 @@ def separated(path: Path, *, separator: str, raw: bool = False) -> Separated:
     """
     text = decoded(path)
     found, said, body = _separator(path, text, separator)
-    quoting = csv.QUOTE_NONE if raw and not _is_quoted(body, found) else csv.QUOTE_MINIMAL
-    lines = io.StringIO(body, newline="")  # splits lines as the csv module wants them: ends kept
-    rows = _rows(path, csv.reader(lines, delimiter=found, quoting=quoting, strict=True), 1 + (body is not text))
+    quoting = csv.QUOTE_NONE if raw and not _is_quoted(path, body, found) else csv.QUOTE_MINIMAL
+    reader = csv.reader(lines(path, body), delimiter=found, quoting=quoting, strict=True)
+    rows = _rows(path, reader, 1 + (body is not text))
     line, header = next(rows, (1, []))
+    bounds.check(len(header), bounds.MOST_COLUMNS, "columns", f"{path}:{line}", DataError)
     if repeated := [column for column in header if header.count(column) > 1]:
         raise bad(path, line, f"column {repeated[0]!r:.60} occurs twice; name each column once")
     return Separated(header, line, rows, found, said)
@@ -100,7 +112,7 @@ def _separator(path: Path, text: str, wanted: str) -> tuple[str, tuple[str, ...]
     """Return the separator of a text, what to say about it, and the text without a line that names it."""
     if says := _SAYS_SEPARATOR.match(text):
         return says[1], (), text[says.end() :]
-    head = next((line for line in re.split(r"\r\n|\r|\n", text) if line.strip()), "")
+    head = next((line for line in lines(path, text) if line.strip()), "")
     others = [other for other in SEPARATORS if other != wanted and other in head]
     if wanted in head or not others:
         return wanted, (), text
@@ -112,28 +124,45 @@ def _separator(path: Path, text: str, wanted: str) -> tuple[str, tuple[str, ...]
     return others[0], (f"values are separated by {SEPARATORS[others[0]]}, not {SEPARATORS[wanted]}",), text
 
 
-def _is_quoted(text: str, separator: str) -> bool:
+def _is_quoted(path: Path, text: str, separator: str) -> bool:
     """Whether quotes stand around fields, not in them: the header is quoted, or the csv module writes the same text."""
     if '"' not in text:
         return False
-    head = next((line for line in text.splitlines() if line.strip()), "")
+    head = next((line for line in lines(path, text) if line.strip()), "").rstrip("\r\n")
     if all(len(name) > 1 and name[0] == name[-1] == '"' for name in head.split(separator)):
         return True
+    rows = csv.reader(lines(path, text), delimiter=separator, strict=True)
     try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True) if row]
+        return all(
+            ours == theirs
+            for ours, theirs in itertools.zip_longest(_split(_written(rows, separator)), _split(lines(path, text)))
+        )
     except csv.Error:
         return False
-    again = io.StringIO()
-    csv.writer(again, delimiter=separator, lineterminator="\n").writerows(rows)
-    return again.getvalue().splitlines() == [line for line in text.splitlines() if line]
+
+
+def _written(rows: Iterable[list[str]], separator: str) -> Iterator[str]:
+    """Yield rows as the csv module writes them."""
+    file = io.StringIO()
+    for row in filter(None, rows):
+        csv.writer(file, delimiter=separator, lineterminator="\n").writerow(row)
+        yield file.getvalue()
+        file.seek(0)
+        file.truncate()
+
+
+def _split(texts: Iterable[str]) -> Iterator[str]:
+    return (line for text in texts for line in text.splitlines() if line)
 
 
 def _rows(path: Path, reader, first: int) -> Iterator[tuple[int, list[str]]]:
     """Yield the line on which each row starts, and its fields; blank lines are no rows."""
-    line = first
+    line, cells = first, 0
     try:
         for fields in reader:
             if fields:
+                cells += len(fields)
+                bounds.check(cells, bounds.MOST_CELLS, "cells or more", f"{path}:{line}", DataError)
                 yield line, fields
             line = reader.line_num + first
     except csv.Error as error:

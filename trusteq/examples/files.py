@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from trusteq.errors import DataError, nearest
-from trusteq.examples.delimited import bad, decoded, kind_of, separated
+from trusteq import bounds
+from trusteq.errors import DataError, nearest, reading
+from trusteq.examples.delimited import JSON_LINE, bad, decoded, kind_of, lines, separated
 from trusteq.registry import Task, load_task
 from trusteq.words import folded
 
@@ -258,9 +258,12 @@ def _read_jsonl(path: Path) -> Read:
 
 
 def _json_objects(path: Path) -> Records:
-    for line, raw in enumerate(decoded(path).split("\n"), start=1):  # str.splitlines would also split inside texts
+    values = 0
+    for line, raw in enumerate(lines(path, decoded(path), of=JSON_LINE), start=1):
         if not raw.strip():
             continue
+        values += 1 + raw.count(",")
+        bounds.check(values, bounds.MOST_CELLS, "values or more", f"{path}:{line}", DataError)
         try:
             record = json.loads(raw)
         except (ValueError, RecursionError) as error:
@@ -271,11 +274,10 @@ def _json_objects(path: Path) -> Records:
 
 
 def _read_parquet(path: Path) -> Read:
-    try:
+    bounds.check_parquet(path, DataError, where=f"{path}:1")
+    with reading(DataError, f"{path}:1", "not a parquet file that can be read; write it again"):
         frame = pd.read_parquet(path)
-    except (pa.ArrowException, ValueError, OSError) as error:
-        raise bad(path, 1, f"not a parquet file ({str(error)[:120]})") from None
-    return dict.fromkeys(frame.columns, 1), enumerate(frame.to_dict("records"), start=1), ()
+        return dict.fromkeys(frame.columns, 1), enumerate(frame.to_dict("records"), start=1), ()
 
 
 READERS = {

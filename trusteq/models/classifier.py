@@ -6,7 +6,9 @@ import functools
 import hashlib
 import json
 import os
+import pickle
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +17,12 @@ import numpy as np
 import torch
 import transformers
 from huggingface_hub.errors import LocalEntryNotFoundError
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from scipy.special import softmax
 from transformers.initialization import no_init_weights
 
-from trusteq.errors import ModelError, nearest
+from trusteq import bounds
+from trusteq.errors import ModelError, TrusteqError, nearest, said, shortened
 from trusteq.examples.load import quiet_hub
 from trusteq.examples.synthetic import vocabulary
 from trusteq.models.compress import WAYS, apply, check_claim, check_options, keep_config, put_together, settled, steps
@@ -37,8 +39,18 @@ from trusteq.statistics import stream_seed
 LOADING = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
 LONGEST = 4096  # tokens of a text, for models that have no last place and a tokenizer without a limit
 TEMPLATE = "trusteq_template"  # the key of a checkpoint's config.json with the template that it was fine-tuned with
-# What the library raises for files that are none of its own; its own checks of a config.json are assertions too.
-_UNLOADABLE = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, AssertionError, TypeError)
+# Numbers of a config.json that say how often something is made.
+_COUNTS = re.compile(r"(layer|block|group|expert|stage|label)s?$|^n_|^num_|depth")
+_PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
+# What of a config.json the library takes for whatever it is.
+_FITS = {
+    "id2label": lambda found: isinstance(found, dict),
+    "architectures": lambda found: isinstance(found, list) and all(isinstance(of, str) for of in found),
+    "dtype": lambda found: isinstance(found, str),
+    "problem_type": lambda found: found in _PROBLEMS,
+    TEMPLATE: lambda found: isinstance(found, str),
+}
+_WEIGHTS = ("*.safetensors", "*.bin")
 # What a model must say the same of, alone and together, up to rounding.
 COMPANY, SAME = ("a man reads", "a man reads in the park, and a dog sleeps in the house", "the dog sleeps"), 1e-4
 
@@ -211,15 +223,76 @@ def load_classifier(
     """
     source, joined = locate(path_or_hub_id, hub), None if template is None else Template.of(template)
     with loading(path_or_hub_id):
-        config = transformers.AutoConfig.from_pretrained(source)
+        config = read_config(path_or_hub_id, source)
         labels = class_names(path_or_hub_id, config, labels)
         tokenizer = load_tokenizer(path_or_hub_id, source)
         model, report = _model(path_or_hub_id, source, config)
-    check_weights(path_or_hub_id, report)
-    check_claim(path_or_hub_id, model)
-    if joined is not None:
-        setattr(model.config, TEMPLATE, joined.text)
-    return in_any_company(path_or_hub_id, as_classifier(model, tokenizer, labels, device=device))
+        check_weights(path_or_hub_id, report)
+        check_claim(path_or_hub_id, model)
+        _check_ids(path_or_hub_id, model, tokenizer)
+        if joined is not None:
+            setattr(model.config, TEMPLATE, joined.text)
+        return in_any_company(path_or_hub_id, as_classifier(model, tokenizer, labels, device=device))
+
+
+def read_config(name: str | Path, source: str, **names) -> transformers.PretrainedConfig:
+    """Return the configuration at `source`; raise ModelError for numbers that would fill memory before any weight.
+
+    names: what to put into it. Code that a checkpoint brings is never run, nor asked about.
+    """
+    settings, _ = transformers.PretrainedConfig.get_config_dict(source)
+    if not isinstance(settings, dict):
+        raise ModelError(f"model {name}: config.json is {type(settings).__name__}, not an object; save it again")
+    _check_counts(name, settings)
+    for key, fits in _FITS.items():
+        if settings.get(key) is not None and not fits(settings[key]):
+            raise ModelError(
+                f"model {name}: {key} of config.json is {settings[key]!r:.60}; save it with save_pretrained"
+            )
+    bounds.check(len(settings.get("id2label") or ()), bounds.MOST_CLASSES, "classes", f"model {name}", ModelError)
+    return transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **names)
+
+
+def _check_counts(name: str | Path, settings: Mapping) -> None:
+    for key, value in settings.items():
+        if isinstance(value, dict) and key not in ("id2label", "label2id"):
+            _check_counts(name, value)
+        elif isinstance(value, int) and _COUNTS.search(key) and not key.endswith(("_size", "_id", "_positions")):
+            bounds.check(value, bounds.MOST_LAYERS, key, f"model {name}: config.json", ModelError)
+
+
+def _check_size(name: str | Path, source: str, config: transformers.PretrainedConfig, kind: type) -> None:
+    """Raise ModelError where a folder's config.json describes more weights than its files can hold, 4 bits each."""
+    n_bytes = sum(file.stat().st_size for pattern in _WEIGHTS for file in Path(source).glob(pattern))
+    if not n_bytes:
+        return  # none, or of the Hub
+    with torch.device("meta"), no_init_weights(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a layer of no rows is said where it does not fit
+        model = kind.from_config(config) if hasattr(kind, "from_config") else kind(config)
+    if empty := [of for of, values in model.named_parameters() if not values.numel()]:
+        raise ModelError(
+            f"model {name}: config.json describes {empty[0]} without any weight; save it with save_pretrained"
+        )
+    described = sum(of.numel() for of in model.parameters())
+    if described > 2 * n_bytes + 2**20:
+        raise ModelError(
+            f"model {name}: config.json describes {described:,} weights, and its files have {n_bytes:,} bytes; "
+            "the checkpoint does not fit its config.json: save it again with save_pretrained"
+        )
+
+
+def _check_ids(name: str | Path, model: transformers.PreTrainedModel, tokenizer) -> None:
+    """Raise ModelError where the tokenizer has words beyond the embedding; added tokens are not always used."""
+    rows, added = len(model.get_input_embeddings().weight), tokenizer.get_added_vocab()
+    beyond = [word for word, index in tokenizer.get_vocab().items() if not 0 <= index < rows and word not in added]
+    if beyond:
+        raise ModelError(
+            f"model {name}: its tokenizer has {len(beyond):,} words, such as {beyond[0]!r:.40}, beyond the {rows:,} "
+            "that the model knows; save model and tokenizer together"
+        )
+    least = tokenizer.num_special_tokens_to_add(pair=True) + 2
+    if tokenizer.model_max_length < least:
+        raise ModelError(f"model {name}: its tokenizer has model_max_length {tokenizer.model_max_length}; give {least}")
 
 
 def _model(name: str | Path, source: str, config: transformers.PretrainedConfig) -> tuple:
@@ -228,8 +301,9 @@ def _model(name: str | Path, source: str, config: transformers.PretrainedConfig)
     for way in ways:
         if way not in WAYS:
             raise ModelError(f"model {name}: config.json names a way to compress {way!r}; {nearest(way, WAYS)}")
+    _check_size(name, source, config, kind)
     if all(WAYS[way].ordinary for way in ways):
-        return kind.from_pretrained(source, config=config, **LOADING)
+        return kind.from_pretrained(source, config=config, trust_remote_code=False, **LOADING)
     # Random weights would only be replaced, and until then they fill the memory that compressing saves.
     with no_init_weights():
         model = kind.from_config(config) if hasattr(kind, "from_config") else kind(config)
@@ -240,7 +314,7 @@ def _model(name: str | Path, source: str, config: transformers.PretrainedConfig)
 def load_config(hub_id: str, *, hub: str | Path | None = None) -> transformers.PretrainedConfig:
     """Return the configuration of a model of the Hub or its mirror; raise ModelError if it cannot be had."""
     with loading(hub_id):
-        return transformers.AutoConfig.from_pretrained(locate(hub_id, hub))
+        return read_config(hub_id, locate(hub_id, hub))
 
 
 def as_classifier(model, tokenizer, labels: Sequence[str], *, device: "str | torch.device" = "auto") -> Classifier:
@@ -249,7 +323,7 @@ def as_classifier(model, tokenizer, labels: Sequence[str], *, device: "str | tor
     _give_padding(model, tokenizer)
     limit = min(tokenizer.model_max_length, positions(model))
     text = getattr(model.config, TEMPLATE, None)
-    joined = text and Template.of(text)
+    joined = None if text is None else Template.of(text)
     return Classifier(model.to(device).eval(), tokenizer, tuple(labels), int(limit), template=joined)
 
 
@@ -339,22 +413,31 @@ def loading(name: str | Path) -> Iterator[None]:
     try:
         with quiet_hub():
             yield
-    except (*_UNLOADABLE, SafetensorError) as error:
-        if isinstance(error.__cause__, LocalEntryNotFoundError):
-            hint = f"the Hub cannot be reached; name a mirror that holds models/{name} with --hub DIR"
-        else:
-            hint = (str(error).strip() or type(error).__name__).split("\n")[0]
-        raise ModelError(f"model {name}: {hint}") from None
+    except TrusteqError:
+        raise
+    except BaseException as error:  # the library promises nothing: a panic of its tokenizers is not even an Exception
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise ModelError(f"model {name}: {_why_not_loaded(name, error)}") from error
     finally:
         transformers.logging.set_verbosity(verbosity)
         if bar:
             transformers.logging.enable_progress_bar()
 
 
+def _why_not_loaded(name: str | Path, error: BaseException) -> str:
+    if isinstance(error.__cause__, LocalEntryNotFoundError):
+        return f"the Hub cannot be reached; name a mirror that holds models/{name} with --hub DIR"
+    text = str(error).strip().split("\n")[0]
+    if "weights_only" in text or isinstance(error, pickle.UnpicklingError):  # the library would have us run it
+        return "its weights are a pickle that holds more than tensors, which is not read; save them as safetensors"
+    return shortened(text, 300) if isinstance(error, (OSError, ValueError)) and text else said(error)
+
+
 def load_tokenizer(name: str | Path, source: str) -> transformers.PreTrainedTokenizerBase:
     """Return the tokenizer at `source`; raise ModelError if there is none, or none that the packages here can read."""
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except (ImportError, ValueError) as error:
         if not isinstance(error.__context__ or error, ImportError):
             raise
@@ -462,13 +545,13 @@ def _agree_on_padding(model: transformers.PreTrainedModel, tokenizer) -> None:
 def _pretrained(spec: ModelSpec, head: str, names: dict):
     source = locate(spec.hub)
     with loading(spec.hub):
-        config = transformers.AutoConfig.from_pretrained(source, **names)
+        config = read_config(spec.hub, source, **names)
         if spec.layers is not None:
             keep_config(config, range(spec.layers))
         tokenizer = load_tokenizer(spec.hub, source)
         kind = transformers.AutoModel if head in HEADS else transformers.AutoModelForSequenceClassification
         _check_encoder(spec.hub, config, head)
-        model, report = kind.from_pretrained(source, config=config, **LOADING)
+        model, report = kind.from_pretrained(source, config=config, trust_remote_code=False, **LOADING)
     is_head = functools.partial(_is_head, model)
     check_weights(spec.hub, report, is_new=is_head, is_unused=lambda key: is_head(key) or _is_cut(spec, model, key))
     if head in HEADS:

@@ -136,7 +136,7 @@ def load_graph(file: Path, *, labels: Sequence[str] | None = None, template: str
     joined, parents = None if template is None else Template.of(template), (file.parent, file.parent.parent)
     folder = next((of for of in parents if (of / "config.json").is_file()), file.parent)
     with checkpoints.loading(file):
-        config = transformers.AutoConfig.from_pretrained(folder)
+        config = checkpoints.read_config(file, str(folder))
         names = checkpoints.class_names(file, config, labels)
         tokenizer = checkpoints.load_tokenizer(file, str(folder))
     options = onnxruntime.SessionOptions()

@@ -15,6 +15,7 @@ import yaml
 from nbformat import NotebookNode
 
 from trusteq.errors import ArtefactError
+from trusteq.escapes import markdown
 from trusteq.lessons import forms
 from trusteq.listing import Listing, Problem
 from trusteq.pages import explorer, instruments
@@ -227,7 +228,8 @@ def _with_values(source: str, parameters: Mapping[str, object]) -> str:
 def _set_title(notebook: NotebookNode, shown: Shown) -> None:
     first = next(cell for cell in notebook.cells if cell.source.startswith("# "))
     heading, *rest = first.source.splitlines()
-    named = f"{heading} {shown.title}" if heading.endswith("?") else f"{heading}: {shown.title}"
+    title = markdown(shown.title)
+    named = f"{heading} {title}" if heading.endswith("?") else f"{heading}: {title}"
     first.source = "\n".join([named, *rest])
 
 

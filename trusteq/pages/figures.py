@@ -12,11 +12,14 @@ import pandas as pd
 import seaborn as sns
 from IPython.display import HTML
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from trusteq import words
 from trusteq.alignment.overlap import PAPER_THRESHOLD
 from trusteq.alignment.ranking import top_features
 from trusteq.attribution.methods import METHODS
+from trusteq.escapes import plain
 from trusteq.registry import registered
 from trusteq.verdict.handover import RISKS
 
@@ -27,6 +30,13 @@ GREY = "0.55"
 WIDTH = 5.2  # inches of a figure: a phone shows it whole, and its text can be read there
 LABEL_LETTERS = 26  # of a row's name on one line
 _PAPERS_CUT = {f"the paper's cut, {PAPER_THRESHOLD}": PAPER_THRESHOLD}
+
+
+def settled(figure: Figure) -> Figure:
+    """Return a figure whose texts have their controls spelled out. That `$` starts no formula is in STYLE."""
+    for text in figure.findobj(Text):
+        text.set_text("\n".join(map(plain, text.get_text().split("\n"))))
+    return figure
 
 
 # Seaborn's "colorblind" without what is too faint on white or is a grey, which is no model's; with olive and slate.

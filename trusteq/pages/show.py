@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -16,8 +17,9 @@ from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from trusteq.errors import ExperimentError, nearest
+from trusteq.escapes import for_spreadsheet, markdown
 from trusteq.pages.drawn import described, drawn
-from trusteq.pages.figures import NO_METADATA, STYLE
+from trusteq.pages.figures import NO_METADATA, STYLE, settled
 from trusteq.project import root
 from trusteq.study.results import Results, open_run
 from trusteq.verdict.comparison import CONTROLS
@@ -42,12 +44,14 @@ def figure_bundle(figure: Figure, include: object = None, exclude: object = None
 
     The SVG has the text as its label, so that it says what it shows wherever it stands.
     """
-    alt, png, svg = described(figure), io.BytesIO(), io.StringIO()
+    alt, png, svg = described(settled(figure)), io.BytesIO(), io.StringIO()
     figure.savefig(png, format="png", bbox_inches="tight")
     figure.savefig(svg, format="svg", bbox_inches="tight", metadata=NO_METADATA)
     named = svg.getvalue().replace("<svg ", f'<svg role="img" aria-label="{html.escape(alt)}" ', 1)
     data = {"image/png": base64.b64encode(png.getvalue()).decode(), "image/svg+xml": named, "text/plain": alt}
-    return data | {"text/csv": drawn(figure).to_csv(index=False, float_format="%.6g")}, {"image/png": {"alt": alt}}
+    return data | {"text/csv": for_spreadsheet(drawn(figure)).to_csv(index=False, float_format="%.6g")}, {
+        "image/png": {"alt": alt}
+    }
 
 
 def table_bundle(table: Styler, include: object = None, exclude: object = None) -> dict[str, str]:
@@ -55,7 +59,7 @@ def table_bundle(table: Styler, include: object = None, exclude: object = None) 
     return {
         "text/html": table.to_html(),
         "text/plain": table.data.to_string(index=False),
-        "text/csv": table.data.to_csv(index=False, float_format="%.9g"),
+        "text/csv": for_spreadsheet(table.data).to_csv(index=False, float_format="%.9g"),
     }
 
 
@@ -66,12 +70,26 @@ def open_page(experiment: str | Path, results: str | Path | None = None) -> Resu
 
 
 def put(*things: object) -> None:
-    """Display what belongs under one heading, in this order: tables, figures or their Axes, and text as Markdown."""
+    """Display what belongs under one heading, in this order: tables, figures or their Axes, and text.
+
+    Of Markdown a text has stars and lists alone: titles and names in it are shown as they are. For more give Markdown.
+    """
     for thing in things:
-        shown = thing.figure if isinstance(thing, Axes) else Markdown(thing) if isinstance(thing, str) else thing
+        shown = thing.figure if isinstance(thing, Axes) else prose(thing) if isinstance(thing, str) else thing
         display(show(shown) if isinstance(shown, pd.DataFrame) else shown)
         if isinstance(shown, Figure):
             plt.close(shown)  # a notebook shows what is open once more at the end of the cell
+
+
+def prose(text: str) -> Markdown:
+    """Return a text with what stands in titles and names of no effect in Markdown, but for stars."""
+    return Markdown("\n".join(markdown(line, bold=True) for line in text.split("\n")))
+
+
+def verbatim(text: str, language: str) -> Markdown:
+    """Return a text as a block of code, whose fence is longer than any within."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=2))
+    return Markdown(f"{fence}{language}\n{text}{fence}")
 
 
 def open_with(answer: str, picture: Figure | Axes, *about: str) -> None:
@@ -101,7 +119,8 @@ def show(table: pd.DataFrame, *, digits: int = 3, formats: Mapping[str, str] | N
     without = [row for row, marked in enumerate(table.attrs.get("no_counterpart", [])) if marked]
     styled = styled.format(lambda value: "–", subset=pd.IndexSlice[without, papers])
     styled = styled.set_table_attributes('class="dataframe"')  # else the theme has them light, in the dark too
-    return styled.set_caption(caption) if caption else styled
+    styled = styled.format_index(escape="html", axis="columns")
+    return styled.set_caption(html.escape(caption, quote=False)) if caption else styled
 
 
 def _template(values: pd.Series, digits: int) -> str | None:

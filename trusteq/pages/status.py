@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import pandas as pd
 
 from trusteq.listing import file_problem, find, to_json
-from trusteq.pages.show import facts_table, put, show
+from trusteq.pages.show import facts_table, put, show, verbatim
 from trusteq.project import root
 from trusteq.study.experiment import Experiment
 from trusteq.study.publish import reference_runs
@@ -53,7 +53,7 @@ def benchmark(name: str) -> None:
 
 def origin(run: Results) -> None:
     """Show what the results were made with, and the experiment file."""
-    put(origin_table(run), f"```yaml\n{run.experiment.dump()}```")
+    put(origin_table(run), verbatim(run.experiment.dump(), "yaml"))
 
 
 def costs(experiments: Collection[str] | None = None) -> None:

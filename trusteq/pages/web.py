@@ -4,6 +4,7 @@ A figure stands in the page itself, as SVG whose colours are variables of the st
 and needs no second picture for the dark.
 """
 
+import html
 import re
 from pathlib import Path
 
@@ -54,6 +55,13 @@ def mended(body: str) -> str:
     return _LONE_TABLE.sub(r'<div class="pst-scrollable-table-container">\g<0></div>', body)
 
 
+def _escape(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:
+    """Escape what the theme puts raw into its pages: the heading of a page, for print."""
+    for name in ("pagetitle", "root_title"):
+        if name in context:
+            context[name] = html.escape(context[name])
+
+
 def _finish(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:
     if "body" in context:
         context["body"] = mended(context["body"]) + _to_notebook(context)
@@ -71,4 +79,5 @@ def setup(app: Sphinx) -> dict:
     """Register with Sphinx."""
     app.add_post_transform(FiguresInThePage)
     app.connect("html-page-context", _finish)
+    app.connect("html-page-context", _escape, priority=999)  # after the theme
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -8,7 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from trusteq import project, registry
 from trusteq.attribution.methods import METHODS
-from trusteq.errors import ExperimentError, nearest
+from trusteq.bounds import yaml_mapping
+from trusteq.errors import ExperimentError, nearest, reading
 from trusteq.models.recipe import Positive, Recipe
 from trusteq.registry import Compression, Entry, ModelSpec, Scratch, Splits, Task, load_model, load_task, validated
 from trusteq.statistics import stream_seed
@@ -28,7 +29,7 @@ class MethodSettings(Entry):
     models: those that it explains, the large one among them; absent, all.
     """
 
-    n_samples: Annotated[int, Field(ge=2)] = 1000
+    n_samples: Annotated[int, Field(ge=2, le=10**9)] = 1000
     boundary: Literal["safe", "as-released"] = "safe"
     like: str | None = None
     models: tuple[str, ...] | None = None
@@ -111,7 +112,7 @@ class Experiment(Entry):
     """
 
     name: Name
-    title: str
+    title: registry.Title
     tasks: dict[Name, TaskSettings]
     models: dict[Name, ModelSettings]
     seeds: Seeds = (0,)
@@ -184,19 +185,14 @@ class Experiment(Entry):
     def load(cls, path: str | Path) -> "Experiment":
         """Read an experiment file, given by path or by its name in `experiments/`.
 
-        Raises ExperimentError: no such file, not YAML, an unknown key, task, model or method.
+        Raises ExperimentError: no such file, not YAML, too large, an unknown key, task, model or method.
         """
         known = _known_files()
         file = known.get(str(path), Path(path))
-        if not file.is_file():
-            raise ExperimentError(f"no experiment file {str(path)!r}; {nearest(file.stem, known)}")
-        try:
-            values = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ExperimentError(f"{file}: not a YAML file: {' '.join(str(error).split())}") from None
-        if not isinstance(values, dict):
-            raise ExperimentError(f"{file}: expected keys and values, found {type(values).__name__}")
-        return validated(cls, values, where=str(file))
+        with reading(ExperimentError, f"experiment {str(path)!r}", "name a file"):
+            if not file.is_file():
+                raise ExperimentError(f"no experiment file {str(path)!r}; {nearest(file.stem, known)}")
+        return validated(cls, yaml_mapping(file, ExperimentError), where=str(file))
 
     def limited(self, *, explain: int | None = None, train_limit: int | None = None) -> "Experiment":
         """Return the experiment with fewer explained or training examples; None leaves a limit as it is."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from trusteq import project
-from trusteq.errors import ArtefactError, DataError, nearest
+from trusteq.errors import ArtefactError, DataError, nearest, reading
 from trusteq.examples.load import load_examples
 from trusteq.listing import MODEL, Listing, sealed
 from trusteq.store import (
@@ -145,8 +145,10 @@ def open_published(name: str | Path) -> Results:
     Raises ArtefactError where nothing is published of it, the folder holds no published results, or any file of them
     is missing, swapped, foreign, or not as the manifest has it.
     """
-    folder = Path(name) if Path(name).is_dir() else (project.find() or Path()) / PUBLISHED / name
-    if not (folder / "manifest.json").is_file():
+    with reading(ArtefactError, f"published {str(name)!r}", "name an experiment or a folder"):
+        folder = Path(name) if Path(name).is_dir() else (project.find() or Path()) / PUBLISHED / name
+        is_there = (folder / "manifest.json").is_file()
+    if not is_there:
         lacks = "" if project.find() else "; a checkout of trusteq holds what is published: TRUSTEQ_PROJECT names it"
         raise ArtefactError(f"nothing is published of {str(name)!r}; {nearest(str(name), names())}{lacks}")
     for problem in Listing.at(folder).problems():
@@ -179,8 +181,9 @@ def tables_of(folder: Path) -> dict[str, pd.DataFrame]:
     run = Results.open(folder)
     parts: dict[str, list[pd.DataFrame]] = {}
     for file in find(run.folder, "*.parquet"):
+        with reading(ArtefactError, file, "a table of no stage of an experiment; remove it"):
+            key, facts = _place(file.relative_to(run.folder).with_suffix(""))
         table = read_table(file, made_by="trusteq publish")
-        key, facts = _place(file.relative_to(run.folder).with_suffix(""))
         parts.setdefault(key, []).append(table.assign(**facts)[[*facts, *table]])
     found = {key: pd.concat(tables, ignore_index=True) for key, tables in parts.items()}
     return found | {"models": _models(run)}
@@ -209,6 +212,7 @@ def _models(run: Results) -> pd.DataFrame:
     rows = []
     for task in run.experiment.tasks:
         for model, seed in run.experiment.runs:
+            run.trained(task, model, seed)  # verified
             facts = run.facts(task, model, seed, "metrics") | run.facts(task, model, seed, "timing")
             rows.append({"task": task, "model": model, "seed": seed} | facts)
     return pd.DataFrame(rows)

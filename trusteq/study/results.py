@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from trusteq import project
-from trusteq.errors import ArtefactError, nearest
+from trusteq.errors import ArtefactError, nearest, reading
 from trusteq.listing import LIST, MODEL, Listing, artefact_problems, find, foreign_to
 from trusteq.project import PUBLISHED
 from trusteq.registry import Task
@@ -136,11 +136,16 @@ class Results:
         """Return how a model learnt: epoch, loss, eval_loss, eval_accuracy (dev); no rows without training."""
         file = self.model(task, model, seed) / "history.csv"
         check(file, made_by=f"notebooks/01_finetune.py with task={task} model={model}")
-        return pd.read_csv(file)
+        with reading(ArtefactError, file, "make it again with trusteq run"):
+            return pd.read_csv(file)
 
     def parameters(self, stage: str, *parts: object) -> dict:
         """Return what the manifest of a table says that it was made with, such as its method, budget and seconds."""
-        return read_json(manifest_path(self.path(stage, *parts)), made_by="trusteq run, with its table")["parameters"]
+        file = manifest_path(self.path(stage, *parts))
+        found = read_json(file, made_by="trusteq run, with its table").get("parameters")
+        if not isinstance(found, dict):
+            raise ArtefactError(f"{file}: names no parameters; make it again with trusteq run")
+        return found
 
 
 def manifests(run: Results) -> dict[Path, dict]:

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from trusteq import store
 from trusteq.errors import DataError, ModelError
+from trusteq.escapes import plain
 from trusteq.examples.table import made_of_texts
 from trusteq.models.as_classifier import is_checkpoint
 from trusteq.models.probabilities import check_output
@@ -273,7 +274,7 @@ class Kept:
 
     def _say(self, text: str) -> None:
         if self.progress:
-            tqdm.write(text, file=sys.stderr)
+            tqdm.write(plain(text), file=sys.stderr)
 
 
 def _hash(content: bytes) -> str:

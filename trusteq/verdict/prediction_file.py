@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from trusteq import bounds
 from trusteq.calibration.bins import why_no_probabilities
-from trusteq.errors import DataError, nearest
+from trusteq.errors import DataError, nearest, reading
 from trusteq.examples.delimited import bad, kind_of, separated
 from trusteq.examples.files import check_signs, label_index, matched_case, whole
 
@@ -142,10 +143,9 @@ def read_table(path: str | Path) -> Table:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
+    bounds.check_parquet(path, DataError, where=path)
+    with reading(DataError, path, "not a whole parquet file, or of types that no predictions have; write it again"):
         cells = pd.read_parquet(path)
-    except (ValueError, OSError) as error:  # pyarrow's own errors are one of the two
-        raise DataError(f"{path}: not a whole parquet file ({str(error)[:120]})".replace("\n", " ")) from None
     return cells.reset_index() if cells.index.name is not None else cells  # an id is often kept as the index
 
 
@@ -179,12 +179,15 @@ def class_columns(table: Table, labels: Sequence[str] | None, *, aside: Sequence
     or a column that may be none.
     """
     others = [str(column) for column in table.cells.columns if column not in aside]
+    bounds.check(len(others), bounds.MOST_COLUMNS, "columns", table.path, DataError)
     if labels is not None:
         names = [_column_of(label, others, table) for label in labels]
         if len(set(names)) < max(len(names), 2):
             raise table.error(f"the classes {_listed(names)}: name each class once, at least 2")
+        bounds.check(len(names), bounds.MOST_CLASSES, "classes", table.path, DataError)
         return tuple(names), _ignored_note([column for column in others if column not in names], names)
     numbers = {column: values for column in others if (values := table.numbers(column)) is not None}
+    bounds.check(len(numbers), bounds.MOST_CLASSES, "columns of numbers", table.path, DataError)
     found = _summing(table, numbers)
     if len(found) < 2:
         texts = [f"{column} ({table.text(column).iloc[0]!r:.40})" for column in others if column not in numbers]

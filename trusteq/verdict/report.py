@@ -17,6 +17,7 @@ from trusteq import statistics
 from trusteq.alignment.overlap import place_among
 from trusteq.calibration.intervals import null_bands, scores_beside
 from trusteq.calibration.proper_scores import SCORES
+from trusteq.escapes import markdown
 from trusteq.estimates import proportion
 from trusteq.pages.drawn import described, themed
 from trusteq.pages.figures import (
@@ -29,6 +30,7 @@ from trusteq.pages.figures import (
     handover_curve,
     margin_intervals,
     reliability_diagram,
+    settled,
 )
 from trusteq.store import to_json, write_text
 from trusteq.verdict.agreement import agreement_table, slice_table
@@ -206,7 +208,7 @@ class Audit:
     def to_model_card(self) -> str:
         """Return the section that the audit adds to the compressed model's card, in Markdown."""
         lines = [
-            f"## Trust equivalence with {short_names(*self.comparison.names)[0]}",
+            f"## Trust equivalence with {markdown(short_names(*self.comparison.names)[0])}",
             "",
             _markdown(answer_table(self).drop(columns="colour")),
             "",
@@ -220,7 +222,7 @@ class Audit:
             *([_markdown(sizes_shown(sizes)), ""] if any((sizes := self.facts.get("sizes", {})).values()) else []),
             f"The paper's rule (arXiv 2508.13533): {paper_sentence(self.comparison.paper)}",
             "",
-            *(f"- {note}" for note in self.notes),
+            *(f"- {markdown(note)}" for note in self.notes),
             "",
             f"Audited by trusteq {importlib.metadata.version('trusteq')}, seed {self.facts['seed']}.",
         ]
@@ -533,8 +535,9 @@ def answer_table(audit: Audit) -> pd.DataFrame:
 
 
 def _markdown(table: pd.DataFrame) -> str:
-    rows = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
+    head, *rows = [list(table.columns), *table.to_numpy().tolist()]
+    lines = [f"| {' | '.join(markdown(str(value)) for value in row)} |" for row in (head, *rows)]
+    return "\n".join([lines[0], "|" + " --- |" * len(head), *lines[1:]])
 
 
 def _figure(draw: Callable) -> dict[str, str]:
@@ -547,7 +550,7 @@ def _figure(draw: Callable) -> dict[str, str]:
         draw()
         file = io.StringIO()
         alt = described(plt.gcf())
-        plt.gcf().savefig(file, format="svg", metadata=NO_METADATA, bbox_inches="tight")
+        settled(plt.gcf()).savefig(file, format="svg", metadata=NO_METADATA, bbox_inches="tight")
     for opened in set(plt.get_fignums()) - open_before:
         plt.close(opened)
     text = file.getvalue()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from trusteq.errors import ExperimentError
+from trusteq.escapes import for_spreadsheet
 from trusteq.examples.delimited import kind_of
 from trusteq.store import atomic_path
 
@@ -54,4 +55,4 @@ def row(name: str, model: str, audit: "Audit", *, code: int) -> dict:
 def write(rows: Sequence[dict], path: Path) -> None:
     """Write the rows of all audits as one table, one row a model."""
     with atomic_path(path) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False)
+        for_spreadsheet(pd.DataFrame(rows)).to_csv(temporary, index=False)

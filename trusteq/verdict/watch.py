@@ -14,6 +14,7 @@ import pandas as pd
 
 from trusteq.alignment.overlap import exact_mean, mean_estimate
 from trusteq.alignment.ranking import Ranking
+from trusteq.bounds import unpacked
 from trusteq.errors import DataError
 from trusteq.verdict.comparison import Comparison, Explained
 from trusteq.words import folded, words
@@ -55,7 +56,7 @@ class Watched:
 def read_words(file: Path) -> tuple[str, ...]:
     """Return the words of a UTF-8 file that holds one a line; blank lines are skipped. Raises DataError by line."""
     try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
+        lines = unpacked(file, DataError).decode("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         problem = f"{file}: cannot be read as UTF-8 text ({type(error).__name__})"
         raise DataError(f"{problem}; give a file with one word a line") from None
