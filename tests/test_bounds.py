@@ -1,12 +1,9 @@
 """Bounds are checked on what a file's own head tells; whatever a library throws is one error of ours."""
 
-import errno
 import gzip
 import io
 import json
-import os
 import sys
-import types
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +14,6 @@ from trusteq import bounds
 from trusteq.errors import ArtefactError, DataError, ExperimentError, ModelError, error_line, reading, shortened
 from trusteq.examples.delimited import JSON_LINE, lines
 from trusteq.models.classifier import load_classifier
-from trusteq.study import workflow
 
 
 def test_a_file_is_unpacked_up_to_the_bound_and_no_further(tmp_path, monkeypatch):
@@ -156,19 +152,3 @@ def test_code_that_a_checkpoint_brings_is_not_even_asked_about(changed, monkeypa
 )
 def test_a_configuration_is_measured_before_a_model_is_made(changed, values, said):
     one_line(ModelError, lambda: load_classifier(changed(**values)), said)
-
-
-def test_a_full_disk_is_said_in_the_closing_line(tmp_path):
-    log = tmp_path / "logs" / "train" / "a.log"
-    log.parent.mkdir(parents=True)
-    log.write_text("Traceback\nsafetensors.SafetensorError: I/O error: No space left on device (os error 28)\n")
-    assert os.strerror(errno.ENOSPC) in str(workflow._failure(tmp_path / "logs", 0))
-    log.write_text("Traceback\nZeroDivisionError\n")
-    assert os.strerror(errno.ENOSPC) not in str(workflow._failure(tmp_path / "logs", 0))
-
-
-def test_where_not_even_the_log_had_room_the_disk_is_looked_at(tmp_path, monkeypatch):
-    usage = types.SimpleNamespace(free=1000)
-    monkeypatch.setattr(workflow.shutil, "disk_usage", lambda folder: usage)
-    (tmp_path / "logs").mkdir()
-    assert os.strerror(errno.ENOSPC) in str(workflow._failure(tmp_path / "logs", 0))

@@ -167,6 +167,11 @@ class TestTheClosingLineNamesTheCause:
             == f"train-a: OSError: [Errno 28] No space left on device: 'a'; log: {tmp_path}/logs/train-a.log"
         )
 
+    def test_a_full_disk_though_another_error_came_of_it(self, failed):
+        head = "Traceback (most recent call last):\n"
+        log = f"{head}OSError: No space left on device\n{head}X: y\n"
+        assert "train-a: OSError: No space left on device; log" in failed(log)
+
     @pytest.mark.parametrize("for_memory", [False, True])
     def test_a_kill(self, failed, tmp_path, for_memory):
         with started(WRITER, tmp_path, 100) as job:

@@ -1,5 +1,6 @@
 """An experiment file in, results and pages out: wraps Snakemake."""
 
+import errno
 import functools
 import json
 import os
@@ -353,7 +354,8 @@ def _failure(folder: Path, started: float, for_memory: bool) -> Exception:
         return RuntimeError(f"{job} was killed {why}; run it again, what is done is kept; log: {log}")
     for log, lines in fresh.items():
         if "Traceback (most recent call last):" in lines:
-            return RuntimeError(f"{log.stem}: {lines[-1]}; log: {log}")
+            why = next((line for line in lines if os.strerror(errno.ENOSPC) in line), lines[-1])
+            return RuntimeError(f"{log.stem}: {why}; log: {log}")
     return _cannot_write(folder) or RuntimeError(f"a job ended before it could say why; logs: {folder / 'logs'}")
 
 
