@@ -56,6 +56,17 @@ page.benchmark("attribution")
 page.benchmark("finetune")
 
 # %% [markdown]
+# ## A million explained examples
+#
+# What `benchmarks/million.py` last measured of a made-up run: pairs of 20 words in 3 classes, two models explained by
+# lime, again, and under a random head, so that a million examples are 60 million rows a table. They are made in shards,
+# joined, compared and shown, each step in a process of its own, on one thread. Nothing holds a whole table, and what
+# the pages keep does not grow with the examples.
+
+# %%
+page.benchmark("million")
+
+# %% [markdown]
 # ## Versions, machine and experiment file
 #
 # From the manifests of all artefacts. More than one value in a row means that the run was made in several goes.

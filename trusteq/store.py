@@ -11,11 +11,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
+from trusteq.blocks import Stored, attrs_of
 from trusteq.bounds import json_object
 from trusteq.errors import ArtefactError, reading
 from trusteq.listing import (
@@ -76,10 +78,13 @@ def write_text(text: str, path: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_table(table: pd.DataFrame, path: Path, *, key: str | None = None, **parameters) -> None:
+def write_table(table: pd.DataFrame | Stored, path: Path, *, key: str | None = None, **parameters) -> None:
     """Write `table` as Parquet, with a manifest beside it: `parameters`, and the key of what it was made of."""
     with atomic_path(path) as temporary:
-        table.to_parquet(temporary, index=False)
+        if isinstance(table, Stored):
+            table.write(temporary)
+        else:
+            table.to_parquet(temporary, index=False)
         manifest = describe([temporary], parameters, root=temporary.parent, key=key)
     write_text(to_json(manifest), manifest_path(path))
 
@@ -89,18 +94,30 @@ def read_table(path: Path, *, made_by: str) -> pd.DataFrame:
 
     made_by: what makes the table, named in the ArtefactError when it is missing or damaged.
     """
+    verified(path, made_by)
+    with reading(ArtefactError, path, f"make it again with {made_by}"):
+        return pd.read_parquet(path)
+
+
+def open_table(path: Path, *, made_by: str) -> pd.DataFrame | Stored:
+    """Return a table as `read_table` does; one of more than `blocks.MOST_HELD` rows as on disk, to read in blocks."""
+    found = Stored((verified(path, made_by),))
+    return replace(found, attrs=attrs_of(path)) if found.is_large else read_table(path, made_by=made_by)
+
+
+def verified(path: Path, made_by: str) -> Path:
+    """Return the path of a table that is as its manifest says; raise ArtefactError as `read_table` does."""
     if not path.is_file():
         raise ArtefactError(f"{path}: not there; it is made by {made_by}")
     for problem in artefact_problems(path):
         raise ArtefactError(f"{problem}; make it again with {made_by}")
-    with reading(ArtefactError, path, f"make it again with {made_by}"):
-        return pd.read_parquet(path)
+    return path
 
 
 class Found(NamedTuple):
     """A table that need not be made and the seconds that it took, or None; and what there is to say about it."""
 
-    table: pd.DataFrame | None
+    table: pd.DataFrame | Stored | None
     seconds: float
     note: str
 
@@ -116,7 +133,7 @@ def kept(path: Path, key: str, made_of: dict, rows: range, *, made_by: str = "tr
         facts = facts_of(path, key, made_of)
         if facts["rows"] != [rows.start, rows.stop]:
             raise ArtefactError(f"{path.name} is of other examples")
-        table = read_table(path, made_by=made_by)
+        table = open_table(path, made_by=made_by)
     except ArtefactError as error:
         return NOTHING._replace(note=f"{path.stem}: made anew: {error}")
     return Found(table, facts["seconds"], f"{path.stem}: kept as it is")

@@ -151,6 +151,8 @@ def past_marks(text: str, end: int) -> int:
 
 def unlike_plain(text: str) -> list[tuple[int, int]]:
     """Return the spans of a text's words where they are not its plain runs of `\\w`, else nothing."""
+    if _is_plain(text):
+        return []
     found = spans(text)
     return found if found != [match.span() for match in _PLAIN.finditer(text)] else []
 

@@ -1,5 +1,6 @@
 import csv
 import gzip
+import hashlib
 import json
 
 import numpy as np
@@ -9,7 +10,9 @@ from refusals import one_line
 
 from trusteq.errors import DataError, ExperimentError
 from trusteq.examples.files import read_examples
+from trusteq.examples.table import made_of_texts
 from trusteq.registry import load_task
+from trusteq.words import unlike_plain
 
 SNLI_HEADER = [
     *("gold_label", "sentence1_binary_parse", "sentence2_binary_parse", "sentence1_parse", "sentence2_parse"),
@@ -356,3 +359,15 @@ def test_ids_can_be_kept_twice_and_taken_from_another_column(write):
 def test_the_form_of_accents_makes_no_other_label(write):
     file = write("accents.csv", "text_a,label\na,cafe\u0301\n")
     assert read_examples(file, labels=("the", "caf\u00e9"))["label"].tolist() == [1]
+
+
+def test_texts_are_hashed_as_one_list_of_all():
+    """One by one, so that a million take no room; the hashes are those of runs that are there."""
+    rows = [("test-0", "a «dog»", "x"), ("test-1", "今天去", None), ("test-2", "", "y")]
+    for chosen in ([], rows, rows[::2]):
+        examples = pd.DataFrame(chosen, columns=["id", "text_a", "text_b"])
+        places = [[unlike_plain(text) for text in sides if text] for _, *sides in chosen]
+        whole = {"examples": list(map(list, chosen))} | ({"words": places} if any(map(any, places)) else {})
+        assert made_of_texts(examples) == {
+            name: hashlib.sha256(json.dumps(of).encode()).hexdigest() for name, of in whole.items()
+        }

@@ -1,9 +1,12 @@
 """The page on attribution: what each section shows of a made-up run."""
 
 import made_up
+import numpy as np
+import pandas as pd
 import pytest
 from made_up import MODELS, TASK
 
+from trusteq import blocks
 from trusteq.pages import attribution
 from trusteq.study.jobs import jobs
 
@@ -72,3 +75,32 @@ def test_the_cost_of_attribution():
     expected = {"explained": 2, "skipped": 1, "cut": 1, "retokenised": 0}
     expected |= {"words_per_example": 4.0, "passes_per_example": 45.0, "seconds_per_example": 2.5}
     assert attribution.attribution_cost(explained, 5.0) == expected
+
+
+def test_tables_on_disk_are_shown_as_tables_that_are_held(run, shown, monkeypatch):
+    monkeypatch.setattr("trusteq.pages.attribution.load_examples", lambda *_, **__: made_up.EXAMPLES)
+
+    def page():
+        shown.clear()
+        for part in (attribution.costs, attribution.examples, attribution.spread):
+            part(attribution.chosen(run, TASK, seed=0))
+        costs, *texts, figure = shown
+        lines = [line.get_xydata().tolist() for ax in figure.axes for line in ax.get_lines()]
+        return costs.data.to_dict(), [text.data for text in texts], lines
+
+    held = page()
+    for name, value in {"MOST_HELD": 0, "BLOCK": 1}.items():
+        monkeypatch.setattr(blocks, name, value)
+    monkeypatch.setattr(attribution, "examples", lambda of, n=1, show=attribution.examples: show(of, n))
+    costs, texts, lines = page()
+    assert costs == held[0]
+    assert len(lines) == len(held[2]) and all(map(np.allclose, lines, held[2]))
+    assert [text.count("tq-example") for text in texts] == [1] * 4  # of the first block there is one
+    assert all(text.split("</p>")[1] in whole for text, whole in zip(texts, held[1], strict=True))
+
+
+def test_the_share_of_each_rank_by_hand():
+    gold = {"test-0": "entailment", "test-1": "neutral"}
+    ax = attribution.weight_by_rank({"lime": made_up.attribution([4, -4, 2, 0])}, pd.Series(gold), k=2)
+    mean = [(0.4 + 0.4) / 2, (0.4 + 0.3) / 2, (0.2 + 0.2) / 2, (0 + 0.1) / 2]
+    assert ax.get_lines()[0].get_ydata()[:4] == pytest.approx(mean)

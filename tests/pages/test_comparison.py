@@ -11,7 +11,7 @@ import pytest
 from made_up import MODELS, TASK
 from matplotlib.collections import LineCollection
 
-from trusteq.pages import comparison
+from trusteq.pages import comparison, figures
 from trusteq.pages.comparison import (
     agreed_examples,
     alignment_curves,
@@ -342,3 +342,15 @@ def test_several_training_seeds_are_kept_apart(run):
     for name, table in found.items():
         view = comparison.VIEWS[name]
         assert len(view(twice[name], run)) == 2 * len(view(table, run))
+
+
+@pytest.mark.filterwarnings("ignore:vert. bool was deprecated")
+def test_of_many_examples_some_are_dots_and_it_is_said(monkeypatch):
+    monkeypatch.setattr(figures, "MOST_DOTS", 10)
+    rows = pd.DataFrame({"jaccard": np.arange(1001) / 1000, "chance": 0.3, "id": "test"})
+    keys = {"method": "lime", "model_a": "demo-large", "model_b": "demo-tiny"}
+    ax = jaccard_distribution(rows.assign(**keys), TITLES, "demo-large")
+    dots = np.concatenate([found.get_offsets()[:, 0] for found in ax.collections])
+    assert len(dots) == 10 and np.ptp(dots) > 0.85  # spread over all
+    assert ax.get_xlabel() == "Jaccard with Large, dots: 10 of 1,001 examples"
+    assert sum(len(line.get_xdata()) for line in ax.get_lines()) < 50  # nor are there outliers drawn without a size

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from instruments_page import decoded
 
+from trusteq import blocks
 from trusteq.alignment.ranking import chance_jaccard
 from trusteq.examples.load import load_examples
 from trusteq.pages import explorer, instruments
@@ -115,6 +116,17 @@ class TestData:
         (task,) = explorer.explained(run)
         left = set(run.experiment.task_methods("snli")) - {of["name"] for of in task["methods"]}
         assert left == {"lime-as-released"}
+
+    def test_of_tables_on_disk_the_first_block_is_taken(self, demo, data, monkeypatch):
+        for name, value in {"MOST_HELD": 0, "BLOCK": 7}.items():
+            monkeypatch.setattr(blocks, name, value)
+        for found, whole in zip(explorer.explained(demo), data, strict=True):
+            assert (found["ids"], found["n"]) == (whole["ids"][:7], 30)
+            n = sum(len(pieces) // 2 for texts in found["texts"] for pieces in texts)
+            for method, of in zip(found["methods"], whole["methods"], strict=True):
+                for weights, expected in zip(method["weights"], of["weights"], strict=True):
+                    np.testing.assert_array_equal(decoded(weights, 1), decoded(expected, 1)[:n])
+                assert method["tops"] == [tops[:7] for tops in of["tops"]]
 
     def test_of_many_examples_the_first_are_taken_and_it_is_said(self, demo, data, monkeypatch):
         monkeypatch.setattr(explorer, "MOST_ATTRIBUTIONS", 6000)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from made_up import CHANCE, MODELS, TASK
 
+from trusteq import blocks
 from trusteq.alignment import ranking
 from trusteq.errors import ArtefactError, DataError
 from trusteq.pages.comparison import VIEWS, rule_table
@@ -265,7 +266,7 @@ def test_a_model_made_without_training_has_no_step_of_the_training_seed(run, com
 
 def test_whole_clusters_are_drawn(run, monkeypatch):
     """With both examples in one cluster nothing says how it varies: every interval is what is possible."""
-    clusters = pd.Series("premise", index=["test-0", "test-1"])
+    clusters = pd.Series("premise", index=made_up.EXAMPLES["id"])
     monkeypatch.setattr("trusteq.study.compare.clusters", lambda run, task: clusters)
     alignment = alignment_table(compare(run, TASK))
     assert set(alignment["low"]) == {0} and set(alignment["high"]) == {1}
@@ -470,3 +471,11 @@ def test_no_written_table_holds_a_word_of_a_text(compared, verdicts):
         keys = table[[name for name in ("id", "method", "model", "model_a", "model_b") if name in table]]
         assert set(keys.to_numpy().ravel()) <= known
         assert not {"word", "text_a", "text_b"} & set(table)
+
+
+def test_tables_on_disk_give_the_same_as_tables_that_are_held(run, independent, monkeypatch):
+    held = tables(run, TASK)
+    for name, value in {"MOST_HELD": 0, "BLOCK": 1}.items():
+        monkeypatch.setattr(blocks, name, value)
+    for name, table in tables(run, TASK).items():
+        pd.testing.assert_frame_equal(table, held[name], check_exact=True, obj=name)

@@ -13,7 +13,7 @@ from refusals import one_line
 from typer.testing import CliRunner
 
 import trusteq
-from trusteq import cli
+from trusteq import blocks, cli
 from trusteq.errors import ArtefactError, DataError
 from trusteq.store import verify, write_table, write_text
 from trusteq.study import calibrate, compare, publish, results
@@ -193,3 +193,17 @@ def test_what_is_published_with_the_book_is_whole_small_and_without_texts():
     for name in publish.names():
         assert verify(publish.PUBLISHED / name)[1] == []
         assert set(trusteq.load_published(name)) >= {"predictions", "attributions", "models", "verdicts"}
+
+
+def test_a_table_too_large_to_be_held_is_published_as_any_other(run, monkeypatch):
+    folder = publish.publish(run)
+    held = {file.relative_to(folder): pd.read_parquet(file) for file in folder.rglob("*.parquet")}
+    for name, value in {"MOST_HELD": 0, "BLOCK": 1}.items():
+        monkeypatch.setattr(blocks, name, value)
+    monkeypatch.setattr(publish, "_tables_over_models", lambda run, task: [])
+    folder = publish.publish(run)
+    found = {file.relative_to(folder): pd.read_parquet(file) for file in folder.rglob("*.parquet")}
+    assert found.keys() == held.keys() and verify(folder)[1] == []
+    for file, table in found.items():
+        pd.testing.assert_frame_equal(table, held[file], check_exact=True)
+        assert table.attrs == held[file].attrs

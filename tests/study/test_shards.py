@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from refusals import one_line
 
-from trusteq import words
+from trusteq import blocks, words
 from trusteq.attribution.explain import explain, together
 from trusteq.errors import ExperimentError
 from trusteq.models.classifier import load_classifier
@@ -337,3 +337,19 @@ def test_parts_of_which_one_has_no_such_text_say_what_cut_the_other(classifier):
     parts = [explain(classifier, EXAMPLES.iloc[rows], n_samples=20) for rows in (range(3), range(3, 7))]
     assert "segmentation" not in parts[0].attrs  # the second has 犬
     assert together(parts).attrs == explain(classifier, EXAMPLES, n_samples=20).attrs
+
+
+@pytest.mark.parametrize("of", [2, 3])
+def test_a_whole_too_large_to_be_held_is_joined_byte_for_byte(make, classifier, tmp_path, monkeypatch, of):
+    run = make()
+    whole = write(run, classifier, WHOLE)
+    expected, attrs = whole.read_bytes(), pd.read_parquet(whole).attrs
+    whole.unlink()
+    for number in range(1, of + 1):
+        write(run, classifier, Shard(number, of))
+    monkeypatch.setattr(blocks, "MOST_HELD", 10)
+    table = attributions(run, classifier)
+    assert (table.files, table.attrs) == ((whole,), attrs)
+    assert whole.read_bytes() == expected
+    kept = attributions(run, classifier)
+    assert (kept.files, kept.attrs) == ((whole,), attrs)

@@ -1,14 +1,62 @@
 """Alignment taken apart: by the number of top words, by text of the pair, by other measures, and by what it lacks."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from trusteq.alignment import ranking
-from trusteq.alignment.overlap import Alignment, Clusters, exact_mean, mean_table, n_features, score, summarise
+from trusteq.alignment.overlap import (
+    EXAMPLE,
+    Alignment,
+    Clusters,
+    Shared,
+    chances,
+    distinct,
+    each,
+    exact_mean,
+    jaccards,
+    mean_table,
+    numbers,
+    scored,
+    small,
+    summarise,
+)
 from trusteq.alignment.ranking import COMPANIONS, Ranking
 from trusteq.errors import DataError
+
+
+class Measure(NamedTuple):
+    """What is counted of the examples that two rankings share, and its means over all of them, from counts and ids."""
+
+    counts: Callable[[Shared], np.ndarray]
+    means: Callable[[np.ndarray, pd.Index], pd.DataFrame]
+
+
+class Parts(NamedTuple):
+    """An alignment and what it is made of: `table` as of `Alignment`, then `curve`, `by_segment` and `companions`.
+
+    The last two are None where features are words without a place.
+    """
+
+    table: pd.DataFrame
+    curve: pd.DataFrame
+    segments: pd.DataFrame | None = None
+    companions: pd.DataFrame | None = None
+
+
+def parts(a: Ranking, b: Ranking, *, k: int = 10, clusters: Clusters = None) -> Parts:
+    """Return all of `Parts`, from one reading of both tables; the rest is as in `aligned`."""
+    ranking.check_k(k)
+    measures = [Measure(lambda shared: small(shared.counts(k)), scored), _curve(range(1, 21), clusters)]
+    measures += [] if a.is_as_released else [_by_segment(k, clusters), _companions(clusters)]
+    return Parts(*_taken(a, b, *measures))
+
+
+def _taken(a: Ranking, b: Ranking, *measures: Measure) -> Iterator[pd.DataFrame]:
+    counts = each(a, b, *(measure.counts for measure in measures))
+    return (measure.means(of, a.label.index) for measure, of in zip(measures, counts, strict=True))
 
 
 def curve(a: Ranking, b: Ranking, *, ks: Iterable[int] = range(1, 21), clusters: Clusters = None) -> pd.DataFrame:
@@ -18,13 +66,21 @@ def curve(a: Ranking, b: Ranking, *, ks: Iterable[int] = range(1, 21), clusters:
     """
     ks = list(dict.fromkeys(ks))
     ranking.check_k(min(ks, default=0))
-    ranking.check_same_examples(a, b)
-    words = n_features(a, b)
-    tables = [score(a.ranked, b.ranked, words, k=k).set_index("id") for k in ks]
-    scores = pd.concat([table["jaccard"] for table in tables], axis=1, keys=ks).dropna()
-    found = mean_table(scores, clusters=clusters, within=(0, 1)).rename(columns={"value": "jaccard"})
-    chance = [exact_mean(table["chance"].dropna()) for table in tables]
-    return found.rename_axis("k").reset_index().assign(chance=chance)
+    return next(_taken(a, b, _curve(ks, clusters)))
+
+
+def _curve(ks: Sequence[int], clusters: Clusters) -> Measure:
+    def counts(shared: Shared) -> np.ndarray:
+        return np.stack([small(shared.counts(k)) for k in ks], axis=1)
+
+    def means(counts: np.ndarray, ids: pd.Index) -> pd.DataFrame:
+        by_k = list(zip(ks, counts.swapaxes(0, 1), strict=True))
+        columns = ((k, pd.Series(jaccards(of), index=ids).dropna()) for k, of in by_k)
+        found = mean_table(columns, clusters=clusters, within=(0, 1)).rename(columns={"value": "jaccard"})
+        chance = [exact_mean(of[~np.isnan(of)]) for of in (chances(of) for _, of in by_k)]
+        return found.rename_axis("k").reset_index().assign(chance=chance)
+
+    return Measure(counts, means)
 
 
 def by_segment(a: Ranking, b: Ranking, *, k: int = 10, clusters: Clusters = None) -> pd.DataFrame:
@@ -38,15 +94,23 @@ def by_segment(a: Ranking, b: Ranking, *, k: int = 10, clusters: Clusters = None
     ranking.check_k(k)
     for side in (a, b):
         side.need_positions(who="by_segment")
-    ranking.check_same_examples(a, b)
-    rows = []
-    for segment in sorted(set(a.attributions["segment"]) | set(b.attributions["segment"])):
-        cuts = ([[place for place in top[:k] if place[0] == segment] for top in of.ranked] for of in (a, b))
-        table = score(*cuts, n_features(a, b, segment=segment), k=k)
-        found = summarise(table, ceiling=None, clusters=clusters)
-        means = (found.mean, found.low, found.high, found.chance)
-        rows.append((int(segment), *means, len(found.table) - found.undefined, found.undefined))
-    return pd.DataFrame(rows, columns=["segment", "jaccard", "low", "high", "chance", "examples", "undefined"])
+    return next(_taken(a, b, _by_segment(k, clusters)))
+
+
+def _by_segment(k: int, clusters: Clusters) -> Measure:
+    def counts(shared: Shared) -> np.ndarray:
+        return np.stack([small(shared.counts(k, segment=of)) for of in range(shared.n_segments)], axis=1)
+
+    def means(counts: np.ndarray, ids: pd.Index) -> pd.DataFrame:
+        rows = []
+        for segment, of in enumerate(counts.swapaxes(0, 1)):
+            if of[:, 3].any():
+                found = summarise(scored(of, ids), ceiling=None, clusters=clusters)
+                ends = (found.mean, found.low, found.high, found.chance)
+                rows.append((segment, *ends, len(found.table) - found.undefined, found.undefined))
+        return pd.DataFrame(rows, columns=["segment", "jaccard", "low", "high", "chance", "examples", "undefined"])
+
+    return Measure(counts, means)
 
 
 def companions(a: Ranking, b: Ranking, *, clusters: Clusters = None) -> pd.DataFrame:
@@ -55,22 +119,35 @@ def companions(a: Ranking, b: Ranking, *, clusters: Clusters = None) -> pd.DataF
     A word that only one of the models sees weighs 0 in the other. undefined: examples without the score, which enter no
     mean. The rest is as in `aligned`; also raises DataError for attributions made "as-released".
     """
-    scores = _companions(a, b)
-    found = [mean_table(scores[[name]].dropna(), clusters=clusters) for name in COMPANIONS]
-    return pd.concat(found).assign(undefined=scores.isna().sum()).rename_axis("companion").reset_index()
-
-
-def _companions(a: Ranking, b: Ranking) -> pd.DataFrame:
-    """Return every companion of every example: one row an id, one column a companion."""
     for side in (a, b):
         side.need_positions(who="companions")
-    ranking.check_same_examples(a, b)
-    sides = [side.rows.set_index(["code", "segment", "position"])["weight"] for side in (a, b)]
-    weights = pd.concat(sides, axis=1, keys=["a", "b"]).fillna(0.0).sort_index()
-    ends = np.cumsum(np.bincount(weights.index.get_level_values("code"), minlength=len(a.label)))[:-1]
-    examples = np.split(weights.to_numpy(), ends)
-    values = [[score(*example.T) for score in COMPANIONS.values()] for example in examples]
-    return pd.DataFrame(values, index=a.label.index, columns=list(COMPANIONS))
+    return next(_taken(a, b, _companions(clusters)))
+
+
+def _companions(clusters: Clusters) -> Measure:
+    def means(scores: np.ndarray, ids: pd.Index) -> pd.DataFrame:
+        columns = [pd.Series(of, index=ids) for of in scores.T]
+        known = zip(COMPANIONS, (of.dropna() for of in columns), strict=True)
+        found = mean_table(known, clusters=clusters).assign(undefined=[int(of.isna().sum()) for of in columns])
+        return found.rename_axis("companion").reset_index()
+
+    return Measure(_companion_scores, means)
+
+
+def _companion_scores(shared: Shared) -> np.ndarray:
+    """Return every companion of every example, (n, companions), those with as many words at once."""
+    places = [numbers(side.rows, side.rows["code"].to_numpy()) for side in shared.sides]
+    every = distinct(np.concatenate(places))
+    weights = np.zeros((2, len(every)))
+    for of, side, own in zip(weights, shared.sides, places, strict=True):
+        of[np.searchsorted(every, own)] = side.rows["weight"]
+    sizes = np.bincount(every >> EXAMPLE, minlength=len(shared.sides[0].label))
+    starts, scores = np.cumsum(sizes) - sizes, np.empty((len(sizes), len(COMPANIONS)))
+    for size in np.unique(sizes):
+        those = sizes == size
+        a, b = weights[:, starts[those, None] + np.arange(size)]
+        scores[those] = np.stack([companion(a, b) for companion in COMPANIONS.values()], axis=-1)
+    return scores
 
 
 def decompose(

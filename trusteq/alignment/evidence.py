@@ -8,6 +8,7 @@ import pandas as pd
 
 from trusteq.alignment.ranking import Ranking, check_k, top_features
 from trusteq.attribution.explain import example_of
+from trusteq.blocks import Stored
 from trusteq.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ def evidence_scores(attributions: Ranking, truth: pd.Series, *, k: int = 10) -> 
     attributions.need_positions(who="evidence_scores")
     if truth.index.has_duplicates:
         raise DataError(f"truth: example {truth.index[truth.index.duplicated()][0]!r} occurs twice; give each id once")
+    return pd.concat((_scores(block, truth, k) for block in attributions.blocks()), ignore_index=True)
+
+
+def _scores(attributions: Ranking, truth: pd.Series, k: int) -> pd.DataFrame:
     ids, rows = attributions.label.index, attributions.rows
     known = [_places(truth.get(name)) for name in ids]
     places = zip(rows["code"].tolist(), rows["segment"].tolist(), rows["position"].tolist(), strict=True)
@@ -58,7 +63,12 @@ def _places(known: Collection | None) -> frozenset[tuple[int, int]]:
 
 
 def faithfulness(
-    classifier: "Classifier", examples: pd.DataFrame, attributions: pd.DataFrame, *, k: int = 10, label: pd.Series
+    classifier: "Classifier",
+    examples: pd.DataFrame,
+    attributions: pd.DataFrame | Stored,
+    *,
+    k: int = 10,
+    label: pd.Series,
 ) -> pd.DataFrame:
     """Measure what the model itself makes of the top k words: id, comprehensiveness, sufficiency, in [-1, 1].
 
@@ -70,9 +80,16 @@ def faithfulness(
     classifier: has predict_proba(text_a, text_b) and labels. examples: id, text_a, text_b of those that were explained,
     and of others. attributions, label: see `alignment.top_features`; rows are in the order of `label`.
     Raises DataError where `top_features` does, for attributions made "as-released", for examples that are not given or
-    have other words, and for a class that the classifier lacks.
+    have other words, and for a class that the classifier lacks. A table on disk is measured block by block.
     Source: DeYoung et al. (2020), ERASER, section 4.2, with k fixed.
     """
+    if isinstance(attributions, Stored):
+        blocks = ((block, block["id"].unique()) for block in attributions.blocks())
+        found = [
+            faithfulness(classifier, examples[examples["id"].isin(ids)], block, k=k, label=label[ids])
+            for block, ids in blocks
+        ]
+        return pd.concat(found).set_index("id").reindex(label.index).rename_axis("id").reset_index()
     Ranking(attributions, label).need_positions(who="faithfulness")
     tops = top_features(attributions, k=k, label=label)
     tops = tops[tops.map(len) > 0]

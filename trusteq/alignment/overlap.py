@@ -5,15 +5,17 @@ sets of the same sizes share (chance), and what the explainer shares with itself
 """
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from trusteq import estimates
 from trusteq.alignment import ranking
-from trusteq.alignment.ranking import Ranking
+from trusteq.alignment.ranking import Ranking, codes_of
+from trusteq.blocks import Stored
 from trusteq.errors import DataError
 from trusteq.estimates import Estimate
 from trusteq.statistics import stream
@@ -67,22 +69,162 @@ Ceiling = Alignment | float | None
 Clusters = pd.Series | None  # id -> what the bootstrap draws as a whole
 
 
-def n_features(a: Ranking, b: Ranking, *, segment: int | None = None) -> pd.Series:
-    """Return the number of features of each example over both tables; segment: of one text of the pair alone."""
-    both = [of_a | of_b for of_a, of_b in zip(a.features, b.features, strict=True)]
-    if segment is not None:
-        both = [[place for place in features if place[0] == segment] for features in both]
-    return pd.Series(list(map(len, both)), index=a.label.index)
+EXAMPLE, _TEXT = 40, 32  # bits below which a feature's number has its example, its text; the rest is its position
 
 
-def score(ranked_a: Iterable, ranked_b: Iterable, n_features: pd.Series, *, k: int) -> pd.DataFrame:
-    """Return id, jaccard, chance and n_features of each example, from the first k features of both sides."""
-    tops = [(frozenset(a[:k]), frozenset(b[:k])) for a, b in zip(ranked_a, ranked_b, strict=True)]
-    found = n_features.rename("n_features").rename_axis("id").reset_index()
-    found.insert(1, "jaccard", [ranking.jaccard(a, b) for a, b in tops])
-    chances = [ranking.chance_jaccard(n, len(a), len(b)) for n, (a, b) in zip(n_features, tops, strict=True)]
-    found.insert(2, "chance", chances)
+class Tops(NamedTuple):
+    """Features by their numbers, and the rank of each within its example, from 0."""
+
+    features: np.ndarray
+    ranks: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """What two rankings of the same examples have and share.
+
+    sides: the rankings. tops: the features that weigh something on both sides, with the worse of their two ranks, then
+    those of either. features: all of either side, whatever the class.
+    """
+
+    sides: tuple[Ranking, Ranking]
+    tops: tuple[Tops, Tops, Tops]
+    features: np.ndarray
+
+    @classmethod
+    def of(cls, a: Ranking, b: Ranking) -> "Shared":
+        """Return what two rankings share, in one numbering of their features."""
+        words = None
+        if a.is_as_released:
+            words = pd.Index(pd.concat([side.attributions["word"].astype(str) for side in (a, b)]).unique())
+        tops, every = [_tops(side, words) for side in (a, b)], [_features(side, words) for side in (a, b)]
+        shared, in_a, in_b = np.intersect1d(tops[0].features, tops[1].features, assume_unique=True, return_indices=True)
+        both = Tops(shared, np.maximum(tops[0].ranks[in_a], tops[1].ranks[in_b]))
+        features = every[0] if np.array_equal(*every) else distinct(np.concatenate(every))
+        return cls((a, b), (both, *tops), features)
+
+    @property
+    def n_segments(self) -> int:
+        """How many texts an example has at most."""
+        return int((self.features >> _TEXT & 0xFF).max(initial=0)) + 1
+
+    def counts(self, k: int, *, segment: int | None = None) -> np.ndarray:
+        """Return of each example how many features both top-k sets share, each has, and there are: shape (n, 4).
+
+        segment: count those of one text alone.
+        """
+        found = [top.features[top.ranks < k] for top in self.tops]
+        return np.stack([self._by_example(features, segment) for features in (*found, self.features)], axis=1)
+
+    def _by_example(self, features: np.ndarray, segment: int | None) -> np.ndarray:
+        chosen = features if segment is None else features[features >> _TEXT & 0xFF == segment]
+        return np.bincount(chosen >> EXAMPLE, minlength=len(self.sides[0].label))
+
+
+def numbers(rows: pd.DataFrame, codes: np.ndarray, words: pd.Index | None = None) -> np.ndarray:
+    """Return the number of each row's feature, which sorts by example, text and position.
+
+    codes: the places of the examples. words: of features that are words without a place; None of others.
+    Raises DataError for a text or a position that no number has.
+    """
+    if words is not None:
+        return (codes << EXAMPLE) + codes_of(rows["word"].astype(str), words)
+    segment, position = (rows[name].to_numpy(dtype=np.int64) for name in ("segment", "position"))
+    if len(rows) and (min(segment.min(), position.min()) < 0 or segment.max() > 0xFF or position.max() >> _TEXT):
+        raise DataError("attributions: segments go from 0 to 255, and positions from 0; number words as `explain` does")
+    return (codes << EXAMPLE) + (segment << _TEXT) + position
+
+
+def distinct(numbers: np.ndarray) -> np.ndarray:
+    """Return the distinct numbers, sorted."""
+    ordered = np.sort(numbers)  # np.unique hashes them first, which takes ten times as long
+    return ordered[np.diff(ordered, prepend=-1) > 0]
+
+
+def _features(side: Ranking, words: pd.Index | None) -> np.ndarray:
+    return distinct(numbers(side.attributions, side.codes, words))
+
+
+def _tops(side: Ranking, words: pd.Index | None) -> Tops:
+    rows = side.rows[side.rows["weighs"]]
+    features = numbers(rows, rows["code"].to_numpy(), words)
+    first = ~pd.Series(features).duplicated().to_numpy()  # a word may have several places
+    return Tops(features[first], rows["rank"].to_numpy()[first])
+
+
+def each(a: Ranking, b: Ranking, *counts: Callable[[Shared], np.ndarray]) -> list[np.ndarray]:
+    """Return what each of `counts` makes of every example, (n, ...), in the order of the label.
+
+    It is asked about some examples at a time where the tables are on disk. Raises DataError as `aligned` does.
+    """
+    ranking.check_same_examples(a, b)
+    found: list[np.ndarray | None] = [None] * len(counts)
+    start = 0
+    for pair in side_by_side(a, b):
+        shared = Shared.of(*pair)
+        found = [_with_part(of, count(shared), start, len(a.label)) for of, count in zip(found, counts, strict=True)]
+        start += len(pair[0].label)
     return found
+
+
+def _with_part(whole: np.ndarray | None, part: np.ndarray, start: int, n: int) -> np.ndarray:
+    """Return the whole of n examples with a part in its place; where it has more texts, or larger numbers, made wider.
+
+    It is made at once: many small arrays that stay, among large ones that go, leave holes that grow with the examples.
+    """
+    if len(part) == n:
+        return part
+    whole = np.zeros((n, *part.shape[1:]), part.dtype) if whole is None else whole
+    lacking = np.maximum(np.subtract(part.shape[1:], whole.shape[1:]), 0)
+    if lacking.any() or np.result_type(whole, part) != whole.dtype:
+        whole = np.pad(whole, [(0, 0), *((0, more) for more in lacking)]).astype(np.result_type(whole, part))
+    whole[(slice(start, start + len(part)), *map(slice, part.shape[1:]))] = part
+    return whole
+
+
+def side_by_side(a: Ranking, b: Ranking) -> Iterator[tuple[Ranking, Ranking]]:
+    """Yield both rankings of the same examples, some at a time; all at once where both tables are held."""
+    if (a.is_held and b.is_held) or a is b:
+        yield from ((of, of if a is b else b) for of in a.blocks())
+    elif a.is_held or b.is_held:
+        for of in (b if a.is_held else a).blocks():
+            ids = of.label.index
+            yield (a.among(ids), of) if a.is_held else (of, b.among(ids))
+    else:
+        yield from zip(a.blocks(), b.blocks(), strict=True)
+
+
+def small(counts: np.ndarray) -> np.ndarray:
+    """Return whole numbers from 0 on in as few bytes as hold them."""
+    return counts.astype(np.min_scalar_type(counts.max(initial=0)))
+
+
+def score(a: Ranking, b: Ranking, *, k: int) -> pd.DataFrame:
+    """Return id, jaccard, chance and n_features of each example, from the first k features of both sides."""
+    ranking.check_k(k)
+    (counts,) = each(a, b, lambda shared: small(shared.counts(k)))
+    return scored(counts, a.label.index)
+
+
+def scored(counts: np.ndarray, ids: pd.Index) -> pd.DataFrame:
+    """Return the same from the counts of each example: see `Shared.counts`."""
+    columns = {"jaccard": jaccards(counts), "chance": chances(counts), "n_features": counts[:, 3].astype(np.int64)}
+    return pd.DataFrame({"id": ids} | columns)
+
+
+def jaccards(counts: np.ndarray) -> np.ndarray:
+    """Return the Jaccard index of each example, nan where both sets are empty."""
+    shared, of_a, of_b = counts[:, :3].T.astype(np.int64)
+    union = of_a + of_b - shared
+    return np.divide(shared, union, out=np.full(len(counts), np.nan), where=union > 0)
+
+
+def chances(counts: np.ndarray) -> np.ndarray:
+    """Return what two random sets as large share on average, nan where both are empty."""
+    of_a, of_b, n = counts[:, 1:].T.astype(np.int64)
+    codes, known = pd.factorize((n << 42) + (of_a << 21) + of_b)
+    values = [ranking.chance_jaccard(of >> 42, of >> 21 & 0x1FFFFF, of & 0x1FFFFF) for of in known.tolist()]
+    return np.array(values, dtype=np.float64)[codes]
 
 
 def summarise(table: pd.DataFrame, *, ceiling: Ceiling, clusters: Clusters) -> Alignment:
@@ -105,6 +247,8 @@ def _scale(columns: pd.DataFrame, ceiling: Alignment | float) -> pd.DataFrame:
     if not isinstance(ceiling, Alignment):
         return columns.assign(ceiling=float(ceiling))
     itself = ceiling.table.dropna(subset="jaccard").set_index("id")["jaccard"]
+    if columns.index.equals(itself.index):
+        return columns.assign(ceiling=itself.to_numpy()).sort_index()  # the order of the join below
     return columns.join(itself.rename("ceiling"), how="outer")
 
 
@@ -140,10 +284,19 @@ def mean_estimate(values: pd.Series, *, clusters: Clusters, within: tuple[float,
     return estimates.mean(values, clusters=cluster_codes(clusters, values.index), within=within)
 
 
-def mean_table(columns: pd.DataFrame, *, clusters: Clusters, within: tuple[float, float] = (-1, 1)) -> pd.DataFrame:
-    """Return value, low, high by column: its mean over the examples and the 95% interval of it; nan without rows."""
-    rows = [(exact_mean(of), *_interval(of, clusters, within)) for _, of in columns.items()]
-    return pd.DataFrame(rows, columns=["value", "low", "high"], index=columns.columns, dtype=float)
+def mean_table(
+    columns: pd.DataFrame | Iterable[tuple[object, pd.Series]],
+    *,
+    clusters: Clusters,
+    within: tuple[float, float] = (-1, 1),
+) -> pd.DataFrame:
+    """Return value, low, high by column: its mean over the examples and the 95% interval of it; nan without rows.
+
+    columns: a table, or names and values by id, which need not be there at once.
+    """
+    named = columns.items() if isinstance(columns, pd.DataFrame) else columns
+    rows = {name: (exact_mean(of), *_interval(of, clusters, within)) for name, of in named}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high"], dtype=float)
 
 
 def _interval(values: pd.Series, clusters: Clusters, within: tuple[float, float]) -> tuple[float, float]:
@@ -161,6 +314,8 @@ def cluster_codes(clusters: Clusters, ids: pd.Index) -> np.ndarray | None:
     """Return the number of the cluster of each example, None without clusters; raise DataError if one has none."""
     if clusters is None:
         return None
+    if clusters.index.equals(ids):  # which are distinct; a million names are not to be looked up for nothing
+        return pd.factorize(clusters)[0]
     if clusters.index.has_duplicates:
         twice = clusters.index[clusters.index.duplicated()][0]
         raise DataError(f"clusters: example {twice!r} occurs twice; give each id once")
@@ -202,10 +357,7 @@ def align(
 
 def aligned(a: Ranking, b: Ranking, *, k: int = 10, ceiling: Ceiling = None, clusters: Clusters = None) -> Alignment:
     """Compare two models as `align` does; a, b: their attributions, ranked for the same labels."""
-    ranking.check_k(k)
-    ranking.check_same_examples(a, b)
-    table = score(a.ranked, b.ranked, n_features(a, b), k=k)
-    return summarise(table, ceiling=ceiling, clusters=clusters)
+    return summarise(score(a, b, k=k), ceiling=ceiling, clusters=clusters)
 
 
 def ceiling(of_a: Alignment, of_b: Alignment, *, clusters: Clusters = None) -> Alignment:
@@ -222,21 +374,29 @@ def ceiling(of_a: Alignment, of_b: Alignment, *, clusters: Clusters = None) -> A
     (2013), A Proof for the Positive Definiteness of the Jaccard Index Matrix, for the kernel.
     """
     first, second = of_a.table.set_index("id"), of_b.table.set_index("id")
-    if set(first.index) != set(second.index):
-        raise DataError("ceiling: the two models were explained on different examples; explain both on the same")
-    second = second.reindex(first.index)
+    if not first.index.equals(second.index):
+        if set(first.index) != set(second.index):
+            raise DataError("ceiling: the two models were explained on different examples; explain both on the same")
+        second = second.reindex(first.index)
     table = ((first + second) / 2).assign(n_features=np.maximum(first["n_features"], second["n_features"]))
     return summarise(table.reset_index(), ceiling=None, clusters=clusters)
 
 
-def random_features(attributions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+def random_features(attributions: pd.DataFrame | Stored, *, seed: int) -> pd.DataFrame | Stored:
     """Return the same rows with standard normal weights: the control that knows nothing of model or text.
 
     Two tables of the same words are equal under one seed. Standard errors are dropped.
     """
-    keys = attributions[["id", "label", "segment", "position", "word"]].reset_index(drop=True)
-    keys = keys.astype({"id": str, "label": str, "word": str}).sort_values(list(keys))
-    weights = np.empty(len(keys))
-    for name, rows in keys.groupby("id", sort=False):
-        weights[rows.index] = stream(seed, "random features", name).standard_normal(len(rows))
+    if isinstance(attributions, Stored):
+        changed = attributions.changed
+        return replace(attributions, changed=lambda block: random_features(changed(block), seed=seed))
+    codes, ids = pd.factorize(attributions["id"].astype(str))
+    label, word = (pd.factorize(attributions[name].astype(str), sort=True)[0] for name in ("label", "word"))
+    order = np.lexsort([word, attributions["position"], attributions["segment"], label, codes])
+    drawn = [
+        stream(seed, "random features", name).standard_normal(n)
+        for name, n in zip(ids.tolist(), np.bincount(codes).tolist(), strict=True)
+    ]
+    weights = np.empty(len(codes))
+    weights[order] = np.concatenate(drawn or [weights])
     return attributions.drop(columns="standard_error", errors="ignore").assign(weight=weights)

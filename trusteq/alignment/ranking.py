@@ -2,13 +2,14 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from trusteq.blocks import Stored
 from trusteq.errors import DataError, nearest
 
 _COLUMNS = ("id", "segment", "position", "word", "label", "weight")
@@ -43,56 +44,55 @@ def chance_jaccard(n_features: int, k: int = 10, k_b: int | None = None) -> floa
     )
 
 
-def weighted_jaccard(weights_a: ArrayLike, weights_b: ArrayLike) -> float:
+def weighted_jaccard(weights_a: ArrayLike, weights_b: ArrayLike) -> np.ndarray:
     """Return the sum of the smaller over the sum of the larger absolute weights, each side scaled to sum to 1.
 
     In [0, 1]; 1 for the same shares. nan where a side weighs nothing. Source: Ruzicka (1958); Ioffe (2010).
     """
     a, b = (np.abs(np.asarray(weights, dtype=np.float64)) for weights in (weights_a, weights_b))
-    if not (a.any() and b.any()):
-        return math.nan
-    a, b = a / a.sum(), b / b.sum()
-    return float(np.minimum(a, b).sum() / np.maximum(a, b).sum())
+    with np.errstate(invalid="ignore"):
+        a, b = (side / side.sum(axis=-1, keepdims=True) for side in (a, b))
+        return np.minimum(a, b).sum(axis=-1) / np.maximum(a, b).sum(axis=-1)
 
 
-def rbo(weights_a: ArrayLike, weights_b: ArrayLike) -> float:
+def rbo(weights_a: ArrayLike, weights_b: ArrayLike) -> np.ndarray:
     """Return the rank-biased overlap of two full rankings by absolute weight, extrapolated, p = 0.9.
 
     In [0, 1]; the first ten ranks carry 86% of its weight where there are more. Equal weights go by the order of the
     features. nan without features. Source: Webber, Moffat and Zobel (2010), equation 23, for rankings of one length.
     """
-    n = len(np.asarray(weights_a))
-    if not n:
-        return math.nan
-    orders = (np.argsort(-np.abs(np.asarray(weights)), kind="stable") for weights in (weights_a, weights_b))
-    # A feature is shared at every depth from the larger of its two ranks on; ranks undo the order.
-    shared = np.cumsum(np.bincount(np.maximum(*map(np.argsort, orders)), minlength=n))
+    a, b = (np.abs(np.asarray(weights, dtype=np.float64)) for weights in (weights_a, weights_b))
+    if not (n := a.shape[-1]):
+        return np.full(a.shape[:-1], np.nan)[()]
+    ranks = (np.argsort(np.argsort(-side, axis=-1, kind="stable"), axis=-1) for side in (a, b))
+    # A feature is shared at every depth from the larger of its two ranks on.
+    places = np.maximum(*ranks) + n * np.arange(a.size // n).reshape((*a.shape[:-1], 1))
+    shared = np.bincount(places.ravel(), minlength=a.size).reshape(a.shape).cumsum(axis=-1)
     depths, p = np.arange(1, n + 1), _PERSISTENCE
-    return float(p**n + (1 - p) / p * np.sum(shared / depths * p**depths))
+    return p**n + (1 - p) / p * np.sum(shared / depths * p**depths, axis=-1)
 
 
-def spearman(weights_a: ArrayLike, weights_b: ArrayLike) -> float:
+def spearman(weights_a: ArrayLike, weights_b: ArrayLike) -> np.ndarray:
     """Return Spearman's correlation of the absolute weights, in [-1, 1]; equal weights share their mean rank.
 
     0 in expectation for unrelated weights. nan where a side has one weight throughout.
     """
     from scipy.stats import rankdata
 
-    ranks = [rankdata(np.abs(weights)) for weights in (weights_a, weights_b)]
-    return cosine(*(found - (len(found) + 1) / 2 for found in ranks))
+    ranks = [rankdata(np.abs(weights), axis=-1) for weights in (weights_a, weights_b)]
+    return cosine(*(found - (found.shape[-1] + 1) / 2 for found in ranks))
 
 
-def cosine(weights_a: ArrayLike, weights_b: ArrayLike) -> float:
+def cosine(weights_a: ArrayLike, weights_b: ArrayLike) -> np.ndarray:
     """Return the cosine of the signed weights, in [-1, 1]; nan where a side weighs nothing."""
     a, b = (np.asarray(weights, dtype=np.float64) for weights in (weights_a, weights_b))
-    if not (a.any() and b.any()):
-        return math.nan
-    a, b = (side / np.abs(side).max() for side in (a, b))  # so that no square overflows, or vanishes
-    return float(np.clip(a @ b / math.sqrt((a @ a) * (b @ b)), -1, 1))
+    with np.errstate(invalid="ignore"):  # scaled so that no square overflows, or vanishes
+        a, b = (side / np.abs(side).max(axis=-1, keepdims=True, initial=0.0) for side in (a, b))
+        return np.clip(np.vecdot(a, b) / np.sqrt(np.vecdot(a, a) * np.vecdot(b, b)), -1, 1)
 
 
-# A companion takes the weights of one example's features, (features,) each, in the same order, and returns a number.
-COMPANIONS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
+# A companion takes the weights of examples, (..., features) each, features in the same order, and returns (...).
+COMPANIONS: dict[str, Callable[[ArrayLike, ArrayLike], np.ndarray]] = {
     companion.__name__: companion for companion in (weighted_jaccard, rbo, spearman, cosine)
 }
 
@@ -115,18 +115,55 @@ def top_features(attributions: pd.DataFrame, *, k: int = 10, label: pd.Series) -
 class Ranking:
     """A table of attributions with the features of each example in their order, which is found once.
 
-    attributions, label, order of equal weights and errors: see `top_features`.
+    attributions, label, order of equal weights and errors: see `top_features`. Of a table on disk (`Stored`) there are
+    `blocks` alone, whose examples are in the order of the label.
     """
 
-    attributions: pd.DataFrame
+    attributions: pd.DataFrame | Stored
     label: pd.Series
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the whole table is in memory."""
+        return isinstance(self.attributions, pd.DataFrame)
+
+    def blocks(self) -> Iterator["Ranking"]:
+        """Yield the rankings of some examples at a time; the whole, where it is held.
+
+        Raises DataError where the rows of an example do not lie together, or examples are not in the label's order.
+        """
+        if self.is_held:
+            yield self
+            return
+        start = 0
+        for table in self.attributions.blocks():
+            ids = pd.Index(table["id"].unique())
+            label = self.label.iloc[start : start + len(ids)]
+            if not np.array_equal(ids, label.index):
+                at = f"{self.attributions}: among examples {start} to {start + len(ids)}"
+                raise DataError(f"{at} rows of one do not lie together, or are in another order; make the table again")
+            yield Ranking(table, label)
+            start += len(ids)
+        if start < len(self.label):
+            raise DataError(f"{self.attributions}: holds {start} of {len(self.label)} examples; make the table again")
+
+    def among(self, ids: pd.Index) -> "Ranking":
+        """Return the ranking of some of the examples of a table that is held."""
+        return Ranking(self.attributions[self.attributions["id"].isin(ids)], self.label[ids])
 
     @functools.cached_property
     def is_as_released(self) -> bool:
         """Whether the attributions were made as the authors' scripts do, so that features are words without a place."""
+        if not self.is_held:
+            return self.attributions.attrs.get("boundary") == "as-released"
         # Files written elsewhere may have lost .attrs; segment -1 (the joint) occurs in the authors' tables only.
         lost = "as-released" if (self.attributions["segment"] < 0).any() else "safe"
         return self.attributions.attrs.get("boundary", lost) == "as-released"
+
+    @functools.cached_property
+    def codes(self) -> np.ndarray:
+        """The place of each row's example in the label."""
+        return codes_of(self.attributions["id"], self.label.index)
 
     @functools.cached_property
     def rows(self) -> pd.DataFrame:
@@ -179,12 +216,24 @@ def ranked_rows(attributions: pd.DataFrame, *, label: pd.Series) -> pd.DataFrame
     more than noise. Raises DataError as `top_features` does.
     """
     rows = _rows_of_class(attributions, label)
-    rows = rows.iloc[np.lexsort([rows["position"], rows["segment"], -rows["weight"].abs(), rows["code"]])]
+    places = [rows["position"].to_numpy(), rows["segment"].to_numpy(), rows["code"].to_numpy()]
+    if not _is_sorted(places):
+        rows = rows.iloc[np.lexsort(places)]
+    rows = rows.iloc[np.lexsort([-rows["weight"].abs(), rows["code"]])]
     counts = np.bincount(rows["code"], minlength=len(label))
     first = np.repeat(np.cumsum(counts) - counts, counts)  # where each row's example begins, with its largest weight
     weights = rows["weight"].abs().to_numpy()
     weighs = weights > _NOISE * np.maximum(weights[first], 1)
     return rows.assign(rank=np.arange(len(rows)) - first, weighs=weighs)
+
+
+def _is_sorted(keys: list[np.ndarray]) -> bool:
+    """Return whether rows are sorted by several whole numbers, the last one first, as `explain` leaves them."""
+    later = np.ones(max(len(keys[0]) - 1, 0), dtype=bool)  # or equal, in all keys so far
+    for key in keys:
+        step = np.diff(key)
+        later = (step > 0) | (step == 0) & later
+    return bool(later.all())
 
 
 def _rows_of_class(attributions: pd.DataFrame, label: pd.Series) -> pd.DataFrame:
@@ -196,10 +245,11 @@ def _rows_of_class(attributions: pd.DataFrame, label: pd.Series) -> pd.DataFrame
         raise DataError(f"label: example {label.index[label.index.duplicated()][0]!r} occurs twice; give each id once")
     if not len(label):
         raise DataError("label: no examples; give a Series of class names indexed by example id")
-    code = label.index.get_indexer(attributions["id"])
+    code = codes_of(attributions["id"], label.index)
     if (code < 0).any():
         raise DataError(f"attributions: no label for example {attributions['id'].iloc[code.argmin()]!r}")
-    of_class = attributions["label"].to_numpy(dtype=object) == label.to_numpy(dtype=object)[code]
+    known = pd.Index(attributions["label"].unique())  # numbers are compared faster than names
+    of_class = codes_of(attributions["label"], known) == known.get_indexer(label)[code]
     rows = attributions[of_class].assign(code=code[of_class])
     rows = rows.astype({"segment": int, "position": int, "weight": float})  # an empty table has no types of its own
     lost = np.setdiff1d(code, rows["code"])
@@ -213,6 +263,13 @@ def _rows_of_class(attributions: pd.DataFrame, label: pd.Series) -> pd.DataFrame
     return rows
 
 
+def codes_of(values: pd.Series, index: pd.Index) -> np.ndarray:
+    """Return the place of each value in an index without repeated ones; -1 of others."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return np.append(index.get_indexer(values.cat.categories), -1)[values.cat.codes]
+    return index.get_indexer(values)
+
+
 def check_k(k: int) -> None:
     """Raise DataError unless k is at least 1."""
     if k < 1:
@@ -221,7 +278,9 @@ def check_k(k: int) -> None:
 
 def check_same_examples(a: Ranking, b: Ranking) -> None:
     """Raise DataError where two tables of attributions cannot be compared."""
-    ids_a, ids_b = (set(side.attributions["id"].unique()) for side in (a, b))
+    # Of tables that are read in blocks, the blocks are held against the label.
+    ids = [pd.Index(side.attributions["id"].unique()) if side.is_held else side.label.index for side in (a, b)]
+    ids_a, ids_b = (set(), set()) if ids[0].equals(ids[1]) else map(set, ids)  # in another order, they are as good
     if lone := ids_a ^ ids_b:
         counts = f"{len(ids_a - ids_b)} only in a, {len(ids_b - ids_a)} only in b, such as {min(lone, key=str)!r}"
         raise DataError(f"align: a and b cover different examples ({counts}); explain both models on the same examples")

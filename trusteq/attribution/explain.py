@@ -286,9 +286,14 @@ def together(tables: list[pd.DataFrame]) -> pd.DataFrame:
     # Built anew from plain arrays: a concatenation is kept in chunks, which the bytes of its Parquet file would show.
     columns = {name: np.concatenate([table[name].to_numpy() for table in tables]) for name in tables[0]}
     whole = pd.DataFrame(columns).astype(tables[0].dtypes)
-    names = dict.fromkeys(itertools.chain.from_iterable(table.attrs for table in tables))
-    whole.attrs = {name: _merged([table.attrs[name] for table in tables if name in table.attrs]) for name in names}
+    whole.attrs = merged_attrs([table.attrs for table in tables])
     return whole
+
+
+def merged_attrs(parts: list[dict]) -> dict:
+    """Return the `.attrs` of the whole from those of all parts, in order."""
+    names = dict.fromkeys(itertools.chain.from_iterable(parts))
+    return {name: _merged([attrs[name] for attrs in parts if name in attrs]) for name in names}
 
 
 def _merged(values: list):

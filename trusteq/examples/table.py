@@ -60,10 +60,16 @@ def word_notes(examples: pd.DataFrame) -> list[str]:
 
 def made_of_texts(examples: pd.DataFrame) -> dict[str, str]:
     """Return hashes of ids and texts, in their order; and of where words stand that a plain `\\w+` does not find."""
-    texts = [[row.id, row.text_a, row.text_b if isinstance(row.text_b, str) else None] for row in examples.itertuples()]
-    places = [list(map(words.unlike_plain, filter(None, sides))) for _, *sides in texts]
-    found = {"examples": texts} | ({"words": places} if any(map(any, places)) else {})
-    return {name: hashlib.sha256(json.dumps(of).encode()).hexdigest() for name, of in found.items()}
+    hashes, is_plain = {"examples": hashlib.sha256(b"["), "words": hashlib.sha256(b"[")}, True
+    for number, row in enumerate(examples.itertuples()):
+        sides = [row.text_a, row.text_b if isinstance(row.text_b, str) else None]
+        places = list(map(words.unlike_plain, filter(None, sides)))
+        is_plain = is_plain and not any(places)
+        for name, of in (("examples", [row.id, *sides]), ("words", places)):
+            hashes[name].update((", " * (number > 0) + json.dumps(of)).encode())
+    for of in hashes.values():
+        of.update(b"]")  # as json.dumps has the list of all
+    return {name: of.hexdigest() for name, of in hashes.items() if name == "examples" or not is_plain}
 
 
 def _ids(examples: pd.DataFrame, where: str) -> np.ndarray:

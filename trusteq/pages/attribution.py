@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 
+from trusteq.alignment.ranking import Ranking
+from trusteq.blocks import Stored, blocks_of
 from trusteq.examples.load import load_examples
 from trusteq.pages.figures import GREY, from_zero, highlights, method_colours, small_multiples
 from trusteq.pages.show import NOT_SHOWN, chosen_methods, chosen_runs, put, show, titles
@@ -41,17 +44,19 @@ class Chosen:
 
         return Shard.parse(self.shard).name(job.table)
 
-    def table(self, job: Job) -> pd.DataFrame:
+    def table(self, job: Job) -> pd.DataFrame | Stored:
         """Return the table that a job wrote."""
-        return self.run.attribution(job.task, job.model, job.seed, self.file(job))
+        return self.run.explanations(job.task, job.model, job.seed, self.file(job))
 
-    def by_place(self, model: str, seed: int) -> dict[str, pd.DataFrame]:
+    def by_place(self, model: str, seed: int) -> dict[str, pd.DataFrame | Stored]:
         """Return the attributions of one fine-tuned model, by method, of those that explain words by their place."""
         tables = {job.method: self.table(job) for job in self.jobs(model, seed) if not job.kind}
         return {method: table for method, table in tables.items() if table.attrs["boundary"] == "safe"}
 
-    def put_texts(self, attributions: pd.DataFrame, examples: pd.DataFrame, title: str) -> None:
+    def put_texts(self, attributions: pd.DataFrame | Stored, examples: pd.DataFrame, title: str) -> None:
         """Show the texts of examples, their words coloured by their weights."""
+        if isinstance(attributions, Stored):
+            attributions = attributions.among(examples["id"])
         labels, k = self.run.experiment.task(self.task).labels, self.run.experiment.k
         put(highlights(attributions, examples, labels, title=title, k=k))
 
@@ -94,7 +99,7 @@ def examples(of: Chosen, n: int = 3) -> None:
     texts, runs = load_examples(of.run.experiment.task(of.task), "test"), list(of.runs.values())
     for which in dict.fromkeys((runs[0], runs[-1])):
         for method, table in of.by_place(*which).items():
-            explained = texts[texts["id"].isin(table["id"])].head(n)
+            explained = texts[texts["id"].isin(next(blocks_of(table))["id"])].head(n)
             of.put_texts(table, explained, f"{titles(of.run)[which[0]]}, {method}")
 
 
@@ -110,11 +115,13 @@ def _gold(of: Chosen, model: str, seed: int) -> pd.Series:
     return predictions["label"].map(dict(enumerate(of.run.experiment.task(of.task).labels)))
 
 
-def attribution_cost(attributions: pd.DataFrame, seconds: float) -> dict[str, float]:
+def attribution_cost(attributions: pd.DataFrame | Stored, seconds: float) -> dict[str, float]:
     """Return how many examples were explained, skipped, cut and retokenised; words, passes and seconds per example."""
-    counts, n_examples = attributions.attrs, attributions["id"].nunique()
-    words = attributions[["id", "segment", "position"]].drop_duplicates()
-    per_example = {"words": len(words), "passes": counts["passes"], "seconds": seconds}
+    counts, n_examples, n_words = attributions.attrs, 0, 0
+    for block in blocks_of(attributions):
+        n_examples += block["id"].nunique()
+        n_words += len(block[["id", "segment", "position"]].drop_duplicates())
+    per_example = {"words": n_words, "passes": counts["passes"], "seconds": seconds}
     return {
         "explained": n_examples,
         "skipped": len(counts["skipped"]),
@@ -124,18 +131,31 @@ def attribution_cost(attributions: pd.DataFrame, seconds: float) -> dict[str, fl
     }
 
 
-def weight_by_rank(explained: Mapping[str, pd.DataFrame], gold: pd.Series, ax=None, *, k: int = 10):
+def weight_by_rank(explained: Mapping[str, pd.DataFrame | Stored], gold: pd.Series, ax=None, *, k: int = 10):
     """Draw the mean share of the absolute weight that the word of each rank carries, by method, for the gold label.
 
     gold: class name by id. k: where the edge of the top words is marked.
     """
     ax = ax or plt.gca()
     for (method, table), color in zip(explained.items(), method_colours(list(explained)).values(), strict=True):
-        rows = table[table["label"] == table["id"].map(gold)].assign(size=lambda rows: rows["weight"].abs())
-        rows = rows.assign(rank=rows.groupby("id")["size"].rank(ascending=False, method="first"))
-        rows["share"] = rows["size"] / rows.groupby("id")["size"].transform("sum")
-        mean = rows.groupby("rank")["share"].mean().head(20)
+        sums = sum(_shares_by_rank(block, gold) for block in blocks_of(table))
+        sums = sums[sums["words"] > 0]
+        mean = (sums["share"] / sums["words"]).set_axis(sums.index + 1)
         ax.plot(mean.index, mean, marker="o", markersize=4, color=color, label=method)
     ax.axvline(k + 0.5, color=GREY, linestyle="--", linewidth=1, label=f"edge of the top {k}")
     ax.set(xlabel="rank of the word", ylabel="share of the absolute weight", xticks=(1, 5, 10, 15, 20))
     return ax
+
+
+def _shares_by_rank(attributions: pd.DataFrame, gold: pd.Series, most: int = 20) -> pd.DataFrame:
+    """Return by rank, from 0, the sum of the shares of the absolute weight, and of how many words; of the first ranks.
+
+    An example without any weight has no shares.
+    """
+    rows = Ranking(attributions, gold[attributions["id"].unique()]).rows
+    code, weight, rank = rows["code"], rows["weight"].abs(), rows["rank"]
+    total = np.bincount(code, weight)[code]
+    counted = (total > 0) & (rank < most)
+    share = (weight / total)[counted]
+    sums = {"share": np.bincount(rank[counted], share, most), "words": np.bincount(rank[counted], minlength=most)}
+    return pd.DataFrame(sums)

@@ -1,6 +1,8 @@
 """The data of the instrument "explorer": every explained test example, its words weighted by each model and method."""
 
+import functools
 import itertools
+import operator
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from trusteq.alignment.ranking import Ranking
+from trusteq.blocks import blocks_of
 from trusteq.examples.load import load_examples
 from trusteq.pages.instruments import encoded, paint, write_data
 from trusteq.study.results import Results
@@ -39,10 +42,10 @@ def explained(run: Results) -> list[dict]:
 
 def _explained(run: Results, task: str) -> dict:
     gold, settings = gold_labels(run, task), run.experiment.task(task)
-    rankings = dict(_rankings(run, task, gold))
+    rankings, n = dict(_rankings(run, task, gold)), _n_explained(run, task)
     every = _texts(run, task, [ranking for of in rankings.values() for ranking in of.values()])
     texts = dict(itertools.islice(every.items(), _n_fitting(every, sum(map(len, rankings.values())), run)))
-    facts = {"name": task, "title": settings.title, "labels": list(settings.labels), "n": len(every)}
+    facts = {"name": task, "title": settings.title, "labels": list(settings.labels), "n": n}
     facts |= {"ids": list(texts), "gold": [settings.labels.index(gold[name]) for name in texts]}
     facts |= {"texts": list(texts.values()), "has_texts": run.may_show(task)}
     facts |= {"models": _models(run, task, gold.index.get_indexer(list(texts)))}
@@ -62,10 +65,17 @@ def _rankings(run: Results, task: str, gold: pd.Series) -> Iterator[tuple[str, d
     for method in run.experiment.task_methods(task):
         found = {}
         for name in run.experiment.models_of(task, method):
-            table = run.attribution(task, name, run.experiment.seeds[0], method)
+            # Of a table on disk the first block has more examples than are shown.
+            table = next(blocks_of(run.explanations(task, name, run.experiment.seeds[0], method)))
             found[name] = Ranking(table, gold[table["id"].unique()])
         if not any(ranking.is_as_released for ranking in found.values()):
             yield method, found
+
+
+def _n_explained(run: Results, task: str) -> int:
+    """Return how many examples are explained by any method that has models to explain."""
+    table = run.comparison(task, "alignment")
+    return int(table.loc[table["seed"] == run.experiment.seeds[0], "examples"].max())
 
 
 def _texts(run: Results, task: str, rankings: list[Ranking]) -> dict[str, Texts]:
@@ -124,4 +134,4 @@ def _pairs(run: Results, task: str, method: str, ids: list[str]) -> Iterator[tup
 
 
 def _rows_of(table: pd.DataFrame, key: dict) -> pd.DataFrame:
-    return table[(table[list(key)] == pd.Series(key)).all(axis=1)]
+    return table[functools.reduce(operator.and_, (table[name] == value for name, value in key.items()))]

@@ -29,6 +29,7 @@ STYLE = Path(__file__).with_name("style.mplstyle")
 GREY = "0.55"
 WIDTH = 5.2  # inches of a figure: a phone shows it whole, and its text can be read there
 LABEL_LETTERS = 26  # of a row's name on one line
+MOST_DOTS = 1000  # of one box
 _PAPERS_CUT = {f"the paper's cut, {PAPER_THRESHOLD}": PAPER_THRESHOLD}
 
 
@@ -219,17 +220,24 @@ def _on_lines(name: str) -> str:
 
 
 def jaccard_distribution(examples: pd.DataFrame, titles: Mapping[str, str], large: str, ax=None):
-    """Draw how the Jaccard of single examples is spread, for each model against the large one."""
+    """Draw how the Jaccard of single examples is spread, for each model against the large one.
+
+    The boxes are of all examples; of many, `MOST_DOTS` of each box are dots, evenly spaced in the order of the table.
+    """
     ax = ax or plt.gca()
     rows = examples[examples["model_a"] == large].assign(model=lambda table: table["model_b"].map(titles))
     chosen = method_colours(list(rows["method"].unique()))
     what = {"x": "jaccard", "y": "model", "hue": "method", "hue_order": list(chosen), "palette": chosen, "ax": ax}
-    sns.boxplot(rows, **what, width=0.6, fliersize=0, linewidth=1, boxprops={"alpha": 0.35})
-    sns.stripplot(rows, **what, dodge=True, size=3, alpha=0.6, legend=False)
+    each = rows.groupby(["method", "model"], sort=False)
+    size, place = each["model"].transform("size"), each.cumcount()
+    is_dot = place * MOST_DOTS // size != (place - 1) * MOST_DOTS // size
+    sns.boxplot(rows, **what, width=0.6, showfliers=False, linewidth=1, boxprops={"alpha": 0.35})
+    sns.stripplot(rows[is_dot], **what, dodge=True, size=3, alpha=0.6, legend=False)
     ax.axvline(rows["chance"].mean(), color="0.25", linewidth=1.2, label="mean chance")
     for name, value in _PAPERS_CUT.items():
         ax.axvline(value, color=GREY, linestyle="--", linewidth=1, label=name)
-    ax.set(xlim=(0, 1.02), xlabel=f"Jaccard with {titles[large]}, one dot an example", ylabel="")
+    dots = "one dot an example" if is_dot.all() else f"dots: {is_dot.sum():,} of {len(rows):,} examples"
+    ax.set(xlim=(0, 1.02), xlabel=f"Jaccard with {titles[large]}, {dots}", ylabel="")
     ax.set_yticks(ax.get_yticks(), [_on_lines(name.get_text()) for name in ax.get_yticklabels()])
     ax.get_legend().remove()
     ax.figure.legend(loc="outside upper center", ncols=2)

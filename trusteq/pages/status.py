@@ -32,6 +32,12 @@ _BENCHMARKS = {
         | {"difference, from": "difference low", "to": "difference high"},
         {"measured": "{:.1f}", "at least": "{:g}"},
     ),
+    "million": (
+        {"row": "row", "minutes": "value", "wanted": "wanted", "CPU seconds": "all CPU s", "most GB": "GB"}
+        | {f"{step}, {unit}": f"{step} {unit}" for step in ("join", "compare", "show") for unit in ("CPU s", "GB")}
+        | {"pages, MB": "show page MB", "explorer, MB": "show explorer MB"},
+        {"CPU seconds": "{:,.0f}"} | {f"{step}, CPU s": "{:,.0f}" for step in ("join", "compare", "show")},
+    ),
 }
 
 
@@ -41,7 +47,7 @@ def times(run: Results) -> None:
 
 
 def benchmark(name: str) -> None:
-    """Show what a benchmark last measured, "attribution" or "finetune"."""
+    """Show what a benchmark last measured, "attribution", "finetune" or "million"."""
     rows, formats = benchmark_rows(name), _BENCHMARKS[name][1]
     found = benchmark_table(rows, name)
     put(measured_on(rows))

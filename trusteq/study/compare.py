@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from trusteq.alignment.decompose import by_segment, companions, decompose
+from trusteq.alignment.decompose import decompose
 from trusteq.alignment.evidence import evidence_scores
 from trusteq.alignment.overlap import Alignment, mean_table, random_features
 from trusteq.alignment.ranking import Ranking
@@ -21,6 +21,7 @@ from trusteq.study.sides import (
     explained_runs,
     gold_labels,
     known_truths,
+    numbered,
     other_seed,
     predicted_runs,
     predicted_sides,
@@ -77,9 +78,10 @@ class Compared:
 
 def compare(run: Results, task: str) -> Compared:
     """Read all predictions and attributions of a task and return what is compared with what."""
-    experiment, groups, gold = run.experiment, clusters(run, task), gold_labels(run, task)
-    predicted = {seed: predicted_sides(run, task, seed) for seed in experiment.seeds}
-    trained = {seed: of for (name, seed), of in predicted_runs(run, task).items() if name == experiment.large}
+    experiment, groups, gold = run.experiment, numbered(clusters(run, task)), gold_labels(run, task)
+    predicted = {seed: predicted_sides(run, task, seed, groups=groups) for seed in experiment.seeds}
+    large = [(experiment.large, seed) for seed in experiment.model_seeds(experiment.large)]
+    trained = {seed: of for (_, seed), of in predicted_runs(run, task, large, groups=groups).items()}
     comparisons, trainings = [], {}
     for method in experiment.task_methods(task):
         runs = [(model, seed) for seed in experiment.seeds for model in experiment.models_of(task, method)]
@@ -87,8 +89,9 @@ def compare(run: Results, task: str) -> Compared:
         explained = explained_runs(run, task, method, dict.fromkeys(runs), gold=gold, groups=groups)
         own = {seed: Side(experiment.large, trained[seed], explained[experiment.large, seed], seed) for seed in trained}
         for seed in experiment.seeds:
-            comparisons += _pairs(run, seed, explained, predicted[seed])
-            comparisons += _controls(run, task, seed, explained, predicted[seed])
+            found = [*_pairs(run, seed, explained, predicted[seed])]
+            found += _controls(run, task, seed, explained, predicted[seed])
+            comparisons += [of.in_parts() for of in found]
         pairs = itertools.permutations(own.values(), 2)
         trainings |= {(method, a.training_seed, b.training_seed): Comparison(a, b) for a, b in pairs}
     return Compared(run, task, groups, tuple(comparisons), trainings)
@@ -106,7 +109,7 @@ def _controls(
     name, other = run.experiment.large, other_seed(run, seed)
     own = explained[name, seed]
     large = Side(name, predicted[name], own, seed)
-    twin = run.attribution(task, name, seed, f"{own.method}.{RANDOM_HEAD}")
+    twin = run.explanations(task, name, seed, f"{own.method}.{RANDOM_HEAD}")
     random = random_features(own.first.attributions, seed=stream_seed(seed, "random features"))
 
     def once(ranking: Ranking) -> Explained:
@@ -175,13 +178,12 @@ def curve_table(compared: Compared) -> pd.DataFrame:
 
 def segment_table(compared: Compared) -> pd.DataFrame:
     """Return alignment with the large model within each text of a pair, controls included (see `by_segment`)."""
-    how = {"k": compared.run.experiment.k, "clusters": compared.clusters}
-    return _each(compared.by_place, lambda found: by_segment(*found.rankings, **how))
+    return _each(compared.by_place, lambda found: found.parts.segments)
 
 
 def companion_table(compared: Compared) -> pd.DataFrame:
     """Return the other measures of agreement with the large model, controls included (see `companions`)."""
-    return _each(compared.by_place, lambda found: companions(*found.rankings, clusters=compared.clusters))
+    return _each(compared.by_place, lambda found: found.parts.companions)
 
 
 def source_table(compared: Compared) -> pd.DataFrame:
@@ -206,20 +208,21 @@ def source_table(compared: Compared) -> pd.DataFrame:
     return _each(others, sources)
 
 
-def _shared(comparisons: Iterable[Comparison]) -> dict[tuple[str, int], set[str]]:
+def _shared(comparisons: Iterable[Comparison]) -> dict[tuple[str, int], pd.Index]:
     """Return the examples that all comparisons of a method and seed define, by both."""
-    shared: dict[tuple[str, int], set[str]] = {}
+    shared: dict[tuple[str, int], pd.Index] = {}
     for found in comparisons:
         for of in (found.ceiling, found.alignment):
-            ids = set(of.table.dropna(subset="jaccard")["id"])
-            shared[_of(found)] = shared.get(_of(found), ids) & ids
+            ids = pd.Index(of.table.dropna(subset="jaccard")["id"])
+            shared[_of(found)] = shared.get(_of(found), ids).intersection(ids)
     return shared
 
 
-def _among(ids: set[str], found: Comparison) -> tuple[Alignment, Alignment]:
+def _among(ids: pd.Index, found: Comparison) -> tuple[Alignment, Alignment]:
     """Return the ceiling and the alignment of a comparison, with the examples named alone in their tables."""
+    both = (found.ceiling, found.alignment)
     ceiling, alignment = (
-        replace(of, table=of.table[of.table["id"].isin(ids)]) for of in (found.ceiling, found.alignment)
+        of if len(of.table) == len(ids) else replace(of, table=of.table[of.table["id"].isin(ids)]) for of in both
     )
     return ceiling, alignment
 
@@ -325,7 +328,7 @@ def _each(comparisons: Iterable[Comparison], measure: Callable[[Comparison], pd.
     parts = []
     for found in comparisons:
         table = measure(found)
-        parts.append(pd.DataFrame([_key(found)] * len(table)).join(table))
+        parts.append(pd.DataFrame(_key(found), index=table.index).join(table))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -1,5 +1,6 @@
 """Results published without texts and weights: numbers, row indices, word positions; gathered from parts."""
 
+import itertools
 import json
 import shutil
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from trusteq import project
+from trusteq.blocks import Stored, blocks_of, write_blocks
 from trusteq.errors import ArtefactError, DataError, nearest, reading
 from trusteq.examples.load import load_examples
 from trusteq.listing import MODEL, Listing, sealed
@@ -19,6 +21,7 @@ from trusteq.store import (
     find,
     fingerprints,
     manifest_path,
+    open_table,
     read_table,
     to_json,
     write_table,
@@ -75,19 +78,28 @@ def _tables_over_models(run: Results, task: str) -> list[Path]:
 
 def _publish_table(source: Path, target: Path) -> None:
     """Write a table of a run, or of published results, as it is published: without words, in little room."""
-    table = read_table(source, made_by="trusteq run")
-    table = table.drop(columns=[name for name in _TEXTS if name in table])
-    if "weight" in table:
-        if table.duplicated(["id", "segment", "position", "label"]).any():
-            raise ArtefactError(f"{source}: a place occurs twice; without words its rows could not be told apart")
-        table["weight"] = table["weight"].astype("float32")
+    found = open_table(source, made_by="trusteq run")
+    blocks = (_without_words(block, source) for block in blocks_of(found))
+    table = next(blocks)
     target.parent.mkdir(parents=True, exist_ok=True)
     numbers = [name for name in table if pd.api.types.is_float_dtype(table[name])]
     others = [name for name in table if name not in numbers]
     # Bytes of one place side by side: a quarter less room, and nothing is lost.
     packed = {"compression": "zstd", "use_dictionary": others, "use_byte_stream_split": numbers}
-    table.to_parquet(target, index=False, **packed)
+    if isinstance(found, Stored):
+        write_blocks(itertools.chain([table], blocks), target, attrs=found.attrs, **packed)
+    else:
+        table.to_parquet(target, index=False, **packed)
     _rewrite_manifest(manifest_path(source), manifest_path(target), [target])
+
+
+def _without_words(table: pd.DataFrame, source: Path) -> pd.DataFrame:
+    table = table.drop(columns=[name for name in _TEXTS if name in table])
+    if "weight" in table:
+        if table.duplicated(["id", "segment", "position", "label"]).any():
+            raise ArtefactError(f"{source}: a place occurs twice; without words its rows could not be told apart")
+        table["weight"] = table["weight"].astype("float32")
+    return table
 
 
 def publish_model(run: Results, experiment: Experiment, task: str, model: str, seed: int, folder: Path) -> None:

@@ -1,17 +1,18 @@
 """The folder of one run: where each artefact is, and how to read it."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from trusteq import project
+from trusteq.blocks import Stored
 from trusteq.errors import ArtefactError, nearest, reading
 from trusteq.listing import LIST, MODEL, Listing, artefact_problems, find, foreign_to
 from trusteq.project import PUBLISHED
 from trusteq.registry import Task
-from trusteq.store import check, manifest_path, read_json, read_table, write_table
+from trusteq.store import check, manifest_path, open_table, read_json, read_table, write_table
 from trusteq.study.experiment import Experiment
 from trusteq.words import by_place
 
@@ -104,8 +105,18 @@ class Results:
         of the large model's twin; or "faithfulness": id, method, comprehensiveness, sufficiency. Published results hold
         no words: those of generated texts are put back, elsewhere the place stands for the word.
         """
+        found = self.explanations(task, model, seed, table)
+        return found if isinstance(found, pd.DataFrame) else found.whole()
+
+    def explanations(self, task: str, model: str, seed: int, table: str) -> pd.DataFrame | Stored:
+        """Return the same; a table of more rows than are held (`blocks.MOST_HELD`) as it is on disk."""
         made_by = f"notebooks/02_attribution.py with task={task} model={model} seed={seed}"
-        found = read_table(self.path("attribution", task, model, seed, table), made_by=made_by)
+        found = open_table(self.path("attribution", task, model, seed, table), made_by=made_by)
+        if isinstance(found, Stored):
+            return replace(found, changed=lambda block: self._with_words(task, block))
+        return self._with_words(task, found)
+
+    def _with_words(self, task: str, found: pd.DataFrame) -> pd.DataFrame:
         if "word" not in found and "position" in found:  # published
             places = list(zip(found["id"], found["segment"], found["position"], strict=True))
             known = _generated_words(self.experiment.task(task).model_dump_json()) if self.may_show(task) else {}

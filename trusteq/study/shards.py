@@ -2,17 +2,18 @@
 
 import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from trusteq.attribution.engine import window
-from trusteq.attribution.explain import explain, together
+from trusteq.attribution.explain import explain, merged_attrs, together
+from trusteq.blocks import Stored, attrs_of
 from trusteq.errors import ArtefactError, ExperimentError
 from trusteq.examples.table import made_of_texts
-from trusteq.store import NOTHING, Found, facts_of, kept, read_table, record, write_table
+from trusteq.store import NOTHING, Found, facts_of, kept, record, verified, write_table
 from trusteq.study.jobs import Job
 from trusteq.study.results import Results
 
@@ -87,13 +88,21 @@ def joined(path: Path, key: str, made_of: dict, n: int) -> Found:
         try:
             facts = [facts_of(part, key, made_of) for part in parts]
             _check_rows(parts, facts, n)
-            tables = [read_table(part, made_by="trusteq run --shard") for part in parts]
+            table = _whole(parts)
         except ArtefactError as error:
             notes.append(f"{path.stem}: {number} shards are not joined: {error}")
             continue
         seconds = sum(fact["seconds"] for fact in facts)
-        return Found(together(tables), seconds, f"{path.stem}: joined from {number} shards")
+        return Found(table, seconds, f"{path.stem}: joined from {number} shards")
     return NOTHING._replace(note="\n".join(notes))
+
+
+def _whole(parts: list[Path]) -> pd.DataFrame | Stored:
+    """Return the table that the parts make, as it is on disk where it is too large to be held."""
+    found = Stored(tuple(verified(part, "trusteq run --shard") for part in parts))
+    if found.is_large:
+        return replace(found, attrs=merged_attrs(list(map(attrs_of, parts))))
+    return together(list(map(pd.read_parquet, parts)))
 
 
 def _numbers(path: Path) -> set[int]:
@@ -123,13 +132,13 @@ def attributions(
     key: str,
     part: Shard = WHOLE,
     progress: bool = False,
-) -> pd.DataFrame:
+) -> pd.DataFrame | Stored:
     """Return the table of a job for a part of the examples, and write it where it is not there already.
 
     examples: all that the run explains. key: of the table, see `graph`. A table that is there under its key
     is kept, so that a run that was stopped, or has got another method, goes on where it was; a whole whose
     shards are all there is joined from them; any other table is made. progress: print which of these, before that an
-    estimate of the cost, and show a bar.
+    estimate of the cost, and show a bar. A whole of more than `blocks.MOST_HELD` rows is returned as it is on disk.
     """
     say = print if progress else lambda text: None
     rows = part.rows(len(examples), window=window(classifier))
@@ -154,4 +163,4 @@ def attributions(
     facts = {"shard": str(part), "rows": [rows.start, rows.stop], "seconds": seconds, "skipped": table.attrs["skipped"]}
     write_table(table, path, key=key, experiment=run.experiment.name, **asdict(job), **made_of, **facts)
     record(path)
-    return table
+    return replace(table, files=(path,)) if isinstance(table, Stored) else table

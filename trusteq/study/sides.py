@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from trusteq.alignment.ranking import Ranking
+from trusteq.blocks import Stored
 from trusteq.errors import DataError
 from trusteq.examples.load import load_edits, load_examples
 from trusteq.registry import load_task
@@ -45,11 +47,19 @@ def clusters(run: Results, task: str) -> pd.Series | None:
     return None if texts is None else pd.Series(texts, index=pd.Index(examples["id"], name="id"), dtype=object)
 
 
-def predicted_sides(run: Results, task: str, seed: int, part: str = "test") -> dict[str, Predictions]:
+def numbered(groups: pd.Series | None) -> pd.Series | None:
+    """Return clusters (see `clusters`) by numbers, which are compared faster; None for None."""
+    # As the texts sort: the bootstrap draws clusters in their order, and intervals stay the same.
+    return None if groups is None else pd.Series(pd.factorize(groups, sort=True)[0], index=groups.index)
+
+
+def predicted_sides(
+    run: Results, task: str, seed: int, part: str = "test", *, groups: pd.Series | None = None
+) -> dict[str, Predictions]:
     """Return the predictions of every model, then of the large one's controls, by name.
 
     "retrained", where it has another training seed, and, of the test split, "random-head". part: "test" or "dev"; those
-    of the test split know which examples are resampled together.
+    of the test split know which examples are resampled together. groups: of `clusters`, where they are known already.
     """
     experiment, other = run.experiment, other_seed(run, seed)
     found = {name: run.predictions(task, name, seed, part) for name in experiment.models}
@@ -57,20 +67,30 @@ def predicted_sides(run: Results, task: str, seed: int, part: str = "test") -> d
         found["retrained"] = run.predictions(task, experiment.large, other, part)
     if part == "test" and experiment.has_twin(experiment.large, seed):
         found["random-head"] = run.predictions(task, experiment.large, seed, "random-head")
-    return _sides(run, task, found, grouped=part == "test")
+    return _sides(run, task, found, clusters(run, task) if groups is None and part == "test" else groups)
 
 
-def predicted_runs(run: Results, task: str) -> dict[Run, Predictions]:
-    """Return the predictions of the test split of every model under each of its training seeds."""
-    return _sides(run, task, {who: run.predictions(task, *who) for who in run.experiment.runs}, grouped=True)
+def predicted_runs(
+    run: Results, task: str, runs: Iterable[Run] | None = None, *, groups: pd.Series | None = None
+) -> dict[Run, Predictions]:
+    """Return the predictions of the test split of models under training seeds, by default of all; groups: as there."""
+    tables = {who: run.predictions(task, *who) for who in runs or run.experiment.runs}
+    return _sides(run, task, tables, clusters(run, task) if groups is None else groups)
 
 
-def _sides(run: Results, task: str, tables: Mapping, *, grouped: bool) -> dict:
-    texts, labels = clusters(run, task) if grouped else None, run.experiment.task(task).labels
+def _sides(run: Results, task: str, tables: Mapping, groups: pd.Series | None) -> dict:
+    labels = run.experiment.task(task).labels
     found = {name: Predictions.of(table, labels, where=str(name)) for name, table in tables.items()}
-    if texts is None:
+    ids = next(iter(found.values())).ids  # in memory once for all that have the same
+    found = {name: replace(of, ids=ids) if np.array_equal(of.ids, ids) else of for name, of in found.items()}
+    if groups is None:
         return found
-    return {name: replace(of, clusters=texts[of.ids].to_numpy(dtype=object)) for name, of in found.items()}
+    return {name: replace(of, clusters=of_ids(groups, of.ids).to_numpy()) for name, of in found.items()}
+
+
+def of_ids(values: pd.Series, ids: ArrayLike) -> pd.Series:
+    """Return the values of some ids; of all, in their order, without looking them up."""
+    return values if values.index.equals(pd.Index(ids)) else values[ids]
 
 
 def explained_runs(
@@ -85,11 +105,12 @@ def explained_runs(
     how = {"k": experiment.k, "clusters": groups, "method": method}
     how["n_samples"] = experiment.task_methods(task)[method].n_samples
     for who in runs:
-        first = run.attribution(task, *who, method)
-        label = gold[first["id"].unique()] if label is None else label
+        first = run.explanations(task, *who, method)
+        if label is None:
+            label = of_ids(gold, first.ids() if isinstance(first, Stored) else first["id"].unique())
         first = Ranking(first, label)
         draws = experiment.draws(task, method)
-        again = Ranking(run.attribution(task, *who, f"{method}.{AGAIN}"), label) if draws else first
+        again = Ranking(run.explanations(task, *who, f"{method}.{AGAIN}"), label) if draws else first
         found[who] = Explained(first, again, **how)
     return found
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from trusteq.blocks import Stored
 from trusteq.examples.load import load_examples
 from trusteq.listing import MODEL
 from trusteq.store import record, write_table, write_text
@@ -156,7 +157,7 @@ def explain(run: Results, job: Job, part: Shard = WHOLE, methods: Collection[str
 
 
 def faithfulness(
-    run: Results, job: Job, classifier: "Classifier", examples: pd.DataFrame, found: dict[str, pd.DataFrame]
+    run: Results, job: Job, classifier: "Classifier", examples: pd.DataFrame, found: dict[str, pd.DataFrame | Stored]
 ) -> pd.DataFrame:
     """Return what a model makes of its own top words: id, method, comprehensiveness, sufficiency.
 

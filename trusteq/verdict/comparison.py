@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from trusteq.alignment import decompose, overlap
+from trusteq.alignment.decompose import Parts
 from trusteq.alignment.overlap import Alignment
 from trusteq.alignment.ranking import Ranking
 from trusteq.calibration.intervals import difference_estimates, difference_table
@@ -91,7 +92,8 @@ class Comparison:
 
     seed: of the bootstrap of the scores. crossed: whether the first side enters by its second explanations, since the
     first ones of both saw the same perturbations. level: of the error that the alignment's bounds may make, the share
-    that one look of several may (see `sequential`).
+    that one look of several may (see `sequential`). parts: of the rankings, where their tables were read for all parts
+    at once; otherwise each is taken as it is asked for.
     """
 
     a: Side
@@ -100,6 +102,7 @@ class Comparison:
     seed: int = 0
     crossed: bool = False
     level: float = 1.0
+    parts: Parts | None = None
 
     @property
     def names(self) -> tuple[str, str]:
@@ -135,14 +138,22 @@ class Comparison:
         """How far the top words agree, beside the ceiling; None where the models were not explained."""
         if self.a.explained is None or self.b.explained is None:
             return None
-        found = self.a.explained.align(*self.rankings, self.ceiling)
+        explained = self.a.explained
+        table = overlap.score(*self.rankings, k=explained.k) if self.parts is None else self.parts.table
+        found = overlap.summarise(table, ceiling=self.ceiling, clusters=explained.clusters)
         return replace(found, place=found.place.levelled(self.level)) if found.place else found
 
     @functools.cached_property
     def curve(self) -> pd.DataFrame:
         """The alignment for each number of top words: see `decompose.curve`."""
+        if self.parts is not None:
+            return self.parts.curve
+        return decompose.curve(*self.rankings, clusters=self.a.explained.clusters)
+
+    def in_parts(self) -> "Comparison":
+        """Return the same with all parts of the rankings taken."""
         explained = self.a.explained
-        return decompose.curve(*self.rankings, clusters=explained.clusters)
+        return replace(self, parts=decompose.parts(*self.rankings, k=explained.k, clusters=explained.clusters))
 
     @property
     def differences(self) -> dict[str, Estimate]:
