@@ -51,7 +51,8 @@ def benchmark(name: str) -> None:
     rows, formats = benchmark_rows(name), _BENCHMARKS[name][1]
     found = benchmark_table(rows, name)
     put(measured_on(rows))
-    for is_speed, of in found.groupby(found["unit"].str.startswith("times"), sort=False):  # else most cells are empty
+    units = found.get("unit", pd.Series("", found.index))
+    for is_speed, of in found.groupby(units.str.startswith("times"), sort=False):  # else most cells are empty
         caption = f"Measured in {', '.join(of['unit'].unique())}" if is_speed else ""
         rest = of.drop(columns=["unit"] * is_speed).dropna(axis="columns", how="all")
         put(show(rest, digits=2, formats={name: how for name, how in formats.items() if name in rest}, caption=caption))
