@@ -9,15 +9,21 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import psutil
 import pytest
 from checkouts import Checkout
+from figures import enter
 from test_workflow import hashes
 
-from trusteq.store import verify
+from trusteq.errors import ArtefactError
+from trusteq.store import read_table, record, verify, write_table
+from trusteq.study.graph import begin
 
 KILLS = {"the whole group": 60, "the main process": 60, "the main process, as a job begins": 20}
-LONGEST_SECONDS = 25  # into a run that is killed at a random moment
+COMMAND = "python -m pytest -m slow tests/test_kills.py"
+LONGEST_SECONDS = 20  # into a run that is killed at a random moment
 ORPHANS_END_WITHIN = 5
 
 
@@ -71,10 +77,45 @@ def test_kills_lose_nothing_and_leave_no_orphan(checkout, small, tmp_path, how):
         if not was_at_work:
             shutil.rmtree(elsewhere.results)
     again = elsewhere.run()
-    print(f"{how}: {kills} kills, {len(outlived)} orphans after {ORPHANS_END_WITHIN} s")
+    changed = sum(hashes(again)[name] != of for name, of in hashes(small).items())
+    what = f"kills of {how}: orphans after {ORPHANS_END_WITHIN} s, results that differ in the end"
+    enter(what, COMMAND, tried=kills, failed=len(outlived) + changed)
     assert outlived == []
     assert verify(again.folder)[1] == []
     assert hashes(again) == hashes(small)
     left = [path for path in again.folder.rglob(".*") if path.name not in (".lock", ".jobs", ".snakemake")]
     assert [path for path in left if ".snakemake" not in path.parts] == []
     assert list(Path(tempfile.gettempdir()).glob("trusteq-run-*")) == []
+
+
+@pytest.mark.slow
+def test_a_kill_while_a_table_is_written_leaves_the_one_before_or_the_one_after(tmp_path):
+    path, chance, halves = tmp_path / "comparison" / "demo" / "table.parquet", random.Random(0), 0
+    begin(tmp_path)
+    _write(path, 0)
+    for _ in range(200):
+        writer = os.fork()
+        if writer == 0:
+            for number in range(1, 10**6):
+                _write(path, number)
+        time.sleep(chance.uniform(0.001, 0.1))
+        os.kill(writer, signal.SIGKILL)
+        os.waitpid(writer, 0)
+        halves += not _is_whole(path)
+        _write(path, 0)  # as the next run does, which finds it under another key
+        assert verify(tmp_path)[1] == []
+    enter("kills in the middle of a write: tables read that are neither old nor new", COMMAND, tried=200, failed=halves)
+    assert halves == 0
+
+
+def _write(path: Path, number: int) -> None:
+    write_table(pd.DataFrame({"value": np.full(50_000, number)}), path, key=str(number))
+    record(path)
+
+
+def _is_whole(path: Path) -> bool:
+    """Return whether a table is whole, or refused because its manifest or the list is of the other one."""
+    try:
+        return read_table(path, made_by="the test")["value"].nunique() == 1
+    except ArtefactError:
+        return pd.read_parquet(path)["value"].nunique() == 1
