@@ -67,6 +67,16 @@ page.benchmark("finetune")
 page.benchmark("million")
 
 # %% [markdown]
+# ## What was tried to break it
+#
+# Not of this run: what the slow tests last counted, each with the command that counts it again. That no text of a
+# title, a name or a data set acts in a page, a report or a terminal is tried in every run of the tests, with 60
+# payloads in a real browser (`tests/test_payloads.py`). What is promised stands in `SECURITY.md`.
+
+# %%
+page.benchmark("robustness")
+
+# %% [markdown]
 # ## Versions, machine and experiment file
 #
 # From the manifests of all artefacts. More than one value in a row means that the run was made in several goes.

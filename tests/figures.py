@@ -11,6 +11,6 @@ FILE = root() / "benchmarks" / "robustness.json"
 def enter(what: str, command: str, *, tried: int, failed: int, **more: object) -> None:
     """Keep how often something was tried and failed, and the command that tries it again."""
     known = json.loads(FILE.read_text(encoding="utf-8"))["rows"] if FILE.is_file() else []
-    row = {"row": what, "tried": tried, "failed": failed, "command": command, "machine": processor()} | more
+    row = {"row": what, "tried": tried, "value": failed, "command": command, "machine": processor()} | more
     rows = sorted([*(of for of in known if of["row"] != what), row], key=lambda of: of["row"])
     write_text(to_json({"rows": rows}), FILE)

@@ -3,6 +3,7 @@
 import collections
 
 import pytest
+from figures import enter
 
 from trusteq.project import root
 
@@ -55,10 +56,12 @@ def test_a_sample_of_malformed_inputs_ends_in_one_line(cases, tmp_path):
 @pytest.mark.slow
 def test_a_thousand_malformed_inputs_end_in_one_line(cases, tmp_path):
     found, figures = problems(cases(), tmp_path)
-    for kind, (n, seconds, megabytes) in figures.items():
-        print(f"{kind}: {n} inputs, at most {seconds:.1f} s and {megabytes:,.0f} MB")
+    tried, seconds, megabytes = zip(*figures.values(), strict=True)
+    what = f"malformed inputs of {len(figures)} kinds: not exit 2 with one line"
+    command = "python -m pytest -m slow tests/test_malformed.py"
+    enter(what, command, tried=sum(tried), failed=len(found), **{"most s": max(seconds), "most MB": max(megabytes)})
     assert found == []
-    assert sum(n for n, *_ in figures.values()) >= 1000
+    assert sum(tried) >= 1000
 
 
 def test_what_is_measured_is_seen(tmp_path):

@@ -38,6 +38,11 @@ _BENCHMARKS = {
         | {"pages, MB": "show page MB", "explorer, MB": "show explorer MB"},
         {"CPU seconds": "{:,.0f}"} | {f"{step}, CPU s": "{:,.0f}" for step in ("join", "compare", "show")},
     ),
+    "robustness": (
+        {"what was tried": "row", "times": "tried", "failed": "value", "most s": "most s", "most MB": "most MB"}
+        | {"command": "command"},
+        {"most s": "{:.0f}", "most MB": "{:,.0f}"},
+    ),
 }
 
 
@@ -47,7 +52,7 @@ def times(run: Results) -> None:
 
 
 def benchmark(name: str) -> None:
-    """Show what a benchmark last measured, "attribution", "finetune" or "million"."""
+    """Show what a benchmark last measured, "attribution", "finetune", "million" or "robustness"."""
     rows, formats = benchmark_rows(name), _BENCHMARKS[name][1]
     found = benchmark_table(rows, name)
     put(measured_on(rows))
