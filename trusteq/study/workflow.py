@@ -344,7 +344,7 @@ def _write_if_changed(path: Path, text: str) -> None:
 def _failure(folder: Path, started: float, for_memory: bool) -> Exception:
     """Return the error of the jobs that failed since `started`: one a user can mend before any other."""
     logs = {log: log.read_text(encoding="utf-8", errors="replace") for log in sorted((folder / "logs").glob("*.log"))}
-    fresh = {log: text.splitlines() for log, text in logs.items() if log.stat().st_mtime >= started - 1}
+    fresh = {log: text.strip().splitlines() for log, text in logs.items() if log.stat().st_mtime >= started - 1}
     for error in (parse_error_line(line) for lines in fresh.values() for line in lines):
         if error:
             return error
