@@ -58,7 +58,7 @@ def main() -> None:
 
 def row(n: int, folder: Path) -> dict:
     """Return the seconds and the peak memory of each step for n examples."""
-    found: dict = {"row": f"{n:,} examples", "value": None, "what": "minutes, all steps"}
+    found: dict = {"row": f"{n:,} examples", "value": None, "what": "minutes, all but making them"}
     for step in STEPS:
         done = ran(n, folder, step)
         print(f"{found['row']}: {step}: {done}", file=sys.stderr, flush=True)
@@ -67,7 +67,8 @@ def row(n: int, folder: Path) -> dict:
         found[f"all {unit}"] = sum(found[f"{step} {unit}"] for step in STEPS)
     found["GB"] = max(found[f"{step} GB"] for step in STEPS)
     is_largest = n >= 1_000_000
-    return found | {"value": found["all s"] / 60, "at most": AT_MOST if is_largest else None}
+    minutes = (found["all s"] - found["make s"]) / 60  # they are made in place of being explained
+    return found | {"value": minutes, "at most": AT_MOST if is_largest else None}
 
 
 def ran(n: int, folder: Path, step: str) -> dict:
@@ -111,9 +112,9 @@ def make(run: Results) -> dict:
     test.to_parquet(file, index=False)
     test.insert(0, "id", [f"test-{row}" for row in range(n)])
     for model, seed in run.experiment.runs:
-        write_text(
-            to_json({"files": {"model.safetensors": {"sha256": model}}}), run.model(TASK, model, seed) / "manifest.json"
-        )
+        facts = {"manifest": {"files": {"model.safetensors": {"sha256": model}}}, "metrics": {"test_examples": n}}
+        for name, of in facts.items():
+            write_text(to_json(of), run.model(TASK, model, seed) / f"{name}.json")
         for part in ("test", *["random-head"] * run.experiment.has_twin(model, seed)):
             write_table(predicted(test, model, part), run.path("predictions", TASK, model, part_name(seed, part)))
         run.write(faithfulness(test["id"], model), "attribution", TASK, model, seed, "faithfulness")

@@ -60,8 +60,9 @@ page.benchmark("finetune")
 #
 # What `benchmarks/million.py` last measured of a made-up run: pairs of 20 words in 3 classes, two models explained by
 # lime, again, and under a random head, so that a million examples are 60 million rows a table. They are made in shards,
-# joined, compared and shown, each step in a process of its own, on one thread. Nothing holds a whole table, and what
-# the pages keep does not grow with the examples.
+# joined, compared and shown, each step in a process of its own, on one thread; the minutes leave out the making, in
+# place of which a model would be explained. Nothing holds a whole table, and what the pages keep does not grow with the
+# examples.
 
 # %%
 page.benchmark("million")
