@@ -297,7 +297,7 @@ def test_entries_become_pages():
 
 def test_a_title_of_the_sidebar_says_what_sets_several_pages_apart():
     def pages(*names: str) -> list:
-        return [book.Shown(Page(Path("x.py"), name, Path("x.ipynb"), {}, "key"), None) for name in names]
+        return [book.Shown(Page(Path("x.py"), name, Path("x.ipynb"), {}, "key", Path()), None) for name in names]
 
     def titles(**shown) -> list:
         chapters = [{"file": f"runs/{name}", "title": "Short"} for name in shown]

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from checkouts import SMALL
@@ -19,7 +20,7 @@ from refusals import one_line
 from trusteq.errors import ExperimentError
 from trusteq.project import root
 from trusteq.registry import validated
-from trusteq.store import manifest_path, sha256, to_json
+from trusteq.store import sha256, write_table
 from trusteq.study import cluster, graph
 from trusteq.study.cluster import Cut, Plan, Profile
 from trusteq.study.experiment import Experiment
@@ -68,9 +69,7 @@ class TestHowExplainingIsCut:
         experiment = validated(Experiment, SMALL | {"methods": methods}, where="here")
         for job in graph.all_jobs(experiment):
             for path in (path for path in job.tables if "lime" in path.name):
-                (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-                (tmp_path / path).touch()
-                manifest_path(tmp_path / path).write_text(to_json({"key": job.tables[path]}))
+                write_table(pd.DataFrame(), tmp_path / path, key=job.tables[path])
         assert planned(tmp_path, CPU, monkeypatch, seconds=100, methods=methods).cuts == {
             LARGE: Cut(4, ("gradient-x-input",)),
             DISTILLED: Cut(4, ("gradient-x-input",)),

@@ -91,7 +91,7 @@ def test_no_secret_is_committed():
     assert secrets(file for file in committed() if not file.name.endswith(tables) and "mathjax" not in file.parts) == []
 
 
-@pytest.mark.parametrize("line", ["-----BEGIN RSA PRIVATE KEY-----", "token = 'ghp_" + "a1B2" * 9 + "'"])
+@pytest.mark.parametrize("line", ["-----BEGIN RSA " + "PRIVATE KEY-----", "token = 'ghp_" + "a1B2" * 9 + "'"])
 def test_a_secret_is_found(tmp_path, line):
     file = tmp_path / "settings.py"
     file.write_text(f"import os\n{line}\n")

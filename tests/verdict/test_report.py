@@ -3,6 +3,7 @@
 import json
 import re
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -196,6 +197,14 @@ def test_bad_input_leaves_nothing_behind(trusteq, tmp_path):
     refused(trusteq("audit", file, file, "--out", tmp_path / "out", "--margin", "eec=1"), "did you mean 'ece'")
     refused(trusteq("calibrate", tmp_path / "none.csv"), "no such file")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_figure_that_is_open_is_not_drawn_on():
+    figure = plt.figure(figsize=(0.2, 0.2))
+    with plt.style.context({"figure.constrained_layout.use": True}):
+        assert "<svg" in report._figure(lambda: plt.gca().plot([0, 1], [0, 1]))["svg"]
+    assert figure.axes == [] and plt.get_fignums() == [figure.number]
+    plt.close(figure)
 
 
 def test_the_titles_of_a_reports_figures_follow_the_data():

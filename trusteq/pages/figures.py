@@ -29,7 +29,7 @@ STYLE = Path(__file__).with_name("style.mplstyle")
 GREY = "0.55"
 WIDTH = 5.2  # inches of a figure: a phone shows it whole, and its text can be read there
 LABEL_LETTERS = 26  # of a row's name on one line
-MOST_DOTS = 1000  # of one box
+MOST_DOTS = 100  # of one box
 _PAPERS_CUT = {f"the paper's cut, {PAPER_THRESHOLD}": PAPER_THRESHOLD}
 
 

@@ -547,6 +547,7 @@ def _figure(draw: Callable) -> dict[str, str]:
     """
     open_before = set(plt.get_fignums())
     with plt.style.context(STYLE):
+        plt.figure()  # what draws on the current axes would draw on the caller's
         draw()
         file = io.StringIO()
         alt = described(plt.gcf())
