@@ -124,6 +124,9 @@ def run(
 @app.command(hidden=True)
 def job(what: str):
     """Do one job of the run in the working directory: what the workflow calls."""
+    from trusteq.study.processes import end_with_main
+
+    end_with_main()  # before what takes seconds to import
     from trusteq.study import workflow
 
     workflow.do(json.loads(what))

@@ -61,6 +61,8 @@ def test_a_job_ends_with_the_main_process_whatever_lies_between_them(tmp_path):
         assert not ends_within(job, 1)
         main.kill()
         assert ends_within(job, 5)
+    with processes.alone(tmp_path):  # which removes its temporary files
+        pass
 
 
 @pytest.mark.parametrize("state", ["ended", "another process has its number now"])

@@ -134,7 +134,6 @@ def _showing(run: Results, made: Sequence[Step], plan: Plan) -> list[Step]:
 
 def do(job: Mapping[str, str | int | None]) -> None:
     """Do one job of the run in the working directory; see `Step`."""
-    processes.end_with_main()
     run, part = Results.open(Path.cwd()), Shard.parse(job.get("shard"))
     with processes.sole_writer(run.folder, job["name"]):
         for file in _pages(run, job["task"]) if job["stage"] == "pages" else _stage(run, job, part):
