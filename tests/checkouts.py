@@ -19,6 +19,15 @@ SMALL = {
     "recipe": {"learning_rate": 1.0e-3, "epochs": 1, "max_length": 64},
 }
 
+# A valid experiment file of the least, for tests that spoil it.
+EXPERIMENT = {
+    "name": "small",
+    "title": "Small",
+    "tasks": {"demo-nli": {}},
+    "models": {"demo-large": {}, "demo-tiny": {}},
+    "methods": {"lime": {"n_samples": 10}},
+}
+
 
 class Checkout:
     """A copy of the project in a folder whose name a shell would act on, and an experiment that is run in it."""

@@ -25,6 +25,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from checkouts import EXPERIMENT
 
 from trusteq import load_published
 from trusteq.cli import main
@@ -427,13 +428,6 @@ def _words_written(data: bytes | None, folder: Path) -> list:
 
 # --- experiments ---
 
-EXPERIMENT = {
-    "name": "small",
-    "title": "Small",
-    "tasks": {"demo-nli": {}},
-    "models": {"demo-large": {}, "demo-tiny": {}},
-    "methods": {"lime": {"n_samples": 10}},
-}
 VALUES = [None, 5, -1, 1.5, "x", "", [], {}, [[]], {"a": {"b": 1}}, 10**400, "\x1b[31m", "a\0b", "../x", "$(x)", True]
 ANCHORS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join([f'*{chr(97 + i)}'] * 10)}]\n" for i in range(9)

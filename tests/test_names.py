@@ -2,19 +2,13 @@
 
 import pytest
 import yaml
+from checkouts import EXPERIMENT
 from refusals import refused
 
 from trusteq.errors import ExperimentError
 from trusteq.registry import validated
 from trusteq.study.experiment import Experiment
 
-EXPERIMENT = {
-    "name": "small",
-    "title": "Small",
-    "tasks": {"demo-nli": {}},
-    "models": {"demo-large": {}, "demo-tiny": {}},
-    "methods": {"lime": {"n_samples": 10}},
-}
 LIKE = {"like": "demo-tiny", "title": "t"}
 BAD = [
     "$(touch CANARY)",

@@ -111,13 +111,13 @@ def run(
     if dry_run:
         steps, damage = workflow.dry_run(limited, results=results, shard=shard)
         for line in damage:
-            typer.echo(line)
+            _tell(line)
         for step in steps:
             _tell(f"{step.name}: {', '.join(step.stale)}")
         _tell(f"{len(steps)} jobs")
         return
     how = {"cores": cores, "hub": hub, "shard": shard, "profile": profile}
-    done = workflow.run(limited, results=results, announce=typer.echo, **how)
+    done = workflow.run(limited, results=results, announce=_tell, **how)
     _tell(f"Results: {done.folder}")
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from trusteq.errors import ExperimentError
@@ -46,6 +46,13 @@ def environment(hub: Path | None = None) -> Iterator[None]:
     changed = {"PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))}
     changed |= {} if here is None else {"TRUSTEQ_PROJECT": str(here)}
     changed |= {} if hub is None else {"TRUSTEQ_HUB": str(hub.resolve())}
+    with changed_environment(changed):
+        yield
+
+
+@contextlib.contextmanager
+def changed_environment(changed: Mapping[str, str]) -> Iterator[None]:
+    """Have this process, and those that it starts, in an environment with other values, until the block ends."""
     before = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)
     try:

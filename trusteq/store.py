@@ -94,7 +94,10 @@ def read_table(path: Path, *, made_by: str) -> pd.DataFrame:
 
     made_by: what makes the table, named in the ArtefactError when it is missing or damaged.
     """
-    verified(path, made_by)
+    return _held(verified(path, made_by), made_by)
+
+
+def _held(path: Path, made_by: str) -> pd.DataFrame:
     with reading(ArtefactError, path, f"make it again with {made_by}"):
         return pd.read_parquet(path)
 
@@ -102,7 +105,7 @@ def read_table(path: Path, *, made_by: str) -> pd.DataFrame:
 def open_table(path: Path, *, made_by: str) -> pd.DataFrame | Stored:
     """Return a table as `read_table` does; one of more than `blocks.MOST_HELD` rows as on disk, to read in blocks."""
     found = Stored((verified(path, made_by),))
-    return replace(found, attrs=attrs_of(path)) if found.is_large else read_table(path, made_by=made_by)
+    return replace(found, attrs=attrs_of(path)) if found.is_large else _held(path, made_by)
 
 
 def verified(path: Path, made_by: str) -> Path:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from trusteq.errors import ExperimentError
+from trusteq.project import changed_environment
 
 JOBS, SCRATCH = ".jobs", ".scratch"  # in a run's folder: a file a job, held while it writes; where temporary files are
 _MAIN = "TRUSTEQ_MAIN"  # in the environment: host, number and start of the run's main process
@@ -38,7 +39,7 @@ def alone(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise ExperimentError(f"{folder}: this experiment is running already; wait for it or stop it") from None
         _clear(folder)
-        with _scratch(folder) as scratch, _environment(_of_this_process() | scratch):
+        with _scratch(folder) as scratch, changed_environment(_of_this_process() | scratch):
             yield
 
 
@@ -62,17 +63,6 @@ def _scratch(folder: Path) -> Iterator[dict[str, str]]:
         (folder / SCRATCH).write_text(scratch, encoding="utf-8")
         yield {"TMPDIR": scratch, "JUPYTER_RUNTIME_DIR": scratch}
     (folder / SCRATCH).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _environment(changed: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in changed}
-    os.environ.update(changed)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _of_this_process() -> dict[str, str]:
