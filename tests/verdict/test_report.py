@@ -200,10 +200,10 @@ def test_bad_input_leaves_nothing_behind(trusteq, tmp_path):
 
 
 def test_a_figure_that_is_open_is_not_drawn_on():
-    figure = plt.figure(figsize=(0.2, 0.2))
+    before, figure = plt.get_fignums(), plt.figure(figsize=(0.2, 0.2))
     with plt.style.context({"figure.constrained_layout.use": True}):
         assert "<svg" in report._figure(lambda: plt.gca().plot([0, 1], [0, 1]))["svg"]
-    assert figure.axes == [] and plt.get_fignums() == [figure.number]
+    assert figure.axes == [] and plt.get_fignums() == [*before, figure.number]
     plt.close(figure)
 
 
