@@ -112,8 +112,8 @@ def test_how_long_a_pass_takes_is_looked_up():
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("- a\n", "not a profile"),
-        ("a: [", "not a profile"),
+        ("- a\n", "expected keys and values"),
+        ("a: [", "not a YAML file"),
         ("config: {shard_minutes: x}", "could not"),
         ("config: {shard_minutes: 0}", "not above 0"),
     ],
@@ -167,9 +167,11 @@ def test_shards_of_a_run_are_joined_to_what_a_run_in_one_piece_makes(checkout, s
     shutil.copytree(small.folder, run)
     shutil.rmtree(run / "attribution")
     command = made(run, executor="local", cores=2, config={"shard_minutes": 0.0012})
+    said = "1 jobs explain in 2 shards, at most 4e-05 hours on one core"
+    assert said in checkout.call([*command, "--dry-run"]).stdout and not (run / "attribution").exists()
     done = checkout.call(command)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-    assert "1 jobs explain in 2 shards, at most 4e-05 hours on one core" in done.stdout
+    assert said in done.stdout
     assert "joined from 2 shards" in (run / "logs" / f"{LARGE}.log").read_text(encoding="utf-8")
     assert len(list((run / "logs").glob(f"{LARGE}-shard-*.log"))) == 2
     assert facts(run) == facts(small.folder)  # no shard is left among them

@@ -109,8 +109,8 @@ def run(
 
     limited = Experiment.load(experiment).limited(explain=limit, train_limit=train_limit)
     if dry_run:
-        steps, damage = workflow.dry_run(limited, results=results, shard=shard)
-        for line in damage:
+        steps, said = workflow.dry_run(limited, results=results, hub=hub, shard=shard, profile=profile)
+        for line in said:
             _tell(line)
         for step in steps:
             _tell(f"{step.name}: {', '.join(step.stale)}")

@@ -13,10 +13,13 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from trusteq.bounds import MOST_JSON
+from trusteq.errors import shortened
+from trusteq.escapes import plain
+
 LIST, MODEL = "artefacts.json", "manifest.json"  # of a run; of a model's folder, and the list of published results
 _CACHES = ("logs", "tokens", "checkpoints")  # folders of a run that hold no results
 _ABSENT, _LONGEST = "not there", 300  # letters of a path that are shown
-_AT_MOST = 2**26  # bytes of a manifest
 _DEEPEST = 5  # folders of a run: attribution/<task>/<model>/<seed>/
 
 
@@ -57,9 +60,7 @@ class Problem(NamedTuple):
 
 def shown(name: str) -> str:
     """Return a name that came from a file as it can be printed: no control characters, its middle left out if long."""
-    name = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
-    half = _LONGEST // 2
-    return name if len(name) <= _LONGEST else f"{name[:half]}...{name[-half:]}"
+    return shortened(plain(name), _LONGEST)
 
 
 def sealed(content: dict) -> str:
@@ -189,7 +190,7 @@ def named(manifest: Path) -> dict[Path, str]:
 def _read_manifest(manifest: Path) -> dict[Path, str] | str:
     """Return the hash of each file that a manifest names; or what is wrong with the manifest."""
     try:
-        if manifest.stat().st_size > _AT_MOST:
+        if manifest.stat().st_size > MOST_JSON:
             return "not a manifest: too large"
         files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
         hashes = {name: str(of["sha256"]) for name, of in files.items()}

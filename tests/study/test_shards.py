@@ -86,7 +86,10 @@ def test_parse():
     assert (WHOLE.name("lime"), Shard(1, 4).name("lime")) == ("lime", "lime.shard-1-of-4")
 
 
-@pytest.mark.parametrize("text", ["0/4", "5/4", "x", "", "1", "1/0", "-1/4", "1/4/4", "1.0/4", " 1/4", "1/4\n", "١/٤"])
+NO_SHARDS = ["0/4", "5/4", "x", "", "1", "1/0", "-1/4", "1/4/4", "1.0/4", " 1/4", "1/4\n", "١/٤", "1/" + "9" * 400]
+
+
+@pytest.mark.parametrize("text", NO_SHARDS)
 def test_bad_shards_are_refused(text):
     refused(lambda: Shard.parse(text), "expected i/n with i from 1 to n, such as 1/4")
 

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from trusteq import project
 from trusteq.attribution.engine import WINDOW
+from trusteq.bounds import yaml_mapping
 from trusteq.errors import ExperimentError, nearest
 from trusteq.pages.status import BUDGETS, benchmark_rows
 from trusteq.store import to_json, write_text
@@ -91,8 +91,8 @@ class Profile:
         file = Path(name, "config.yaml") if Path(name, "config.yaml").is_file() else known.get(name)
         if file is None:
             raise ExperimentError(f"profile {name!r}: no folder with a config.yaml; {nearest(name, known)}")
+        said = yaml_mapping(file, ExperimentError)
         try:
-            said = yaml.safe_load(file.read_text(encoding="utf-8"))
             minutes = (said.get("config") or {}).get("shard_minutes")
             gpu = int((said.get("resources") or {}).get("gpu", 0))
             found = cls(
@@ -103,7 +103,7 @@ class Profile:
             )
             if found.shard_minutes is not None and not found.shard_minutes > 0:
                 raise ValueError(f"shard_minutes {minutes} is not above 0")
-        except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError) as error:
             raise ExperimentError(f"{file}: not a profile: {' '.join(str(error).split())}") from None
         if found.executor != "local":
             _check_executor(found.executor, file)

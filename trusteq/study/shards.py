@@ -11,7 +11,7 @@ import pandas as pd
 from trusteq.attribution.engine import window
 from trusteq.attribution.explain import explain, merged_attrs, together
 from trusteq.blocks import Stored, attrs_of
-from trusteq.errors import ArtefactError, ExperimentError
+from trusteq.errors import ArtefactError, ExperimentError, shortened
 from trusteq.examples.table import made_of_texts
 from trusteq.store import NOTHING, Found, facts_of, kept, record, verified, write_table
 from trusteq.study.jobs import Job
@@ -38,9 +38,9 @@ class Shard:
         """Read "i/n", or None for the whole; raise ExperimentError for anything but 1 <= i <= n."""
         if text is None:
             return cls()
-        match = re.fullmatch(r"(\d+)/(\d+)", str(text), flags=re.ASCII)
+        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", str(text), flags=re.ASCII)
         if not match or not 1 <= int(match[1]) <= int(match[2]):
-            raise ExperimentError(f"shard {str(text)!r}: expected i/n with i from 1 to n, such as 1/4")
+            raise ExperimentError(f"shard {shortened(str(text), 40)!r}: expected i/n with i from 1 to n, such as 1/4")
         return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:

@@ -199,11 +199,22 @@ def run(
     return run_of
 
 
-def dry_run(experiment: Experiment, *, results: Path, shard: str | None = None) -> tuple[list[Step], list[str]]:
-    """Return the jobs that `run` would run, and what is not as it was written (`damage`); write nothing."""
-    run_of = Results(results.resolve() / experiment.name, experiment)
+def dry_run(
+    experiment: Experiment,
+    *,
+    results: Path,
+    hub: Path | None = None,
+    shard: str | None = None,
+    profile: str | None = None,
+) -> tuple[list[Step], list[str]]:
+    """Return the jobs that `run` would run, and what it would say of files (`damage`) and shards; write nothing."""
+    run_of, how = Results(results.resolve() / experiment.name, experiment), profile and Profile.find(profile)
     planned = [step for step in steps(run_of, Shard.parse(shard)) if step.stale]
-    return planned, list(damage(run_of, planned))
+    said = list(damage(run_of, planned))
+    if how:
+        cut = cluster.plan(run_of, graph.all_jobs(experiment), check_inputs(experiment, hub), how, hub)
+        said.append(cluster.said(cut, how))
+    return planned, said
 
 
 def damage(run: Results, planned: Sequence[Step]) -> Iterator[str]:
