@@ -162,6 +162,7 @@ def facts(run: Path) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 def test_shards_of_a_run_are_joined_to_what_a_run_in_one_piece_makes(checkout, small, made, tmp_path):
     run = tmp_path / "results" / "small"
     shutil.copytree(small.folder, run)

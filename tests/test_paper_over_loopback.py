@@ -150,7 +150,8 @@ def test_run_is_whole(ran):
     assert not (results.folder / "checkpoints").exists() or files(results.folder / "checkpoints") == []
 
 
-@pytest.mark.parametrize("name", ["roberta", pytest.param("deberta", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["roberta", "deberta"])
 def test_other_families_from_download_to_tables(name, tmp_path):
     """The files of other families, as they are but for the number of examples."""
     write_family_checkpoints(tmp_path / "hub")

@@ -240,6 +240,7 @@ def test_a_lost_or_foreign_table_is_made_again_alone(elsewhere):
     assert not any(step.stale for step in steps(run))
 
 
+@pytest.mark.slow
 def test_shards_are_joined_to_the_bytes_of_one_run(small, elsewhere):
     copy = of(elsewhere)
     shutil.rmtree(copy.folder / "attribution")
@@ -259,6 +260,7 @@ def test_shards_are_joined_to_the_bytes_of_one_run(small, elsewhere):
         assert joined.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_nothing_half_written_and_goes_on_to_the_same_bytes(small, elsewhere):
     shutil.rmtree(elsewhere.results)
     environment = os.environ | {"PYTHONPATH": str(elsewhere.folder)}

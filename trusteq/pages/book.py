@@ -53,13 +53,13 @@ def build_book(results: Results, *, reference: Path | None = None, output: Path 
     reference = (results.folder.parent / OF_PUBLISHED if reference is None else reference).resolve()
     toc = yaml.safe_load((root() / "_toc.yml").read_text(encoding="utf-8"))
     shown = {entry: _shown(entry, results, reference) for entry in entries(toc) if entry.startswith("runs/")}
-    with environment():
-        own = [one.page for pages in shown.values() for one in pages if one.run is results and not results.is_published]
-        make([one.page for pages in shown.values() for one in pages if one.page not in own])
+    own = [one.page for pages in shown.values() for one in pages if one.run is results and not results.is_published]
     for page in own:
         name = results.experiment.name
         if wrong := Listing.at(page.home).wrong(page.file):
             raise ArtefactError(f"{Problem(page.file, wrong)}; run the experiment to its end with trusteq run {name}")
+    with environment():
+        make([one.page for pages in shown.values() for one in pages if one.page not in own])
     with atomic_path(source / "runs") as temporary:
         temporary.mkdir()
         (temporary / ".gitignore").write_text("*\n", encoding="utf-8")
