@@ -24,7 +24,7 @@ from trusteq.project import root
 from trusteq.study.results import Results, open_run
 from trusteq.verdict.comparison import CONTROLS
 
-_ONE_LINE = 60  # letters: longer texts of a table take several lines
+_ONE_LINE = 36  # letters: longer texts of a table take several lines
 NOT_HELD = "not held"
 NOT_SHOWN = "Texts of this data set are not published again. The demo's pages show generated ones."
 # Columns whose missing values mean that the paper's number is not held, rather than that there is none.
