@@ -241,6 +241,11 @@ def downloads(html) -> list[Path]:
     return sorted((html / "_sources" / "runs").rglob("*.ipynb"))
 
 
+def test_no_label_shows_its_markup(html):
+    for file in html.rglob("*.html"):
+        assert "mathdefault" not in file.read_text(encoding="utf-8"), file
+
+
 class TestDownloadedNotebooks:
     """What a reader takes away runs elsewhere: no path of the machine that made it is in it."""
 

@@ -188,6 +188,7 @@ shares = np.linspace(0, 0.9, 50)
 counts = [right_answer("eq-needed", share * margin, sd, margin) for share in shares]
 ax = plt.figure(figsize=(7, 3)).gca()
 ax.semilogy(shares, counts, color="0.2")
+ax.yaxis.set_major_formatter("{x:,.0f}")
 ax.axhline(len(large), color="0.55", linestyle="--", label="examples of this test split")
 ax.set(xlabel="true difference, as a share of the margin", ylabel="examples needed")
 ax.set_title(f"From {counts[0]:,.0f} examples at no difference to {counts[-1]:,.0f} near the margin")
