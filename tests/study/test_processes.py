@@ -68,14 +68,15 @@ def test_a_job_ends_with_the_main_process_whatever_lies_between_them(tmp_path):
 @pytest.mark.parametrize("state", ["ended", "another process has its number now"])
 def test_a_job_that_starts_after_the_end_of_its_main_process_ends_at_once(tmp_path, monkeypatch, state):
     process = os.getpid() if "another" in state else 2**22 + 1
-    monkeypatch.setenv("TRUSTEQ_MAIN", f"{processes.socket.gethostname()} {process} 1")
+    monkeypatch.setenv("TRUSTEQ_MAIN", f"{processes.here()} {process} 1")
     done = started(SLEEPER)
     assert done.communicate(timeout=60)[0] == ""
     assert done.returncode == 1
 
 
-def test_a_job_on_another_machine_does_not_look_for_its_main_process_here(monkeypatch):
-    monkeypatch.setenv("TRUSTEQ_MAIN", "elsewhere 1 1")
+@pytest.mark.parametrize("where", ["elsewhere", f"{processes.socket.gethostname()}:pid:[1]"])
+def test_a_job_on_another_machine_or_in_a_container_does_not_look_for_its_main_process_here(monkeypatch, where):
+    monkeypatch.setenv("TRUSTEQ_MAIN", f"{where} 1 1")
     with started(SLEEPER) as job:
         assert job.stdout.readline() == "on\n"
         job.kill()

@@ -20,7 +20,7 @@ from trusteq.errors import ExperimentError
 from trusteq.project import changed_environment
 
 JOBS, SCRATCH = ".jobs", ".scratch"  # in a run's folder: a file a job, held while it writes; where temporary files are
-_MAIN = "TRUSTEQ_MAIN"  # in the environment: host, number and start of the run's main process
+_MAIN = "TRUSTEQ_MAIN"  # in the environment: where the run's main process is, its number and start
 _LOOK_SECONDS = 0.5
 _PREFIX = "trusteq-run-"
 _HALF_WRITTEN = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}")  # as `store.atomic_path` names its folders
@@ -67,7 +67,15 @@ def _scratch(folder: Path) -> Iterator[dict[str, str]]:
 
 def _of_this_process() -> dict[str, str]:
     started = _start_of(os.getpid())
-    return {} if started is None else {_MAIN: f"{socket.gethostname()} {os.getpid()} {started}"}
+    return {} if started is None else {_MAIN: f"{here()} {os.getpid()} {started}"}
+
+
+def here() -> str:
+    """Return where the numbers of processes mean what they mean here: a machine, or a container on it."""
+    try:
+        return f"{socket.gethostname()}:{os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return socket.gethostname()
 
 
 def _start_of(process: int) -> str | None:
@@ -88,9 +96,9 @@ def end_with_parent(parent: int) -> None:
 
 
 def end_with_main() -> None:
-    """End this process within a second of the run's main process, on the same machine, whatever lies between them."""
-    host, _, main = os.environ.get(_MAIN, "").partition(" ")
-    if host != socket.gethostname():
+    """End this process within a second of the run's main process, if it can be seen, whatever lies between them."""
+    where, _, main = os.environ.get(_MAIN, "").partition(" ")
+    if where != here():
         return
     process, started = main.split()
 
