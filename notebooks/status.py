@@ -47,6 +47,17 @@ page.times(run)
 page.benchmark("attribution")
 
 # %% [markdown]
+# ## Stopping when the top ten is stable
+#
+# What `benchmarks/stopping.py` last measured of `stable`, on pairs of SNLI. *Stopped*: the share of runs that kept to
+# the tolerance before their budget was spent; *mean Jaccard*, with its lower 95% bound over pairs, is theirs, and the
+# next column that of all runs. *Equal budget* is the fixed one of the same mean, *saved* what stopping takes less than
+# that, and *at most* what a rule could save that knew beforehand how each pair's agreement grows with its passes.
+
+# %%
+page.benchmark("stopping")
+
+# %% [markdown]
 # ## Fine-tuning
 #
 # Not of this run either: what `benchmarks/finetune.py` last measured. The authors' loop pads every row to 512 tokens;

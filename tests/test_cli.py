@@ -149,6 +149,18 @@ def test_explain_prints_the_weights_and_says_what_is_cut(trusteq, tiny_bert):
     refused(trusteq("explain", folder, *texts, "--method", "lyme"), "unknown method 'lyme'; did you mean 'lime'?")
 
 
+def test_explain_says_what_it_took_where_less_may_be_enough(trusteq, tiny_bert):
+    asked = ("explain", tiny_bert("BertForSequenceClassification"), "--text-a", "a man sleeps and a dog too")
+    *_, last = trusteq(*asked, "--n-samples", "500", "--stable", "0.9").stdout.splitlines()
+    taken = re.fullmatch(r"passes: (\d+) of 500; stopped at stable=0.9", last)
+    assert int(taken[1]) <= 128  # seven words: all are among the top ten
+    *_, last = trusteq(*asked, "--n-samples", "100", "--stable", "0.9").stdout.splitlines()
+    assert re.fullmatch(r"passes: \d+ of 100; not stopped at stable=0.9", last)
+    refused(trusteq(*asked, "--stable", "1"), "stable=1.0: give a mean Jaccard index between 0 and 1, such as 0.9")
+    message = "stable=0.9: 'shap' does not stop before its end; leave it out, or use lime and shapley"
+    refused(trusteq(*asked, "--method", "shap", "--stable", "0.9"), message)
+
+
 @pytest.mark.parametrize("text", ["🙂🙂", "?!", "👩🏽‍🚀 ❤️ 🇩🇪"])
 def test_explain_says_the_prediction_of_a_text_without_words(trusteq, tiny_bert, text):
     done = trusteq("explain", tiny_bert("BertForSequenceClassification"), "--text-a", text)

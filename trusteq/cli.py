@@ -241,6 +241,9 @@ def explain(
     text_b: Annotated[str | None, typer.Option(help="The second text of a pair.")] = None,
     method: Annotated[str, typer.Option(help=f"Attribution method: {METHODS}.")] = "lime",
     n_samples: Annotated[int, typer.Option(min=2, help="Budget of forward passes.")] = 1000,
+    stable: Annotated[
+        float | None, typer.Option(help="Stop once the top ten agrees with the exact one by this mean Jaccard index.")
+    ] = None,
     mask: Annotated[str, typer.Option(help="What a masked word leaves: delete, [MASK] or [UNK].")] = "delete",
     labels: Annotated[str | None, typer.Option(help="A,B,C: class names in index order, where it has none.")] = None,
     template: TemplateOption = None,
@@ -257,9 +260,10 @@ def explain(
 
     classifier = named_classifier(model, hub=hub, labels=_class_names(labels, None), template=template)
     example = pd.DataFrame({"id": ["example"], "text_a": [text_a], "text_b": [text_b]}, dtype=object)
-    check(example, method=method, n_samples=n_samples, mask=mask, classifier=classifier)
+    how = {"method": method, "n_samples": n_samples, "stable": stable, "mask": mask}
+    check(example, **how, classifier=classifier)
     predicted = classifier.labels[classifier.predict_proba([text_a], text_b and [text_b]).argmax()]
-    weights = explain_examples(classifier, example, method=method, n_samples=n_samples, seed=seed, mask=mask)
+    weights = explain_examples(classifier, example, **how, seed=seed)
     for cut in weights.attrs["cut"].values():
         _note(f"{cut} words beyond {classifier.max_length} tokens are cut and have no weight")
     for note in gradient_notes(weights):
@@ -270,8 +274,11 @@ def explain(
     if weights.empty:
         _note("there is no word to explain in these texts")
         return
+    passes, stopped = weights.attrs["passes"], weights.attrs.get("stopped")
     weights = weights[weights["label"] == predicted].sort_values("weight", key=abs, ascending=False)
     _tell(weights.drop(columns=["id", "label"]).to_string(index=False))
+    if stable is not None:
+        _tell(f"passes: {passes:,} of {n_samples:,}; {'stopped' if stopped else 'not stopped'} at stable={stable:g}")
 
 
 @app.command()

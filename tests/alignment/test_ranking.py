@@ -9,7 +9,7 @@ import pytest
 from weights import labels, random_table, table
 
 from trusteq.alignment.overlap import align
-from trusteq.alignment.ranking import Ranking, chance_jaccard, jaccard, top_features
+from trusteq.alignment.ranking import Ranking, chance_jaccard, drawn_jaccards, jaccard, top_features
 from trusteq.attribution.explain import explain
 from trusteq.errors import DataError
 
@@ -172,3 +172,16 @@ def test_bad_attributions_are_named(rows, options, message):
     with pytest.raises(DataError, match=message) as caught:
         top_features(rows, **{"label": labels("x")} | options)
     assert "\n" not in str(caught.value)
+
+
+def test_the_jaccard_of_each_draw_is_that_of_its_sets():
+    rng = np.random.default_rng(0)
+    weights, drawn = rng.normal(size=(14, 3)), np.round(rng.normal(size=(30, 14, 3)), 1)  # with equal weights
+
+    def top(of):
+        return frozenset(sorted(range(14), key=lambda feature: (-abs(of[feature]), feature))[:10])
+
+    expected = [[jaccard(top(weights[:, label]), top(draw[:, label])) for label in range(3)] for draw in drawn]
+    np.testing.assert_allclose(drawn_jaccards(weights, drawn), expected, rtol=1e-12)
+    assert (drawn_jaccards(weights[:10], drawn[:, :10]) == 1).all()
+    assert len(np.unique(expected)) > 3

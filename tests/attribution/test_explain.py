@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from trusteq.attribution.explain import TYPES, explain
+from trusteq.attribution.methods import METHODS
 from trusteq.errors import DataError, ExperimentError, ModelError
 from trusteq.models.classifier import load_classifier
 
@@ -138,6 +139,51 @@ def test_equal_words_at_different_places_are_different_features(method):
 def test_smallest_budget(method):
     explained = explain(Linear(), EXAMPLES, method=method, n_samples=2)
     assert np.isfinite(explained["weight"]).all()
+
+
+# --- what is enough ---
+
+LONG = table(
+    ("clear", " ".join([f"{letter * 9}" for letter in "abcdefghij"] + ["x", "y", "z"]), None),
+    ("few", "two men play chess", "nobody"),
+    ("tied", " ".join(letter * 9 for letter in "abcdefghijklm"), None),
+)
+
+
+@pytest.mark.parametrize("method", [name for name in ASKING if METHODS[name].stops])
+def test_examples_stop_by_themselves(method):
+    def explained(examples):
+        return explain(Multiplicative(), examples, method=method, n_samples=400, stable=0.95)
+
+    whole = explained(LONG)
+    alone = [explained(LONG[LONG["id"] == id]) for id in LONG["id"]]
+    pd.testing.assert_frame_equal(whole, pd.concat(alone, ignore_index=True), check_exact=True)
+    assert whole.attrs["stopped"] == sum(part.attrs["stopped"] for part in alone)
+    assert whole.attrs["passes"] == sum(part.attrs["passes"] for part in alone)
+    clear, _, tied = alone
+    assert (clear.attrs["stopped"], tied.attrs["stopped"]) == (1, 0)
+    assert clear.attrs["passes"] <= 128 < tied.attrs["passes"] <= 400
+    pd.testing.assert_frame_equal(
+        tied, explain(Multiplicative(), LONG.tail(1), method=method, n_samples=400), check_exact=True
+    )
+
+
+def test_stopped_is_said_where_it_was_asked_for():
+    asked = explain(Linear(), LONG, method="lime", n_samples=50, stable=0.9)
+    assert asked.attrs["stopped"] == 0
+    assert "stopped" not in explain(Linear(), LONG, method="lime", n_samples=50).attrs
+
+
+@pytest.mark.parametrize("stable", [0, 1, 1.5, -0.1, float("nan")])
+def test_a_tolerance_is_a_mean_jaccard(stable):
+    with pytest.raises(ExperimentError, match="give a mean Jaccard index between 0 and 1"):
+        explain(Linear(), LONG, method="lime", stable=stable)
+
+
+@pytest.mark.parametrize("method", [name for name, of in METHODS.items() if not of.stops])
+def test_a_method_that_cannot_stop_says_so(method):
+    with pytest.raises(ExperimentError, match=f"'{method}' does not stop before its end; .* use lime and shapley$"):
+        explain(Linear(), LONG, method=method, stable=0.9)
 
 
 # --- what the classifier is asked ---

@@ -5,7 +5,9 @@ import pytest
 from scipy.stats import chisquare
 from sklearn.linear_model import Ridge
 
-from trusteq.attribution.lime import FEATURES_KEPT, perturbations, surrogate
+from trusteq.alignment.ranking import drawn_jaccards
+from trusteq.attribution.engine import FIRST_LOOK
+from trusteq.attribution.lime import FEATURES_KEPT, _influence, drawn, lime, perturbations, surrogate
 
 N_SAMPLES = 4001  # the first is the example itself
 
@@ -118,3 +120,104 @@ def test_perturbations_are_those_of_their_stream():
     assert np.array_equal(draw(9, seed=3), draw(9, seed=3))
     assert not np.array_equal(draw(9, seed=3), draw(9, seed=4))
     assert draw(3, 2).shape == (2, 3)
+
+
+# --- how far the weights may lie from those of infinitely many samples ---
+
+
+class Words:
+    """An example of n words, as far as the method looks at it."""
+
+    def __init__(self, n):
+        self.n_features = n
+
+
+def run(game, n, n_samples, seed=0, **options):
+    """Return what lime returns, and all masks asked about."""
+    method = lime(Words(n), n_samples, np.random.default_rng(seed), **options)
+    asked, masks = [], next(method)
+    while True:
+        asked.append(masks)
+        try:
+            masks = method.send(game(masks))
+        except StopIteration as finished:
+            return finished.value, np.concatenate(asked)
+
+
+@pytest.mark.parametrize("n_features", [12, 24])
+def test_what_is_drawn_spreads_as_the_weights_do_from_seed_to_seed(n_features):
+    """Over 60 runs: standard deviations, and correlations over classes, of the words that every run keeps."""
+    runs = []
+    for seed in range(60):
+        masks = draw(n_features, 1500, seed)
+        runs.append(surrogate(masks, probabilities(masks)))
+    always = (np.array(runs) != 0).all(axis=(0, 2))
+    assert always.sum() >= 7
+    found = np.array(runs)[:, always]
+    said = drawn(masks, probabilities(masks), runs[-1])[:, always]
+    np.testing.assert_allclose(np.median(said.std(axis=0) / found.std(axis=0)), 1, rtol=0, atol=0.07)
+    # Of each word, the classes' weights move against each other, since probabilities add up to 1.
+    expected, known = (
+        np.array([np.corrcoef(of[:, word].T)[0, 1] for word in range(always.sum())]) for of in (found, said)
+    )
+    assert abs(np.mean(expected - known)) < 0.1 and np.mean(known) < 0
+
+
+def test_the_sandwich_is_the_one_by_hand():
+    """Leave-one-out residuals of the weighted regression, from regressions without each sample (HC3)."""
+    masks = draw(5, 40)
+    target, proximity = probabilities(masks)[:, 0], np.linspace(0.2, 1, 40)
+    design = np.column_stack([np.ones(40), masks])
+    penalty = np.diag([0] + [1.0] * 5)
+
+    def fitted(rows):
+        return np.linalg.solve(
+            design[rows].T @ (proximity[rows, None] * design[rows]) + penalty,
+            design[rows].T @ (proximity[rows] * target[rows]),
+        )
+
+    every = np.arange(40)
+    coefficients = fitted(every)
+    left_out = np.array([target[row] - design[row] @ fitted(np.delete(every, row)) for row in every])
+    bread = np.linalg.inv(design.T @ (proximity[:, None] * design) + penalty)
+    expected = (left_out * proximity)[:, None] * (design @ bread)[:, 1:]
+    found = _influence(masks.astype(float), target, coefficients[1:], proximity, penalty=1.0)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+def test_linear_probabilities_leave_nothing_open_but_the_penalty():
+    masks, effects = draw(12), np.linspace(-0.03, 0.03, 12)
+    yes = 0.4 + masks @ effects
+    targets = np.column_stack([1 - yes, yes])
+    weights = surrogate(masks, targets)
+    assert 0 < np.abs(drawn(masks, targets, weights) - weights).max() < 1e-4
+
+
+def test_words_that_are_not_kept_may_have_been():
+    """All words alike: with more than are kept, those that are not come into the top ten as often as the others."""
+    masks = draw(40, 400)
+    alike = masks.mean(axis=1)[:, None] * [1, -1] / 2 + 0.5 + np.random.default_rng(1).normal(size=(400, 1)) * [1, -1]
+    weights = surrogate(masks, alike)
+    of = drawn(masks, alike, weights)
+    assert of.std(axis=0).min() > 0.3 * of.std(axis=0).max()
+    assert drawn_jaccards(weights, of).mean() < 0.4
+
+
+CLEAR = np.repeat([0.04, 0.001], [10, 5])[:, None] * [1, -1]
+TIED = np.full((15, 1), 0.02) * [1, -1]
+
+
+def linear(weights):
+    rough = np.random.default_rng(2).normal(scale=3e-3, size=2**15)[:, None] * [1, -1]
+    return lambda masks: 0.5 + masks @ weights + rough[masks @ (1 << np.arange(15))]
+
+
+@pytest.mark.parametrize("stable", [0.8, 0.95])
+def test_a_clear_top_ten_stops_at_the_first_look_and_a_tied_one_never_does(stable):
+    (weights, early), asked = run(linear(CLEAR), 15, 1000, stable=stable)
+    whole, all_asked = run(linear(CLEAR), 15, 1000)
+    assert early and len(asked) == FIRST_LOOK and np.array_equal(asked, all_asked[:FIRST_LOOK])
+    assert np.array_equal(weights, surrogate(asked, linear(CLEAR)(asked)))
+    (weights, early), asked = run(linear(TIED), 15, 1000, stable=stable)
+    whole, all_asked = run(linear(TIED), 15, 1000)
+    assert not early and np.array_equal(asked, all_asked) and np.array_equal(weights, whole)

@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from trusteq.attribution.shapley import FIRST_LOOK, TOP, _functional, _is_settled, quadrature, shapley
+from trusteq.attribution.engine import FIRST_LOOK
+from trusteq.attribution.shapley import _covariance, _functional, _root, quadrature, shapley
 from trusteq.statistics import stream
 
 
@@ -17,9 +18,9 @@ class Words:
         self.n_features = n
 
 
-def run(game, n, n_samples, seed=0):
+def run(game, n, n_samples, seed=0, **options):
     """Return values, errors and all masks asked about, for a game: masks (m, n) -> probabilities (m, C)."""
-    method = shapley(Words(n), n_samples, stream(seed, "test"))
+    method = shapley(Words(n), n_samples, stream(seed, "test"), **options)
     asked, masks = [], next(method)
     while True:
         asked.append(masks)
@@ -102,21 +103,46 @@ def test_more_passes_less_error():
     assert np.mean(found[1000]) < np.mean(found[60]) / 3
 
 
-def test_it_stops_when_the_top_ten_is_settled():
-    weights = np.repeat([0.04, 0.001], [TOP, 5])[:, None] * [1, -1]
-    *_, settled = run(lambda masks: 0.4 + masks @ weights, 15, 5000)
-    alike = np.full((15, 1), 0.02) * [1, -1]
-    *_, unsettled = run(lambda masks: 0.5 + masks @ alike, 15, 5000)
-    assert len(settled) == 2 * FIRST_LOOK and len(unsettled) == 5000
+CLEAR = np.repeat([0.04, 0.001], [10, 5])[:, None] * [1, -1]
+TIED = np.full((15, 1), 0.02) * [1, -1]
 
 
-def test_settled_means_every_word_inside_above_every_word_outside():
-    values = np.repeat([0.5, 0.1], [TOP, 3])[:, None]
-    assert _is_settled(values, np.full_like(values, 0.1))
-    errors = np.full_like(values, 0.1)
-    errors[-1] = 0.3  # one word outside may well belong inside
-    assert not _is_settled(values, errors)
-    assert not _is_settled(np.hstack([values, values * 0.1]), np.full((13, 2), 0.1))
+def linear(weights):
+    """A game of nothing but its weights, on which noise is put that no two masks share."""
+    rough = stream(2, "rough").normal(scale=3e-3, size=2**15)[:, None] * [1, -1]
+    return lambda masks: 0.5 + masks @ weights + rough[masks @ (1 << np.arange(15))]
+
+
+@pytest.mark.parametrize("stable", [0.9, 0.95])
+def test_a_clear_top_ten_stops_at_the_first_look_and_a_tied_one_never_does(stable):
+    _, early, asked = run(linear(CLEAR), 15, 3000, stable=stable)
+    assert early and len(asked) == FIRST_LOOK
+    _, early, asked = run(linear(TIED), 15, 3000, stable=stable)
+    assert not early and len(asked) == 3000
+
+
+def test_without_a_tolerance_the_budget_is_spent():
+    assert len(run(linear(CLEAR), 15, 3000)[-1]) == 3000
+
+
+def test_a_run_that_does_not_stop_is_the_run_without_a_tolerance():
+    values, errors, whole = run(linear(TIED), 15, 1000)
+    (again, errors_again), early, asked = run(linear(TIED), 15, 1000, stable=0.9)
+    assert not early and np.array_equal(asked, whole)
+    assert np.array_equal(again, values) and np.array_equal(errors_again, errors)
+
+
+def test_a_run_that_stops_has_asked_the_first_of_the_same_masks():
+    *_, whole = run(linear(CLEAR), 15, 1000)
+    *_, asked = run(linear(CLEAR), 15, 1000, stable=0.9)
+    assert np.array_equal(asked, whole[: len(asked)]) and len(asked) < len(whole)
+
+
+@pytest.mark.parametrize("n_samples", [2, 1000])
+def test_few_words_are_enumerated_whatever_is_enough(n_samples):
+    (values, errors), early, asked = run(crooked, 8, n_samples, stable=0.5)
+    np.testing.assert_allclose(values, brute_force(crooked, 8), rtol=0, atol=1e-12)
+    assert not early and len(asked) == 2**8 and (errors == 0).all()
 
 
 def test_a_budget_for_all_masks_is_spent_on_all_masks():
@@ -133,39 +159,65 @@ def test_a_budget_just_short_of_all_masks_ends():
 
 @pytest.mark.parametrize("n", [2, 5])
 def test_the_functional_is_the_shapley_value_of_the_covariance(n):
-    from trusteq.attribution.shapley import _covariance
-
-    table, variance = _functional(n)
+    table, prior = _functional(n)
     for keep in itertools.product([False, True], repeat=n):
         signs = 2.0 * np.array(keep) - 1
         values = brute_force(lambda masks, signs=signs: _covariance((2.0 * masks - 1) @ signs / n)[:, None], n)[:, 0]
         np.testing.assert_allclose(table[np.array(keep, dtype=int), sum(keep)], values, rtol=1e-12)
-    # Its prior variance: the functional applied to both arguments.
+
+    # The prior covariance: the functional applied to both arguments.
+    def value_of_each_word(rows):
+        return np.stack([table[rows[:, word].astype(int), rows.sum(axis=1)] for word in range(n)], axis=1)
+
+    np.testing.assert_allclose(brute_force(value_of_each_word, n), prior, rtol=1e-9, atol=1e-12)
+
+
+def shares(n):
+    """Return the matrix from the values of a game at all masks to the Shapley values, by brute force."""
     masks = np.array(list(itertools.product([False, True], repeat=n)))
-
-    def value_of_first_word(rows):
-        return table[rows[:, 0].astype(int), rows.sum(axis=1)][:, None]
-
-    assert brute_force(value_of_first_word, n)[0, 0] == pytest.approx(variance, rel=1e-12)
-    assert len(masks) == 2**n
+    return masks, brute_force(lambda rows: (rows[:, None] == masks).all(axis=2).astype(float), n)
 
 
 def test_the_posterior_is_the_gaussian_one():
-    """On all masks of a small game, mean and deviation by the textbook formula, the functional by brute force."""
+    """On some masks of a small game, by the textbook's formula over all masks; the covariance once linear is fitted."""
     n, rng = 4, stream(0, "posterior")
-    masks = np.array([[True] * 4, [True, False, False, True], [True, True, True, False], [False, True, False, False]])
-    odd = rng.normal(size=(4, 1))
-    values, errors = quadrature(masks, odd)
-    assert values.sum() == pytest.approx(2 * odd[0, 0], abs=1e-6)
-    assert errors.shape == (n, 1) and (errors >= 0).all()
+    seen = np.array([[True] * 4, [True, False, False, True], [True, True, True, False], [False, True, False, False]])
+    seen = np.concatenate([seen, [[False, False, True, True], [True, False, True, False]]])
+    odd = rng.normal(size=(len(seen), 3))
+    posterior = quadrature(seen, odd)
+    masks, of_game = shares(n)
+    signs, asked = 2.0 * masks - 1, 2.0 * seen - 1
+    between = of_game @ _covariance(signs @ asked.T / n)
+    noisy = _covariance(asked @ asked.T / n) + np.diag([1e-9] + [1e-2] * (len(seen) - 1))
+    slopes = np.linalg.lstsq(asked, odd, rcond=None)[0]
+    rest = odd - asked @ slopes
+    np.testing.assert_allclose(posterior.values, 2 * slopes + between @ np.linalg.solve(noisy, rest), rtol=0, atol=1e-7)
+    prior = of_game @ _covariance(signs @ signs.T / n) @ of_game.T
+    words = prior - between @ np.linalg.solve(noisy, between.T)
+    np.testing.assert_allclose(posterior.words, words, rtol=0, atol=1e-7)
+    classes = rest.T @ np.linalg.solve(noisy, rest) / (len(seen) - n)
+    np.testing.assert_allclose(posterior.classes, classes, rtol=0, atol=1e-7)
+    assert posterior.values.sum(axis=0) == pytest.approx(2 * odd[0], abs=1e-6)
+    together = np.kron(words, classes).diagonal().reshape(n, 3)
+    np.testing.assert_allclose(posterior.errors**2, together, rtol=1e-5, atol=1e-9)
+
+
+def test_what_is_drawn_has_the_covariance_of_the_posterior():
+    rng = stream(0, "covariance")
+    masks = np.concatenate([np.ones((1, 6), dtype=bool), rng.random((30, 6)) < 0.5])
+    posterior = quadrature(masks, rng.normal(size=(31, 2)))
+    for of in (posterior.words, posterior.classes):
+        np.testing.assert_allclose(_root(of) @ _root(of).T, of, rtol=0, atol=1e-6)
+    drawn = (posterior.drawn() - posterior.values).reshape(-1, 12)
+    expected = np.kron(posterior.words, posterior.classes)
+    deviations = np.sqrt(np.outer(expected.diagonal(), expected.diagonal()))
+    assert np.abs(drawn.T @ drawn / len(drawn) - expected).max() < 0.2 * deviations.max()  # 4 / sqrt(500)
 
 
 def test_the_functional_of_long_texts_is_the_mean_over_all_sizes_and_sets():
     """Counted with whole numbers, as a hypergeometric mean, for texts too long to enumerate; 10,000 words take no time.
 
     Summing in this way took minutes from 500 words on."""
-    from trusteq.attribution.shapley import _covariance
-
     n, kept = 40, 13
     for keeps, others, dropped in ((0, 13, 26), (1, 12, 27)):
         mean = 0.0

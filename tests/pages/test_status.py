@@ -70,8 +70,9 @@ def test_the_page_shows_all_its_parts(run, shown):
     status.benchmark("attribution")
     status.benchmark("finetune")
     status.benchmark("million")
+    status.benchmark("stopping")
     status.origin(run)
-    assert len(shown) == 13  # of each benchmark where it was measured, speeds, and the rest
+    assert len(shown) == 15  # of each benchmark where it was measured, speeds, and the rest
     assert "small" in shown[-1].data
 
 

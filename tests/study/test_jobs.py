@@ -10,6 +10,7 @@ from trusteq.models.classifier import load_classifier
 from trusteq.registry import validated
 from trusteq.statistics import stream_seed
 from trusteq.study.experiment import Experiment
+from trusteq.study.graph import all_jobs
 from trusteq.study.jobs import Job, jobs
 
 TASK = "demo-nli"
@@ -50,6 +51,17 @@ def test_a_method_may_go_by_another_name_and_explain_some_models_alone():
     assert last.table == "released.again"
     how = {"method": "lime", "n_samples": 10, "boundary": "as-released"}
     assert last.options == how | {"seed": stream_seed(1, "again")}
+
+
+def test_what_is_enough_is_said_where_it_is_set_and_stands_in_the_key():
+    loose, tight, none = (
+        experiment(methods={"lime": {"n_samples": 10} | how}) for how in ({"stable": 0.8}, {"stable": 0.9}, {})
+    )
+    first, plain = (next(iter(jobs(of, task=TASK, model="demo-tiny", seed=0))) for of in (loose, none))
+    assert first.options == plain.options | {"stable": 0.8}
+    assert "stable" not in plain.settings and first.settings == plain.settings | {"stable": 0.8}
+    keys = [next(job for job in all_jobs(of) if job.stage == "explain").key for of in (loose, tight, none)]
+    assert len(set(keys)) == 3
 
 
 @pytest.mark.parametrize("common", [True, False])

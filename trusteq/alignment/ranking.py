@@ -44,6 +44,25 @@ def chance_jaccard(n_features: int, k: int = 10, k_b: int | None = None) -> floa
     )
 
 
+def drawn_jaccards(weights: np.ndarray, drawn: np.ndarray, *, k: int = 10) -> np.ndarray:
+    """Return the Jaccard index of the k largest absolute weights and of those of each draw, (draws, classes).
+
+    weights: (features, classes). drawn: (draws, features, classes), what the weights may be. With k features or fewer
+    it is 1.
+    """
+    first, others = _largest(weights, k), _largest(drawn, k)
+    shared = (first & others).sum(axis=-2)
+    return shared / (2 * min(k, len(weights)) - shared)
+
+
+def _largest(weights: np.ndarray, k: int) -> np.ndarray:
+    """Return which of the features, the last axis but one, have the k largest absolute weights; equal ones in order."""
+    found = np.zeros(weights.shape, dtype=bool)
+    order = np.argsort(-np.abs(weights), axis=-2, kind="stable")
+    np.put_along_axis(found, order[..., :k, :], True, axis=-2)
+    return found
+
+
 def weighted_jaccard(weights_a: ArrayLike, weights_b: ArrayLike) -> np.ndarray:
     """Return the sum of the smaller over the sum of the larger absolute weights, each side scaled to sum to 1.
 

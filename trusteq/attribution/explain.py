@@ -35,6 +35,7 @@ def explain(
     *,
     method: str = "lime",
     n_samples: int = 1000,
+    stable: float | None = None,
     seed: int = 0,
     boundary: str = "safe",
     joint: str | None = None,
@@ -50,7 +51,9 @@ def explain(
 
     classifier: a Classifier; or anything that `as_classifier` makes one of, such as a callable from (text_a, text_b)
     to probabilities, (n, C), that has `.labels` or is given `labels`. examples: columns id, text_a, text_b.
-    n_samples: budget of forward passes for one example (shap: max_evals).
+    n_samples: budget of forward passes for one example (shap: max_evals). stable: the mean Jaccard index with the exact
+    top ten that is enough (lime and shapley): an example that promises it is done before its budget is spent; see
+    `engine.agreement`. With ten words or fewer all are among them.
     boundary: "as-released" repeats the authors' scripts over the joined text instead (lime and shap; their own masking
     and features; single texts have no boundary and are explained as ever); joint: what they join by, " [SEP] " or two
     spaces, by default the former for three classes. mask: "delete", or the token that stands for a masked word.
@@ -60,15 +63,16 @@ def explain(
     composed form, NFC, whatever form the text is in; as-released as it is written), label (class name), weight
     (float64); shapley adds standard_error. In `.attrs`: "boundary"; "skipped", id -> reason; "cut", id -> number of
     words beyond what the model takes, which get no weight; "retokenised", the number of examples whose masked texts
-    could not be put together from the token ids of their words; "passes", the number of forward passes; "segmentation",
-    where any text is written without spaces: what cut it into words, see `words.segmentation`; of integrated-gradients
-    "convergence", id -> the largest `methods.convergence_delta` over the classes; of gradient-x-input "left", id -> the
-    largest share over the classes that its sums leave of their terms.
+    could not be put together from the token ids of their words; "passes", the number of forward passes; with `stable`
+    "stopped", the number of examples done before their budget was spent; "segmentation", where any text is written
+    without spaces: what cut it into words, see `words.segmentation`; of integrated-gradients "convergence", id -> the
+    largest `methods.convergence_delta` over the classes; of gradient-x-input "left", id -> the largest share over the
+    classes that its sums leave of their terms.
 
-    Raises ExperimentError for unknown options, a budget below 2 or gradients of what has none, DataError for repeated
-    ids, ModelError for probabilities that are none.
+    Raises ExperimentError for unknown options, a budget below 2, a `stable` that is none or of a method that does not
+    stop, or gradients of what has none, DataError for repeated ids, ModelError for probabilities that are none.
     """
-    how = {"method": method, "n_samples": n_samples, "boundary": boundary, "mask": mask}
+    how = {"method": method, "n_samples": n_samples, "stable": stable, "boundary": boundary, "mask": mask}
     check(examples, **how)
     classifier = as_classifier(classifier, labels=labels)
     check(examples, **how, classifier=classifier)
@@ -76,7 +80,8 @@ def explain(
     joined = METHODS[method].joined if boundary == "as-released" else None
     options = {"classifier": predictor.classifier, "mask": mask, "joined": joined, "joint": joint}
     found = [example_of(row, len(predictor.labels), **options) for row in examples.itertuples()]
-    table = weigh(found, predictor, method=method, n_samples=n_samples, seed=seed, progress=progress)
+    how = {"method": method, "n_samples": n_samples, "stable": stable, "seed": seed}
+    table = weigh(found, predictor, **how, progress=progress)
     released = any(example.joint is not None for example in found)
     table.attrs = {"boundary": "as-released" if released else "safe", **table.attrs}
     if name := words.segmentation(text for example in found if isinstance(example, Texts) for text in example.sides):
@@ -114,6 +119,7 @@ def weigh(
     *,
     method: str,
     n_samples: int = 1000,
+    stable: float | None = None,
     seed: int = 0,
     progress: bool | Callable[[int], object] = False,
 ) -> pd.DataFrame:
@@ -122,13 +128,18 @@ def weigh(
     predictor: what answers for masks, with the classes as `.labels`.
     """
     chosen, finished = METHODS[method], []
+    until = {} if stable is None else {"stable": stable}
     for window in _windows(examples, predictor.window, title=method, progress=progress):
         known = [example for example in window if example.n_features]
         at_work = [
-            (example, chosen.of(example)(example, n_samples, stream(seed, method, example.id))) for example in known
+            (example, chosen.of(example)(example, n_samples, stream(seed, method, example.id), **until))
+            for example in known
         ]
         finished += zip(known, answer(predictor, at_work), strict=True)
     beside = {}
+    if stable is not None:
+        beside = {"stopped": sum(early for _, (_, early) in finished)}
+        finished = [(example, values) for example, (values, _) in finished]
     if chosen.beside is not None:
         name, kept = chosen.beside
         beside = {name: {example.id: float(kept(values[1])) for example, values in finished}}
@@ -166,6 +177,7 @@ def check(
     *,
     method: str,
     n_samples: int,
+    stable: float | None = None,
     boundary: str = "safe",
     mask: str = "delete",
     classifier: "Classifier | TextClassifier | None" = None,
@@ -179,6 +191,8 @@ def check(
         raise ExperimentError(f"boundary='as-released' repeats the authors' {known}, not {method!r}; use 'safe'")
     if n_samples < 2:
         raise ExperimentError(f"n_samples={n_samples}: a method needs at least 2 forward passes")
+    if stable is not None:
+        check_stable(method, stable)
     for column in ("id", "text_a", "text_b"):
         if column not in examples:
             raise DataError(f"explain: no column {column!r} in the examples; {nearest(column, map(str, examples))}")
@@ -194,6 +208,15 @@ def check(
     pairs = [isinstance(text, str) for text in examples["text_b"]]
     for kind in {is_pair and boundary == "safe" for is_pair in pairs}:
         classifier.check_texts(pairs=kind)
+
+
+def check_stable(method: str, stable: float) -> None:
+    """Raise ExperimentError for a method that does not stop, or a tolerance that is no mean Jaccard index below 1."""
+    if not METHODS[method].stops:
+        known = " and ".join(name for name, of in METHODS.items() if of.stops)
+        raise ExperimentError(f"stable={stable}: {method!r} does not stop before its end; leave it out, or use {known}")
+    if not 0 < stable < 1:
+        raise ExperimentError(f"stable={stable}: give a mean Jaccard index between 0 and 1, such as 0.9")
 
 
 def _check_gradients(classifier: "Classifier | TextClassifier", method: str) -> None:

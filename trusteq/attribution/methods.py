@@ -167,6 +167,8 @@ class Method:
     (n, classes), as often as it likes, and returns weights, (features, classes), or (weights, standard errors). One
     that needs no probabilities just returns.
     draws: whether the weights depend on the explainer's seed, so that it does not fully agree with itself.
+    stops: whether it takes `stable`, when its top ten is good enough; it then returns (what it returns, whether it
+    stopped early).
     needs_gradients: whether it asks for a model's gradients, which a callable has not. needs_padding: whether it puts
     padding in the place of words. has_errors: whether it returns standard errors. beside: what else it returns beside
     the weights, a number for each class, (classes,): its name in the table's `.attrs`, and which of the classes' is
@@ -177,6 +179,7 @@ class Method:
 
     explain: Callable
     draws: bool
+    stops: bool = False
     needs_gradients: bool = False
     needs_padding: bool = False
     has_errors: bool = False
@@ -191,9 +194,9 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
-    "lime": Method(lime, draws=True, as_released={NLI: lime, PI: lime}, joined=JoinedWords),
+    "lime": Method(lime, draws=True, stops=True, as_released={NLI: lime, PI: lime}, joined=JoinedWords),
     "shap": Method(owen, draws=False, as_released={NLI: owen, PI: permutations}, joined=JoinedTokens),
-    "shapley": Method(shapley, draws=True, has_errors=True),
+    "shapley": Method(shapley, draws=True, stops=True, has_errors=True),
     "occlusion": Method(occlusion, draws=False),
     "integrated-gradients": Method(
         integrated_gradients,

@@ -3,56 +3,51 @@
 A word's Shapley value is the mean, over all orders of the words, of what it adds to the probability (Shapley, 1953).
 Sampled masks come in pairs, a set of words and all others: only the difference between the two matters, and what
 depends on any two words together cancels in it (Covert and Lee, 2021). That difference is taken for a Gaussian process
-over the masks. The value of a word is a linear functional of the process, so its posterior mean and standard deviation
-have closed forms. Averaging over permutations takes several times as many passes to the same standard error.
+over the masks. The value of a word is a linear functional of the process, so the posterior of all values, mean and
+covariance, has a closed form. Averaging over permutations takes several times as many passes to the same standard
+error.
 """
 
 import functools
 import math
 from collections.abc import Generator
+from typing import NamedTuple
 
 import numpy as np
 
+from trusteq.attribution.engine import Found, normal, until_stable
 from trusteq.attribution.features import Features
 
-_Values = Generator[np.ndarray, np.ndarray, np.ndarray | tuple[np.ndarray, np.ndarray]]
 MOST_ENUMERATED = 10  # words of an example whose 2**words masks are all evaluated
-TOP = 10  # words whose membership is to be settled
-FIRST_LOOK = 128  # pairs of masks before the first look at whether it is; then they are doubled
+AT_ONCE = 128  # masks drawn from the stream at first, then twice as many: so the published ones were
 # The process, on masks as vectors of +1 (kept) and -1: what is linear in them is all but free, what is not has a
 # covariance that grows as sinh(2 t) with their cosine t. A hundredth of that variance is taken for noise.
 LINEAR, CURVATURE, NOISE = 1e4, 2.0, 1e-2
 
 
-def shapley(example: Features, n_samples: int, rng: np.random.Generator) -> _Values:
-    """Return Shapley values and their standard errors, each (features, classes).
+def shapley(
+    example: Features, n_samples: int, rng: np.random.Generator, *, stable: float | None = None
+) -> Generator[np.ndarray, np.ndarray, tuple]:
+    """Return Shapley values and their standard errors, each (features, classes); with `stable`, see `until_stable`.
 
     Up to 10 words, or where the budget reaches, all masks are evaluated, and the errors are 0; for 10 words those are
-    1,024 whatever the budget. Beyond, masks are drawn until the top 10 of every class is settled at 95%, or `n_samples`
-    passes are spent.
+    1,024 whatever the budget. Beyond, `n_samples` masks are, in pairs.
     """
     n = example.n_features
     if n <= MOST_ENUMERATED or 2**n <= n_samples:
         masks = (np.arange(2**n)[:, None] >> np.arange(n)) & 1 == 1
         probabilities = yield masks
         values = _enumerated(masks, probabilities)
-        return values, np.zeros_like(values)
-    kept = np.ones((1, n), dtype=bool)
-    probabilities = yield np.concatenate([kept, ~kept])
-    odd = (probabilities[:1] - probabilities[1:]) / 2
-    seen = {kept.tobytes(), (~kept).tobytes()}
-    look = FIRST_LOOK
-    while True:
-        size = min(look, n_samples // 2) - len(kept)
-        new = _new_masks(n, size, rng, seen)
-        if len(new):
-            probabilities = yield np.concatenate([new, ~new])
-            kept = np.concatenate([kept, new])
-            odd = np.concatenate([odd, (probabilities[: len(new)] - probabilities[len(new) :]) / 2])
-        values, errors = quadrature(kept, odd)
-        if look >= n_samples // 2 or len(new) < size or _is_settled(values, errors):
-            return values, errors
-        look *= 2
+        found = values, np.zeros_like(values)
+        return found if stable is None else (found, False)
+    kept = _masks(n, n_samples // 2, rng)
+    pairs = np.stack([kept, ~kept], axis=1).reshape(-1, n)  # so that what is asked about first is pairs
+    return (yield from until_stable(pairs, _found, stable))
+
+
+def _found(pairs: np.ndarray, probabilities: np.ndarray) -> Found:
+    posterior = quadrature(pairs[::2], (probabilities[::2] - probabilities[1::2]) / 2)
+    return Found((posterior.values, posterior.errors), posterior.values, posterior.drawn)
 
 
 def _enumerated(masks: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -62,6 +57,20 @@ def _enumerated(masks: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     ways = np.array([math.comb(n - 1, k) if k < n else 1 for k in range(n + 1)])
     joins, stays = 1 / (n * ways[sizes - 1]), -1 / (n * ways[sizes])  # sizes - 1 is only read where a word is kept
     return np.where(masks, joins[:, None], stays[:, None]).T @ probabilities
+
+
+def _masks(n: int, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw masks, (size, n), of which the first keeps all words; fewer where there are no more."""
+    kept = np.ones((1, n), dtype=bool)
+    seen, at_once = {kept.tobytes(), (~kept).tobytes()}, AT_ONCE
+    while len(kept) < size:
+        wanted = min(at_once, size) - len(kept)
+        new = _new_masks(n, wanted, rng, seen)
+        kept = np.concatenate([kept, new])
+        if len(new) < wanted:
+            break
+        at_once *= 2
+    return kept
 
 
 def _new_masks(n: int, size: int, rng: np.random.Generator, seen: set[bytes]) -> np.ndarray:
@@ -81,8 +90,35 @@ def _new_masks(n: int, size: int, rng: np.random.Generator, seen: set[bytes]) ->
     return np.array(found, dtype=bool).reshape(-1, n)
 
 
-def quadrature(masks: np.ndarray, odd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the posterior mean and standard deviation of the Shapley values, each (features, classes).
+class Posterior(NamedTuple):
+    """What is known of the Shapley values: normal, with the covariance of words times that of classes.
+
+    values: their mean, (features, classes). words: (features, features). classes: (classes, classes).
+    """
+
+    values: np.ndarray
+    words: np.ndarray
+    classes: np.ndarray
+
+    @property
+    def errors(self) -> np.ndarray:
+        """The standard deviations, (features, classes)."""
+        variances = np.diag(self.words)[:, None] * np.diag(self.classes)
+        return np.sqrt(np.maximum(variances, 0))
+
+    def drawn(self) -> np.ndarray:
+        """Return draws of the values, (draws, features, classes)."""
+        return self.values + _root(self.words) @ normal(*self.values.shape) @ _root(self.classes).T
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """Return a matrix whose product with its transpose is a covariance, but for what rounding leaves below 0."""
+    variances, directions = np.linalg.eigh((covariance + covariance.T) / 2)
+    return directions * np.sqrt(np.maximum(variances, 0))
+
+
+def quadrature(masks: np.ndarray, odd: np.ndarray) -> Posterior:
+    """Return the posterior of the Shapley values.
 
     masks: (m, features), the first one keeps all words. odd: (m, classes), half of what the probabilities lose when
     each mask is turned round. The values add up to what all words together change.
@@ -92,17 +128,16 @@ def quadrature(masks: np.ndarray, odd: np.ndarray) -> tuple[np.ndarray, np.ndarr
     signs = 2.0 * masks - 1
     noise = np.full(m, NOISE)
     noise[0] = 1e-9  # what all words together change is known, so the values add up to it
-    table, variance = _functional(n)
+    table, prior = _functional(n)
     of_words = np.where(masks, table[1, masks.sum(axis=1)][:, None], table[0, masks.sum(axis=1)][:, None])
     slopes = np.linalg.lstsq(signs, odd, rcond=None)[0]
     rest = odd - signs @ slopes
     targets = np.concatenate([rest, of_words], axis=1)
     solved = np.linalg.solve(_covariance(signs @ signs.T / n) + np.diag(noise), targets)
     weights, of_words_solved = solved[:, : odd.shape[1]], solved[:, odd.shape[1] :]
-    spread = np.maximum(variance - (of_words * of_words_solved).sum(axis=0), 0)
     # The scale of the process, from the data; n of them went into the linear part.
-    scale = np.maximum((rest * weights).sum(axis=0), 0) / max(m - n, 1)
-    return 2 * slopes + of_words.T @ weights, np.sqrt(spread[:, None] * scale)
+    scale = rest.T @ weights / max(m - n, 1)
+    return Posterior(2 * slopes + of_words.T @ weights, prior - of_words.T @ of_words_solved, scale)
 
 
 def _covariance(cosine: np.ndarray) -> np.ndarray:
@@ -110,8 +145,8 @@ def _covariance(cosine: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def _functional(n: int) -> tuple[np.ndarray, float]:
-    """Return a word's Shapley value for the game "covariance with a mask", (2, n + 1), and its prior variance.
+def _functional(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a word's Shapley value for the game "covariance with a mask", (2, n + 1), and their prior covariance.
 
     The value depends on whether the mask keeps the word (second row) and on how many words it keeps, which is the
     column. In a random order each other word comes before this one with probability u, which is uniform in [0, 1]; so
@@ -128,15 +163,17 @@ def _functional(n: int) -> tuple[np.ndarray, float]:
             table[keeps] += side * np.expm1(side * sign * step) * (ways @ moments) / 4 / np.sinh(CURVATURE)
         table[keeps] += LINEAR * sign * 2 / n
     table[0, n] = table[1, 0] = 0.0  # a mask that keeps all keeps this word
-    return table, float(np.mean(table[1, 1:] - table[0, :-1]))
+    return table, _prior(table)
 
 
-def _is_settled(values: np.ndarray, errors: np.ndarray) -> bool:
-    """Return whether for every class the tenth word is above the eleventh by more than chance, at 95%."""
-    order = np.argsort(-np.abs(values), axis=0, kind="stable")
-    ranked = np.take_along_axis(np.abs(values), order, axis=0)
-    doubt = np.take_along_axis(errors, order, axis=0)
-    inside, outside = slice(None, TOP), slice(TOP, None)
-    # Any word inside against any word outside.
-    gap = ranked[inside][:, None] - ranked[outside][None]
-    return bool((gap > 1.96 * np.hypot(doubt[inside][:, None], doubt[outside][None])).all())
+def _prior(table: np.ndarray) -> np.ndarray:
+    """Return the prior covariance of the values, (n, n): the functional applied to both arguments.
+
+    In a random order, where s words come before this one, another is among them with probability s / (n - 1).
+    """
+    n = table.shape[1] - 1
+    before = np.arange(n) / max(n - 1, 1)
+    without, with_ = np.diff(table, axis=1)
+    covariance = np.full((n, n), np.mean(before * with_ + (1 - before) * without))
+    np.fill_diagonal(covariance, np.mean(table[1, 1:] - table[0, :-1]))
+    return covariance

@@ -43,6 +43,15 @@ _BENCHMARKS = {
         | {"command": "command"},
         {"most s": "{:.0f}", "most MB": "{:,.0f}"},
     ),
+    "stopping": (
+        {"method, tolerance, pairs": "row", "passes": "value", "stopped": "stopped"}
+        | {"mean Jaccard": "realised", "at least": "realised low", "of all": "realised, all"}
+        | {"equal budget": "equal budget", "saved": "saved at equal", "at most": "saved at most"}
+        | {"saved of 1,000": "saved of 1,000"},
+        {"passes": "{:,.0f}", "equal budget": "{:,.0f}", "mean Jaccard": "{:.3f}", "at least": "{:.3f}"}
+        | {"of all": "{:.3f}"}
+        | dict.fromkeys(("stopped", "saved", "at most", "saved of 1,000"), "{:.0%}"),
+    ),
 }
 
 
@@ -52,7 +61,7 @@ def times(run: Results) -> None:
 
 
 def benchmark(name: str) -> None:
-    """Show what a benchmark last measured, "attribution", "finetune", "million" or "robustness"."""
+    """Show what a benchmark last measured, "attribution", "finetune", "million", "robustness" or "stopping"."""
     rows, formats = benchmark_rows(name), _BENCHMARKS[name][1]
     found = benchmark_table(rows, name)
     put(measured_on(rows))

@@ -24,12 +24,14 @@ class MethodSettings(Entry):
     """How one method explains, and which models.
 
     n_samples: the budget of forward passes for one example; methods that need fewer take fewer.
+    stable: the mean Jaccard index of top ten and exact one that is enough, see `explain`; absent, the budget is spent.
     boundary: "as-released" perturbs pairs as the authors' scripts do, their boundary with them.
     like: the method that it is, where it goes by another name because it is run in two ways.
     models: those that it explains, the large one among them; absent, all.
     """
 
     n_samples: Annotated[int, Field(ge=2, le=10**9)] = 1000
+    stable: Annotated[float, Field(gt=0, lt=1)] | None = None
     boundary: Literal["safe", "as-released"] = "safe"
     like: str | None = None
     models: tuple[str, ...] | None = None
@@ -161,6 +163,9 @@ class Experiment(Entry):
         if settings.boundary == "as-released" and not METHODS[method].as_released:
             released = " and ".join(known for known, record in METHODS.items() if record.as_released)
             raise ValueError(f"method {name!r}: boundary as-released is for {released} alone")
+        if settings.stable is not None and not METHODS[method].stops:
+            known = " and ".join(known for known, record in METHODS.items() if record.stops)
+            raise ValueError(f"method {name!r}: stable is for {known} alone")
         chosen = settings.models or tuple(self.models)
         for model in chosen:
             if model not in self.models:

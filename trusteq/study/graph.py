@@ -10,7 +10,7 @@ import functools
 import hashlib
 import itertools
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from trusteq.attribution import explain
@@ -188,7 +188,7 @@ class _Task:
         tables = {
             folder / f"{self.shard.name(job.table)}.parquet": _key(
                 "explain",
-                asdict(job) | _version(job.explainer),
+                job.settings | _version(job.explainer),
                 experiment.explained(self.task),
                 experiment.threads,
                 trained.trained,

@@ -1,7 +1,7 @@
 """What is explained of a fine-tuned model: each method, again where it draws, and the controls of the large model."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from trusteq.statistics import stream_seed
 from trusteq.study.experiment import Experiment
@@ -27,6 +27,12 @@ class Job:
     explainer_seed: int
     explainer: str
     boundary: str
+    stable: float | None = None
+
+    @property
+    def settings(self) -> dict[str, str | int | float]:
+        """What it is told by, without what is not set: the keys of tables that are older than `stable` stay."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     @property
     def table(self) -> str:
@@ -34,10 +40,10 @@ class Job:
         return f"{self.method}.{self.kind}" if self.kind else self.method
 
     @property
-    def options(self) -> dict[str, str | int]:
+    def options(self) -> dict[str, str | int | float]:
         """What `explain` and `estimate` are to be called with."""
         options = {"method": self.explainer, "n_samples": self.n_samples, "seed": self.explainer_seed}
-        return options | {"boundary": self.boundary}
+        return options | {"boundary": self.boundary} | ({} if self.stable is None else {"stable": self.stable})
 
 
 def jobs(
@@ -54,7 +60,9 @@ def jobs(
     if experiment.has_twin(model, seed):
         seeds[RANDOM_HEAD] = own if experiment.common_masks else stream_seed(own, RANDOM_HEAD)
     return [
-        Job(task, model, seed, method, kind, how.n_samples, explainer_seed, how.like or method, how.boundary)
+        Job(
+            task, model, seed, method, kind, how.n_samples, explainer_seed, how.like or method, how.boundary, how.stable
+        )
         for method, how in experiment.task_methods(task).items()
         if (methods is None or method in methods) and model in experiment.models_of(task, method)
         for kind, explainer_seed in seeds.items()

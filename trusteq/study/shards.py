@@ -2,7 +2,7 @@
 
 import re
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -161,6 +161,6 @@ def attributions(
         table = explain(classifier, chosen, **job.options, progress=progress)
         seconds = time.perf_counter() - started
     facts = {"shard": str(part), "rows": [rows.start, rows.stop], "seconds": seconds, "skipped": table.attrs["skipped"]}
-    write_table(table, path, key=key, experiment=run.experiment.name, **asdict(job), **made_of, **facts)
+    write_table(table, path, key=key, experiment=run.experiment.name, **job.settings, **made_of, **facts)
     record(path)
     return replace(table, files=(path,)) if isinstance(table, Stored) else table
