@@ -12,22 +12,31 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import tokenizers
 import torch
 import transformers
+from tokenizers import models, pre_tokenizers, processors, trainers
+from tokenizers.normalizers import NFC
 
 import trusteq
+from trusteq.alignment import align
 from trusteq.attribution import as_released
 from trusteq.attribution.cost import peak_memory
-from trusteq.attribution.explain import explain
+from trusteq.attribution.explain import example_of, explain, together
+from trusteq.attribution.lime import perturbations
+from trusteq.attribution.tokens import TokenPredictor
 from trusteq.models import forward
 from trusteq.models.classifier import Classifier, as_classifier, load_classifier, load_tokenizer, locate
+from trusteq.models.onnx_session import load_graph
 from trusteq.pages.status import BUDGETS
+from trusteq.statistics import stream
 from trusteq.store import processor, to_json, versions, write_text
 
 FILE = Path(__file__).with_suffix(".json")
@@ -70,11 +79,11 @@ def rows(options: argparse.Namespace) -> dict[str, Callable[[], dict]]:
     made = {}
     for method in BUDGETS:
         for shape in SHAPES:
-            wanted = 5 if shape == "BERT-Tiny shape" else None
+            wanted = {"BERT-Tiny shape": 5, "BERT-base shape": 2}.get(shape)
             made[f"cpu {shape} {method}"] = lambda method=method, shape=shape, wanted=wanted: speed(
                 options, shape, "cpu", method, wanted
             )
-        least = {"lime": 2, "shap": 2.5}[method]
+        least = {"lime": 3.5, "shap": 3}[method]
         made[f"cpu MiniLM {method}"] = lambda method=method, least=least: speed(options, "MiniLM", "cpu", method, least)
         least = {"lime": 6, "shap": 20}[method]
         for shape in SHAPES:
@@ -82,6 +91,9 @@ def rows(options: argparse.Namespace) -> dict[str, Callable[[], dict]]:
             made[f"gpu {shape} bf16 {method}"] = lambda method=method, shape=shape, wanted=wanted: speed(
                 options, shape, "cuda", method, wanted
             )
+    for kind in TOKENIZERS:
+        made[f"cpu token ids {kind}-like"] = lambda kind=kind: token_ids(options, kind)
+    made["cpu MiniLM lime ONNX Runtime"] = lambda: onnx(options)
     made["memory"] = lambda: memory(options)
     for method, budget, least in (
         ("shapley", 1000, 0.75),
@@ -125,6 +137,7 @@ def speed(options: argparse.Namespace, model: str, device: str, method: str, lea
         "library s/example": seconds["library"] / len(examples),
         "engine s/example": seconds["engine"] / len(examples),
         "bare share": bare / seconds["engine"],
+        "own forward share": recorder.seconds / seconds["engine"],
         "passes/s": passes / seconds["engine"],
     }
 
@@ -134,12 +147,16 @@ class _Recorder:
 
     def __init__(self, classifier: Classifier):
         self.blocks: list[forward.Rows] = []
-        keep = self.blocks.extend
+        self.seconds = 0.0  # in the engine's own forward passes
+        recorder = self
 
         class Recording(Classifier):
             def predict_rows(self, rows):
-                keep(rows)
-                return super().predict_rows(rows)
+                recorder.blocks.extend(rows)
+                started = time.perf_counter()
+                found = super().predict_rows(rows)
+                recorder.seconds += time.perf_counter() - started
+                return found
 
         self.classifier = Recording(classifier.model, classifier.tokenizer, classifier.labels, classifier.max_length)
 
@@ -217,6 +234,104 @@ def _with_shap(predict_proba: Callable, budget: int) -> Callable:
     return lambda text: explainer([text], max_evals=budget, silent=True)
 
 
+# How the tokenizers of a family split a text, and whether they learn byte pairs or pieces with a probability.
+TOKENIZERS = {
+    "RoBERTa": (models.BPE, trainers.BpeTrainer, pre_tokenizers.ByteLevel(add_prefix_space=False), None),
+    "ModernBERT": (models.BPE, trainers.BpeTrainer, pre_tokenizers.ByteLevel(add_prefix_space=False), NFC()),
+    "DeBERTa-v3": (models.Unigram, trainers.UnigramTrainer, pre_tokenizers.Metaspace(), NFC()),
+    "Llama": (models.BPE, trainers.BpeTrainer, pre_tokenizers.Metaspace(prepend_scheme="first", split=False), None),
+}
+
+
+def token_ids(options: argparse.Namespace, kind: str) -> dict:
+    """Return the time of the token ids of 1,000 masks of a pair, beside that of tokenising each masked text."""
+    learnt_from = _pairs(options.hub, 2000)
+    examples, budget = learnt_from.head(options.examples), BUDGETS["lime"]
+    classifier = Classifier(None, _tokenizer(kind, [*learnt_from["text_a"], *learnt_from["text_b"]]), LABELS, 512)
+    assembler, seconds, masks = TokenPredictor(classifier), {"pieces": 0.0, "texts": 0.0}, 0
+    for row in examples.itertuples():
+        example = example_of(row, len(LABELS), classifier=classifier)
+        asked = np.unique(perturbations(example.n_features, budget, stream(0, "lime", row.id)), axis=0)
+        started = time.perf_counter()
+        if example.rows(asked, assembler) is None:
+            raise Open(f"the pieces of a {kind}-like tokenizer do not stand alone")
+        between = time.perf_counter()
+        classifier.encode(*example.texts(asked))
+        seconds["pieces"] += between - started
+        seconds["texts"] += time.perf_counter() - between
+        masks += len(asked)
+    return {
+        "value": seconds["texts"] / seconds["pieces"],
+        "what": "times the speed of tokenising each masked text",
+        "engine s/example": seconds["pieces"] / len(examples),
+        "library s/example": seconds["texts"] / len(examples),
+        "passes/s": masks / seconds["pieces"],
+    }
+
+
+def _tokenizer(kind: str, texts: list[str]) -> transformers.PreTrainedTokenizerBase:
+    """Return a tokenizer like a family's, learnt from texts: 8,000 tokens, and special ones around the texts."""
+    model, trainer, splitter, normaliser = TOKENIZERS[kind]
+    special = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    backend = tokenizers.Tokenizer(model())
+    # Without spaces to split at, learning makes tokens of several words, as no family has them.
+    backend.pre_tokenizer = pre_tokenizers.Metaspace() if kind == "Llama" else splitter
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    own = {"unk_token": "<unk>"} if model is models.Unigram else {"initial_alphabet": alphabet}
+    learner = trainer(vocab_size=8000, special_tokens=[*special.values()], show_progress=False, **own)
+    backend.train_from_iterator(texts, learner)
+    backend.pre_tokenizer = splitter
+    if normaliser is not None:
+        backend.normalizer = normaliser
+    known = [(token, backend.token_to_id(token)) for token in special.values()]
+    backend.post_processor = processors.TemplateProcessing("<s> $A </s>", "<s> $A </s> $B </s>", known)
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=512, **special)
+
+
+def onnx(options: argparse.Namespace) -> dict:
+    """Return how fast ONNX Runtime explains the fine-tuned MiniLM, in full precision and in 8 bits, beside torch."""
+    examples = _pairs(options.hub, options.examples)
+    classifier = load_classifier(FINE_TUNED, hub=options.hub, device="cpu")
+    known = {"torch": classifier, **_graphs(classifier)}
+    seconds, passes, found = dict.fromkeys(known, 0.0), 0, {name: [] for name in known}
+    for row in range(len(examples)):  # in turns, as in `speed`
+        for name, model in known.items():
+            started = time.perf_counter()
+            found[name].append(explain(model, examples.iloc[[row]], method="lime", n_samples=BUDGETS["lime"]))
+            seconds[name] += time.perf_counter() - started
+        passes += found["torch"][-1].attrs["passes"]
+    label = pd.Series([classifier.labels[label] for label in examples["label"]], index=examples["id"])
+    whole = {name: together(tables) for name, tables in found.items()}
+    shared = {name: align(whole["torch"], whole[name], label=label).mean for name in known}
+    return {
+        "value": seconds["torch"] / seconds["8 bits"],
+        "what": f"times torch's speed in 8 bits (top-10 Jaccard {shared['8 bits']:.2f})",
+        "full precision": seconds["torch"] / seconds["full precision"],
+        "top-10 Jaccard in full precision": shared["full precision"],
+        "engine s/example": seconds["8 bits"] / len(examples),
+        "torch s/example": seconds["torch"] / len(examples),
+        "passes/s": passes / seconds["8 bits"],
+        "torch passes/s": passes / seconds["torch"],
+        "full precision passes/s": passes / seconds["full precision"],
+    }
+
+
+def _graphs(classifier: Classifier) -> dict[str, object]:
+    """Return the classifier as graphs of ONNX Runtime, made as the book's page on reruns makes them."""
+    from onnxruntime.quantization import quantize_dynamic
+
+    texts = dict(classifier.tokenizer(["a man reads", "a dog"], ["he reads", "it"], padding=True, return_tensors="pt"))
+    any_size = {name: {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC} for name in texts}
+    graph = {"output_names": ["logits"], "dynamic_shapes": any_size, "external_data": False}
+    with tempfile.TemporaryDirectory() as folder:
+        whole, small = Path(folder, "model.onnx"), Path(folder, "model.int8.onnx")
+        classifier.tokenizer.save_pretrained(folder)
+        classifier.model.config.save_pretrained(folder)
+        torch.onnx.export(classifier.model, (), str(whole), kwargs=texts, **graph)
+        quantize_dynamic(str(whole), str(small), per_channel=True)
+        return {"full precision": load_graph(whole), "8 bits": load_graph(small)}
+
+
 def memory(options: argparse.Namespace) -> dict:
     """Return by how many MB the peak memory of explaining 10,000 pairs is above that of explaining 100."""
     _pairs(options.hub, 1)  # says here what is lacking
@@ -240,7 +355,7 @@ def steadiness(options: argparse.Namespace, method: str, budget: int, least: flo
     classifier = load_classifier(FINE_TUNED, hub=options.hub)
     label = pd.Series([classifier.labels[label] for label in pairs["label"]], index=pairs["id"])
     runs = [explain(classifier, pairs, method=method, n_samples=budget, seed=seed) for seed in (0, 1)]
-    agreement = trusteq.align(*runs, label=label)
+    agreement = align(*runs, label=label)
     passes = sum(run.attrs["passes"] for run in runs) / len(runs) / len(pairs)
     return {
         "value": agreement.mean,

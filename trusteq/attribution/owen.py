@@ -86,7 +86,7 @@ def _best_branches(tree: np.ndarray, members: np.ndarray, n_samples: int) -> _Va
     """Split the branches that change the probabilities most, until the budget is spent."""
     nodes, n = members.shape
     masks = [np.zeros(n, dtype=bool), np.ones(n, dtype=bool)]
-    values = list((yield np.stack(masks)))
+    values = yield np.stack(masks)
     credit = np.zeros((nodes, len(values[0])))
     queue, numbers = [_Branch(0.0, 0, nodes - 1, 0, 1, 1.0)], itertools.count(1)
     split: dict[int, int] = {}  # number of a branch -> place of the first of its two masks
@@ -107,11 +107,12 @@ def _best_branches(tree: np.ndarray, members: np.ndarray, n_samples: int) -> _Va
             for branch in asked:
                 split[branch.number] = len(masks)
                 masks += [masks[branch.without] | members[child] for child in tree[branch.node - n]]
-            values += list((yield np.stack(masks[len(values) :])))
-        for branch in batch:
-            for child in _children(branch, split[branch.number], tree[branch.node - n]):
-                change = np.abs(values[child.having] - values[child.without]).max()
-                heapq.heappush(queue, child._replace(priority=-change * child.weight, number=next(numbers)))
+            values = np.concatenate([values, (yield np.stack(masks[len(values) :]))])
+        below = [child for of in batch for child in _children(of, split[of.number], tree[of.node - n])]
+        having, without = [child.having for child in below], [child.without for child in below]
+        changes = np.abs(values[having] - values[without]).max(axis=1).tolist() if below else []
+        for child, change in zip(below, changes, strict=True):
+            heapq.heappush(queue, _Branch(-change * child.weight, next(numbers), *child[2:]))
     for branch in queue:
         credit[branch.node] += (values[branch.having] - values[branch.without]) * branch.weight
     # The credit of each merge is shared out equally among its features.

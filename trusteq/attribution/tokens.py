@@ -1,16 +1,21 @@
 """Token ids of masked texts put together from the ids of their pieces, so that each piece is tokenised once.
 
-A piece is what stands between white space. A tokenizer with BERT's pre-tokenizer treats every piece by itself, so the
-ids of a text are those of its pieces in a row. A piece holds one word mostly, sometimes several ("isn't",
-"well-known") or none; it is tokenised once for each way of masking its words that occurs.
+A piece is what stands between white space. It holds one word mostly, sometimes several ("isn't", "well-known") or none;
+it is tokenised once for each way of masking its words that occurs. The ids of a text are those of its pieces in a row:
+with BERT's pre-tokenizer those of each piece by itself; elsewhere a space belongs to the piece after it, and a piece
+has other ids where a text starts. `_keeps_pieces_apart` tells by a tokenizer's parts whether that holds; what is not
+proven is left to the tokenizer, and counted.
 """
 
 import functools
+import itertools
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from tokenizers.models import BPE
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
@@ -21,24 +26,26 @@ from trusteq.models.classifier import ReadsTokens
 from trusteq.models.forward import Rows
 
 _PIECE = re.compile(r"\S+")
-_MOST_WORDS = 62  # of one piece: how its words are masked is the bits of an int64
+_MOST_WORDS = 12  # of one piece: beyond, nearly every mask leaves another text of it, and nothing is saved
+_ANY = "a"  # stands for any piece before a space
+_MARK = "▁"  # SentencePiece's sign for a space
 Ids = tuple[int, ...]
-Variant = tuple[str, int, str]  # a piece, which of its words are kept (the first is the lowest bit), the replacement
-# The token ids that one piece can have, and which of them each mask gives, (n,); None where there is but one.
-Block = tuple[list[Ids], np.ndarray | None]
+# A piece, which of its words are kept (the first is the lowest bit), the replacement, whether it starts the text.
+Variant = tuple[str, int, str, bool]
 
 
 class TokenPredictor:
     """Asks a classifier of tokens about masks, by the token ids that its tokenizer gives the masked texts.
 
-    known: the token ids of what was tokenised already.
+    known: the token ids of what was tokenised already; None where they depend on more than the piece.
     """
 
     def __init__(self, classifier: ReadsTokens):
         self.classifier, self.labels = classifier, classifier.labels
         self.retokenised: set[str] = set()
         self.passes = 0
-        self.known: dict[Variant, Ids] = {}
+        self.known: dict[Variant, Ids | None] = {}
+        self._pieces_of = functools.lru_cache(maxsize=2 * self.window)(self._pieces)
 
     @property
     def window(self) -> int:
@@ -62,23 +69,36 @@ class TokenPredictor:
 
         texts: one, or a pair. replacement: what stands for a masked word.
         """
+        pieces = self._pieces_of(tuple(texts), replacement)
+        return None if pieces is None else self._put_together(pieces, masks)
+
+    def _pieces(self, texts: tuple[str, ...], replacement: str) -> "_Pieces | None":
+        """Return the pieces of texts; None where all words, or none, are not given the ids that the tokenizer gives."""
         by_template = len(texts) == 2 and self.classifier.template is not None
-        if by_template or len(texts) not in self._special_tokens:
+        if by_template or len(texts) not in self._special_tokens or re.search(r"\s", replacement):
             return None
-        before, *after = self._special_tokens[len(texts)]
-        blocks: list[Block] = [([before], None)]
-        first, second_starts = 0, 0
-        for text, following in zip(texts, after, strict=True):
-            second_starts = len(blocks)
-            for piece in _PIECE.findall(text):
-                numbers = slice(first, first + len(words.words(piece)))
-                if numbers.stop - numbers.start > _MOST_WORDS:
-                    return None
-                kept, of_row = _ways(masks[:, numbers])
-                blocks.append((self._ids([(piece, code, replacement) for code in kept]), of_row))
-                first = numbers.stop
-            blocks.append(([following], None))
-        rows = _put_together(blocks, second_starts if len(texts) == 2 else len(blocks), len(masks))
+        if any(len(words.words(piece)) > _MOST_WORDS for text in texts for piece in _PIECE.findall(text)):
+            return None
+        pieces = _Pieces(texts, replacement, self._special_tokens[len(texts)], by_place=self._spaced is not None)
+        # All ways of pieces of up to three words are tokenised in one call, from all words kept to none.
+        put = self._put_together(pieces, (np.arange(7, -1, -1)[:, None] >> pieces.word % 3) & 1 > 0)
+        if self._spaced is None or put is None:  # BERT's tokenizers need no trial
+            return pieces
+        ends = Rows(put.ids[[0, -1]], put.lengths[[0, -1]])
+        return pieces if _are_equal(ends, self.classifier.encode(*pieces.extremes())) else None
+
+    def _put_together(self, pieces: "_Pieces", masks: np.ndarray) -> Rows | None:
+        chosen = pieces.chosen(masks)
+        new = pieces.unknown(chosen)
+        ids = self._ids([pieces.variant(entry) for entry in new])
+        if None in ids:
+            return None
+        pieces.learn(new, ids)
+        rows = pieces.rows(chosen)
+        if not rows.lengths.all():  # a text without any token, which is read as its classifier has it
+            nothing, none = self.classifier.encode([""], None).ids[0], rows.lengths == 0
+            rows = pieces.rows(chosen, least=len(nothing))
+            rows.ids[none, : len(nothing)], rows.lengths[none] = nothing, len(nothing)
         if rows.lengths.max() > self.classifier.max_length:
             return None
         return rows if "token_type_ids" in self.classifier.tokenizer.model_input_names else replace(rows, types=None)
@@ -87,66 +107,268 @@ class TokenPredictor:
     def _special_tokens(self) -> dict[int, list[Ids]]:
         """For one text and for a pair, the special tokens before, between and after; none for other tokenizers."""
         tokenizer = self.classifier.tokenizer
-        if not _treats_pieces_alone(getattr(tokenizer, "backend_tokenizer", None)):
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if backend is None or not (_is_berts(backend) or _keeps_pieces_apart(backend)):
             return {}
         found = {}
         for n_texts in (1, 2):
-            probe = tokenizer(*["a"] * n_texts, return_special_tokens_mask=True)
-            ends = [place for place, special in enumerate(probe["special_tokens_mask"]) if not special]
-            ids = probe["input_ids"]
-            second = ends[1] if n_texts == 2 else len(ids)
-            if any(type_ != (place >= second) for place, type_ in enumerate(probe.get("token_type_ids", ()))):
-                return {}  # Funnel's first token has a type of its own
-            cuts = zip([0, *(end + 1 for end in ends)], [*ends, len(ids)], strict=True)
-            found[n_texts] = [tuple(ids[start:stop]) for start, stop in cuts]
+            probe = tokenizer(*[_ANY] * n_texts)
+            ids, part = probe["input_ids"], probe.sequence_ids()
+            inside = [[place for place, of in enumerate(part) if of == text] for text in range(n_texts)]
+            second = inside[1][0] if n_texts == 2 and inside[1] else len(ids)
+            types = probe.get("token_type_ids", ())
+            # Funnel's first token has a type of its own.
+            if not all(inside) or any(type_ != (place >= second) for place, type_ in enumerate(types)):
+                return {}
+            starts, stops = [0, *(places[-1] + 1 for places in inside)], [*(places[0] for places in inside), len(ids)]
+            found[n_texts] = [tuple(ids[start:stop]) for start, stop in zip(starts, stops, strict=True)]
         return found
 
-    def _ids(self, variants: Sequence[Variant]) -> list[Ids]:
+    @functools.cached_property
+    def _spaced(self) -> "_Spaced | None":
+        """What tokenises a piece with the space before it; None for BERT's tokenizers, which drop spaces."""
+        return None if _is_berts(self.classifier.tokenizer.backend_tokenizer) else _Spaced(self.classifier.tokenizer)
+
+    def _ids(self, variants: Sequence[Variant]) -> list[Ids | None]:
         unknown = [variant for variant in variants if variant not in self.known]
         if unknown:
-            # Not the backend's own `encode_batch`: it pads and cuts as whoever asked last had it.
-            texts = [_text(*variant) for variant in unknown]
-            ids = self.classifier.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-            self.known.update(zip(unknown, map(tuple, ids), strict=True))
+            read = functools.partial(_encoded, self.classifier.tokenizer) if self._spaced is None else self._spaced.ids
+            self.known.update(zip(unknown, read(unknown), strict=True))
         return [self.known[variant] for variant in variants]
 
 
-def _text(piece: str, kept: int, replacement: str) -> str:
+def _encoded(tokenizer, variants: Sequence[Variant]) -> list[Ids]:
+    return _ids_of(tokenizer, [_text(*variant) for variant in variants])
+
+
+def _ids_of(tokenizer, texts: list[str]) -> list[Ids]:
+    # Not the backend's own `encode_batch`: it pads and cuts as whoever asked last had it.
+    return list(map(tuple, tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]))
+
+
+def _text(piece: str, kept: int, replacement: str, starts: bool) -> str:
     keep = [bool(kept >> word & 1) for word in range(len(words.words(piece)))]
     return words.mask(piece, keep, replacement)
 
 
-def _treats_pieces_alone(backend) -> bool:
-    """Return whether a tokenizer of the tokenizers library makes of a text what it makes of its pieces in a row."""
-    if not isinstance(getattr(backend, "pre_tokenizer", None), BertPreTokenizer):
+def _are_equal(put: Rows, expected: Rows) -> bool:
+    if put.lengths.tolist() != expected.lengths.tolist():
         return False
-    added = (token.content for token in backend.get_added_tokens_decoder().values())
-    return isinstance(backend.normalizer, BertNormalizer) and not any(map(re.compile(r"\s").search, added))
+    return all(np.array_equal(a[:n], b[:n]) for a, b, n in zip(put.ids, expected.ids, put.lengths, strict=True))
 
 
-def _ways(masks: np.ndarray) -> tuple[list[int], np.ndarray | None]:
-    """Return in which ways a piece's words are kept, as bits, and which of them each mask has; masks: (n, words)."""
-    n_words = masks.shape[1]
-    if n_words <= 1:
-        return [0, 1][: n_words + 1], masks[:, 0].astype(np.int64) if n_words else None
-    kept, of_row = np.unique(masks @ (1 << np.arange(n_words, dtype=np.int64)), return_inverse=True)
-    return kept.tolist(), of_row
+class _Pieces:
+    """The pieces of a text or pair, and a table of the token ids that each has under every way of masking its words.
+
+    A piece has a column, and so have the special tokens around the texts. Each way of masking its words has a place,
+    and each place two entries in the table, 2 x place and, for a piece that starts a text, 2 x place + 1.
+    n_words: of each column. by_place: whether a piece has other ids where it starts a text.
+    """
+
+    def __init__(self, texts: tuple[str, ...], replacement: str, special: list[Ids], *, by_place: bool):
+        self.texts, self.replacement, self.by_place = texts, replacement, by_place
+        self.columns, self.sides = [""], []
+        for text in texts:
+            pieces = _PIECE.findall(text)
+            self.sides.append(slice(len(self.columns), len(self.columns) + len(pieces)))
+            self.columns += [*pieces, ""]
+        self.n_words = np.array([len(words.words(piece)) for piece in self.columns])
+        self.with_words = np.flatnonzero(self.n_words)
+        self.first_word = (np.cumsum(self.n_words) - self.n_words)[self.with_words]
+        self.word = np.array([word for n in self.n_words for word in range(n)], dtype=np.int64)  # within its piece
+        # A piece that is all words is gone without them.
+        gone = [
+            n > 0 and not _text(piece, 0, replacement, False)
+            for piece, n in zip(self.columns, self.n_words, strict=True)
+        ]
+        self.vanishes = np.array(gone)
+        n_places = 1 << self.n_words
+        self.first_place = np.cumsum(n_places) - n_places
+        self.starts, self.lengths = np.zeros(2 * n_places.sum(), dtype=np.int64), np.full(2 * n_places.sum(), -1)
+        self.ids = np.empty(0, dtype=np.int64)
+        around = [0, *(side.stop for side in self.sides)]
+        self.learn(2 * self.first_place[around], special)
+
+    def extremes(self) -> tuple[list[str], list[str] | None]:
+        """Return the first and the second texts with all their words, and with none."""
+        kept = [
+            [words.mask(text, [keep] * len(words.words(text)), self.replacement) for keep in (True, False)]
+            for text in self.texts
+        ]
+        return kept[0], kept[1] if len(kept) == 2 else None
+
+    def chosen(self, masks: np.ndarray) -> np.ndarray:
+        """Return the entry of the table that each column has under each mask, (n, columns); masks: (n, words)."""
+        kept = np.zeros((len(masks), len(self.columns)), dtype=np.int64)
+        if len(self.word):
+            kept[:, self.with_words] = np.add.reduceat(masks * (1 << self.word), self.first_word, axis=1)
+        entries = 2 * (self.first_place + kept)
+        left = (kept > 0) | ~self.vanishes
+        for side in self.sides if self.by_place else ():
+            if side.start < side.stop:
+                entries[np.arange(len(masks)), side.start + left[:, side].argmax(axis=1)] += 1
+        return entries
+
+    def unknown(self, entries: np.ndarray) -> list[int]:
+        """Return the entries whose ids are not in the table, each once."""
+        return np.unique(entries[self.lengths[entries] < 0]).tolist()
+
+    def variant(self, entry: int) -> Variant:
+        """Return what an entry of the table stands for."""
+        column = int(np.searchsorted(self.first_place, entry >> 1, side="right")) - 1
+        return self.columns[column], (entry >> 1) - int(self.first_place[column]), self.replacement, bool(entry & 1)
+
+    def learn(self, entries: Sequence[int], ids: Sequence[Ids]) -> None:
+        """Take the token ids of entries into the table."""
+        if len(entries):
+            lengths = np.array(list(map(len, ids)))
+            self.starts[entries], self.lengths[entries] = len(self.ids) + np.cumsum(lengths) - lengths, lengths
+            self.ids = np.concatenate([self.ids, np.array([token for of in ids for token in of], dtype=np.int64)])
+
+    def rows(self, entries: np.ndarray, least: int = 0) -> Rows:
+        """Return the ids of all columns in a row, for each row of entries, (n, columns); at least so wide."""
+        lengths = self.lengths[entries]
+        total, flat = lengths.sum(axis=1), lengths.ravel()
+        shift = self.starts[entries].ravel() - np.cumsum(flat) + flat  # from the place in the row of all rows
+        places = np.arange(max(total.max(), least))
+        inside = places < total[:, None]
+        ids = np.zeros(inside.shape, dtype=np.int64)
+        ids[inside] = self.ids[np.repeat(shift, flat) + np.arange(flat.sum())]
+        second = lengths[:, : self.sides[1].start].sum(axis=1) if len(self.sides) == 2 else total
+        return Rows(ids, total, ((places >= second[:, None]) & inside).astype(np.int64))
 
 
-def _put_together(blocks: list[Block], second_starts: int, n: int) -> Rows:
-    """Return n rows, each the tokens of its variant of every block; the second segment starts at a block's number."""
-    lengths_of = [np.array([len(ids) for ids in variants]) for variants, _ in blocks]
-    chosen = [np.zeros(n, dtype=np.int64) if of_row is None else of_row for _, of_row in blocks]
-    ends = np.cumsum([lengths[row] for lengths, row in zip(lengths_of, chosen, strict=True)], axis=0)
-    ids = np.zeros((n, ends[-1].max()), dtype=np.int64)
-    for (variants, _), lengths, row, end in zip(blocks, lengths_of, chosen, ends, strict=True):
-        table = np.zeros((len(variants), lengths.max()), dtype=np.int64)
-        table[np.arange(table.shape[1]) < lengths[:, None]] = [token for ids_of in variants for token in ids_of]
-        length = lengths[row]
-        for place in range(table.shape[1]):
-            here = np.flatnonzero(length > place)
-            ids[here, (end - length + place)[here]] = table[row[here], place]
-    start = ends[second_starts - 1] if second_starts < len(blocks) else ends[-1]
-    places = np.arange(ids.shape[1])
-    types = (places >= start[:, None]) & (places < ends[-1][:, None])
-    return Rows(ids, ends[-1], types.astype(np.int64))
+class _Spaced:
+    """Tokenises pieces where a space belongs to the piece after it."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer, backend = tokenizer, tokenizer.backend_tokenizer
+        self.normal = _normal(backend)
+        forms = {form for token in backend.get_added_tokens_decoder().values() for form in _forms(token, self.normal)}
+        self.added = re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))) or "(?!)")
+
+    def ids(self, variants: Sequence[Variant]) -> list[Ids | None]:
+        """Return the ids of pieces under one replacement; None where more than the piece decides them."""
+        replacement, texts = variants[0][2], [_text(*variant) for variant in variants]
+        # What a piece may follow: any other, or a token that stands for a word, where some tokenizers start anew.
+        before = [_ANY, replacement] if replacement else [_ANY]
+        forms = [
+            [text] if starts else [f"{one} {text}" for one in before]
+            for (*_, starts), text in zip(variants, texts, strict=True)
+        ]
+        answers = iter(_ids_of(self.tokenizer, [*before, *itertools.chain(*forms)]))
+        skipped, found = [next(answers) for _ in before], []
+        for (*_, starts), text, asked in zip(variants, texts, forms, strict=True):
+            ids = [next(answers) for _ in asked]
+            ways = set(ids) if starts else set(map(_after, skipped, ids)) if text else {()}
+            found.append(ways.pop() if len(ways) == 1 and self._stands_alone(text, replacement) else None)
+        return found
+
+    def _stands_alone(self, text: str, replacement: str) -> bool:
+        """Return whether a piece is normalised as between any others, and holds no added token but the replacement."""
+        if not text:
+            return True
+        start, around, between = map(self.normal, (_ANY, f"{_ANY} {_ANY}", f"{_ANY} {text} {_ANY}"))
+        end = around.removeprefix(start)
+        inside = between.removeprefix(start + end[:1]).removesuffix(end)
+        if between != start + end[:1] + inside + end or _GAP.fullmatch(inside[-1:] or " "):
+            return False
+        return set(self.added.findall(f"{text} {between}")) <= {replacement, self.normal(replacement)}
+
+
+def _after(before: Ids, ids: Ids) -> Ids | None:
+    return ids[len(before) :] if ids[: len(before)] == before else None
+
+
+# --- which tokenizers keep pieces apart, by the states of their parts ---
+
+_GAP = re.compile(rf"[\s{_MARK}]")
+_CONTRACTION = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+# Patterns before byte pairs that end a part before each space: Llama 3's and Qwen's; GPT-2's is ByteLevel's own.
+_PATTERNS = [
+    rf"{_CONTRACTION}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    for digits in (r"\p{N}{1,3}", r"\p{N}")
+]
+# Whether a pre-tokenizer starts a new part at each space, or drops it, whatever stands around.
+_SPLITS: dict[str, Callable[[dict], bool]] = {
+    "BertPreTokenizer": lambda of: True,
+    "Whitespace": lambda of: True,
+    "WhitespaceSplit": lambda of: True,
+    "ByteLevel": lambda of: of["use_regex"],
+    "Metaspace": lambda of: of["split"] and of["replacement"] == _MARK,
+    "Split": lambda of: of["pattern"].get("Regex") in _PATTERNS and of["behavior"] in ("Isolated", "Removed"),
+}
+_BY_CHARACTER = ("Digits", "Punctuation")  # pre-tokenizers that see one character, and so leave spaces to the next one
+_RUNS = (" {2,}", r"\s{2,}", r"[\n\r\t]", r"\s{2,}|[\n\r\t]")  # white space that no masked text has between pieces
+# Normalisers that see no further than a space, but for the ends of a text and white space beside white space.
+_NORMALISERS: dict[str, Callable[[dict], bool]] = {
+    **dict.fromkeys(("NFC", "NFD", "NFKC", "NFKD", "Nmt", "Lowercase", "StripAccents"), lambda of: True),
+    **dict.fromkeys(("Strip", "Prepend", "Precompiled"), lambda of: True),
+    "Replace": lambda of: (
+        of["pattern"].get("Regex") in _RUNS
+        or (of["pattern"].get("String"), of["content"]) == (" ", _MARK)
+        or not _GAP.search(of["pattern"].get("String", " "))
+    ),
+    "Sequence": lambda of: all(map(_is_local, of["normalizers"])),
+}
+
+
+def _is_berts(backend) -> bool:
+    """Return whether a tokenizer treats each piece by itself, as BERT's does."""
+    if not isinstance(backend.pre_tokenizer, BertPreTokenizer) or not isinstance(backend.normalizer, BertNormalizer):
+        return False
+    return not any(re.search(r"\s", token.content) for token in backend.get_added_tokens_decoder().values())
+
+
+def _keeps_pieces_apart(backend) -> bool:
+    """Return whether each piece with the space before it becomes tokens by itself, as far as a piece stands alone.
+
+    It does where a part ends at each space, since a model sees one part at a time; or where nothing splits a text, but
+    no token of byte pairs goes beyond a space, so that none is ever merged across.
+    """
+    normaliser, splitter = _state(backend.normalizer), _state(backend.pre_tokenizer)
+    if not _is_local(normaliser) or getattr(backend.model, "dropout", None):
+        return False
+    normal = _normal(backend)
+    if not all(
+        _is_within(form) for token in backend.get_added_tokens_decoder().values() for form in _forms(token, normal)
+    ):
+        return False
+    gap = normal(f"{_ANY} {_ANY}").removeprefix(normal(_ANY))[:1]
+    parts = splitter.get("pretokenizers", [splitter])
+    first = next((part for part in parts if part.get("type") not in _BY_CHARACTER), {})
+    if _SPLITS.get(first.get("type"), lambda of: False)(first):
+        return gap == " " or first["type"] == "Metaspace"
+    marks = gap == _MARK if not splitter else first.get("type") == "Metaspace" and first["replacement"] == _MARK
+    return marks and len(parts) == 1 and _never_merges_beyond_a_mark(backend)
+
+
+def _never_merges_beyond_a_mark(backend) -> bool:
+    model = backend.model
+    if not isinstance(model, BPE) or model.ignore_merges or model.continuing_subword_prefix or model.end_of_word_suffix:
+        return False
+    vocabulary = backend.get_vocab(with_added_tokens=False)
+    return _MARK in vocabulary and not any(map(re.compile(f"[^{_MARK}]{_MARK}").search, vocabulary))
+
+
+def _state(part) -> dict:
+    """Return what a part of a tokenizer is made of, as its file has it; nothing for None."""
+    return {} if part is None else json.loads(part.__getstate__())
+
+
+def _normal(backend) -> Callable[[str], str]:
+    return str if backend.normalizer is None else backend.normalizer.normalize_str
+
+
+def _is_local(normaliser: dict) -> bool:
+    return not normaliser or _NORMALISERS.get(normaliser["type"], lambda of: False)(normaliser)
+
+
+def _forms(token, normal: Callable[[str], str]) -> set[str]:
+    """Return how an added token looks in a text, and in a normalised one."""
+    return {token.content, normal(token.content)} if token.normalized else {token.content}
+
+
+def _is_within(form: str) -> bool:
+    """Return whether an added token lies inside a piece, or is white space such as no masked text has."""
+    return bool(re.fullmatch(rf"[\s{_MARK}]{{2,}}", form)) or not re.search(rf"\s|(?<=.){_MARK}", form, re.DOTALL)
