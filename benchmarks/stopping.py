@@ -27,7 +27,7 @@ from scipy.special import stdtrit
 
 import trusteq
 from trusteq.alignment.ranking import drawn_jaccards
-from trusteq.attribution import engine, lime, shapley
+from trusteq.attribution import lime, shapley, stopping
 from trusteq.attribution.explain import example_of
 from trusteq.attribution.features import Features
 from trusteq.attribution.methods import METHODS
@@ -51,7 +51,7 @@ ROWS = {
 }
 GAMES = [f"test-{row}" for rows in ROWS.values() for row in rows]
 MOST = 2000  # passes of a run on a game
-promise = engine.agreement
+promise = stopping.agreement
 
 
 class Words:
@@ -141,7 +141,7 @@ def looks(method: str, known: Answers, n_samples: int, rng: np.random.Generator)
         return 0.0
 
     run, asked, passes = METHODS[method].explain(Words(known.n), n_samples, rng, stable=0.5), set(), []
-    with patch.object(engine, "agreement", watch):
+    with patch.object(stopping, "agreement", watch):
         masks = next(run)
         while True:
             asked |= {mask.tobytes() for mask in masks}
@@ -164,7 +164,7 @@ def followed(known: dict[str, Answers], truths: dict, n_samples: int, seeds: int
         for method in STOPPING:
             for seed in range(seeds):
                 rng = stream(seed, method, id)  # of seed 0 on a pair, the masks are those of `explain`
-                sizes = engine.looks(budget, of.n)
+                sizes = stopping.looks(budget, of.n)
                 for look, at in zip(sizes, looks(method, of, budget, rng), strict=True):
                     jaccard = drawn_jaccards(at.pop("weights"), truths[id, method]).mean()
                     rows.append({"id": id, "seed": seed, "method": method, "look": look, "jaccard": jaccard} | at)

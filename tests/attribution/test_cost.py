@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+import torch
 
 from trusteq.attribution import cost
 from trusteq.attribution.cost import Cost, estimate
@@ -20,6 +21,11 @@ class Counting:
     def __call__(self, firsts, seconds):
         self.asked += list(firsts)
         return [[0.5, 0.5]] * len(firsts)
+
+
+def test_memory_is_that_of_the_gpu_that_the_model_is_on(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 100 + device.index)
+    assert [cost.gpu_memory(torch.device(name)) for name in ("cuda:1", "cuda:0", "cpu")] == [101, 100, 0]
 
 
 def table(n):

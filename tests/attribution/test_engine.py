@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trusteq.alignment.ranking import chance_jaccard, drawn_jaccards
 from trusteq.attribution import engine
-from trusteq.attribution.engine import TextPredictor, agreement, answer, looks
+from trusteq.attribution.engine import TextPredictor, answer, answering, in_turns
 from trusteq.attribution.explain import explain
 from trusteq.attribution.features import Texts
 from trusteq.attribution.methods import METHODS
@@ -131,6 +130,68 @@ def test_each_example_gets_its_own_answers():
         assert len(found) == len(masks)
         for proposed, probabilities in zip(masks, found, strict=True):
             np.testing.assert_array_equal(probabilities, direct(text, proposed))
+
+
+# --- windows in turns ---
+
+
+class Late(TextPredictor):
+    """Keeps in a log when it is asked and when an answer is waited for."""
+
+    def __init__(self):
+        super().__init__(Counted(), LABELS)
+        self.log = []
+
+    def start(self, questions):
+        finished = super().start(questions)
+        self.log.append("asked")
+        return lambda: self.log.append("waited") or finished()
+
+
+def test_one_window_prepares_while_the_other_is_answered():
+    predictor, masks = Late(), [masks_of("11"), masks_of("01")]
+    works = [answering(predictor, [(example("one two", id=name), method(*masks))]) for name in "ab"]
+    assert len(list(in_turns(works, 2))) == 2
+    assert predictor.log == ["asked", "asked", *["waited", "asked"] * 2, "waited", "waited"]
+
+
+def test_one_at_a_time_each_is_done_before_the_next():
+    predictor, masks = Late(), [masks_of("11"), masks_of("01")]
+    works = (answering(predictor, [(example("one two", id=name), method(*masks))]) for name in "ab")
+    assert len(list(in_turns(works, 1))) == 2
+    assert predictor.log == ["asked", "waited"] * 4
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 9])
+def test_all_works_end_and_no_more_are_begun_than_asked_for(most):
+    begun, at_once = [], []
+
+    def work(number):
+        begun.append(number)
+        at_once.append(len(begun) - len(ended))
+        for _ in range(1 + number % 3):
+            yield
+        return number
+
+    ended = []
+    for number in in_turns(map(work, range(7)), most):
+        ended.append(number)
+    assert sorted(ended) == list(range(7)) == begun
+    assert max(at_once) == min(most, 7)
+
+
+@pytest.mark.parametrize("name", ["lime", "shap", "shapley"])
+def test_windows_in_turns_change_nothing(monkeypatch, classifier, name):
+    """Rounds end at different times, and the rows of the table are in the order of the examples all the same."""
+    texts = ["the man reads", "a dog", "?", "a woman runs in the park , not a dog", "the man sleeps in the house ."]
+    examples = table(*[(f"e{number}", text, "a dog runs in the park") for number, text in enumerate(texts)])
+    alone = explain(classifier, examples, method=name, n_samples=60)
+    monkeypatch.setitem(engine.WINDOW, "cpu", 2)
+    done = []
+    found = explain(classifier, examples, method=name, n_samples=60, progress=done.append)
+    pd.testing.assert_frame_equal(found, alone, atol=1e-6)
+    assert found.attrs == alone.attrs
+    assert sorted(done) == [1, 2, 2]
 
 
 def test_no_methods_give_no_results():
@@ -284,48 +345,3 @@ def test_what_cannot_be_called_is_refused(nothing):
 def test_a_callable_needs_labels():
     with pytest.raises(ModelError, match="give labels"):
         explain(lambda *texts: None, EXAMPLES)
-
-
-# --- when enough is asked ---
-
-
-def test_looks_grow_by_a_third_to_a_half():
-    assert looks(1000, 12) == [128, 192, 256, 384, 512, 768, 1000]
-    assert looks(768, 12) == [128, 192, 256, 384, 512, 768]
-    assert looks(2, 12) == [2] and looks(128, 12) == [128] and looks(129, 12) == [128, 129]
-    assert looks(1000, 48) == [384, 512, 768, 1000]  # not before eight masks a feature
-    assert looks(1000, 400) == [1000]
-
-
-def two_words_at_odds(share, n_classes=1):
-    """The weights of 11 words; in a share of the draws, of the first class, the eleventh takes the tenth's place."""
-    weights = np.linspace(11, 1, 11)[:, None] * np.ones(n_classes)
-    drawn = np.repeat(weights[None], 1000, axis=0)
-    drawn[: round(1000 * share), 9:, 0] = [1, 2]
-    return weights, drawn
-
-
-@pytest.mark.parametrize("n_classes", [1, 4])
-@pytest.mark.parametrize("share", [0.0, 0.2, 0.5])
-def test_agreement_is_the_lower_bound_of_a_mean_of_a_hundred(share, n_classes):
-    """With one of ten words exchanged, two sets share 9 of 11; the mean of 100 such is binomial."""
-    lost = 2 / 11 / n_classes
-    bound = 1 - lost * (share + 1.645 * np.sqrt(share * (1 - share) / 100))
-    assert agreement(*two_words_at_odds(share, n_classes)) == pytest.approx(bound, abs=1e-9)
-
-
-def test_all_of_ten_words_agree():
-    weights = np.arange(20.0).reshape(10, 2)
-    assert agreement(weights, np.random.default_rng(0).normal(size=(50, 10, 2))) == 1
-
-
-@pytest.mark.parametrize("n", [20, 40])
-def test_of_noise_no_more_than_chance_is_promised(n):
-    """All weights are 0 but for their noise, which is as large as it is said to be."""
-    rng, found, plain = np.random.default_rng(0), [], []
-    for _ in range(30):
-        weights = rng.normal(size=(n, 1))
-        drawn = weights + rng.normal(size=(200, n, 1))
-        found.append(agreement(weights, drawn))
-        plain.append(drawn_jaccards(weights, drawn).mean())
-    assert np.mean(found) < chance_jaccard(n) + 0.05 < np.mean(plain)

@@ -6,8 +6,8 @@ from scipy.stats import chisquare
 from sklearn.linear_model import Ridge
 
 from trusteq.alignment.ranking import drawn_jaccards
-from trusteq.attribution.engine import FIRST_LOOK
 from trusteq.attribution.lime import FEATURES_KEPT, _influence, drawn, lime, perturbations, surrogate
+from trusteq.attribution.stopping import FIRST_LOOK
 
 N_SAMPLES = 4001  # the first is the example itself
 

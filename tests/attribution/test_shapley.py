@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from trusteq.attribution.engine import FIRST_LOOK
 from trusteq.attribution.shapley import _covariance, _functional, _root, quadrature, shapley
+from trusteq.attribution.stopping import FIRST_LOOK
 from trusteq.statistics import stream
 
 

@@ -1,7 +1,9 @@
 """Fine-tuning on a task of two words: what the recipe says is what is trained, and a killed run ends as a whole one."""
 
+import copy
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -406,3 +408,10 @@ def test_mean_pooling_leaves_padding_out(spec):
         assert lengths[0] > lengths[1]
         means = torch.stack([state[:length].mean(dim=0) for state, length in zip(states, lengths, strict=True)])
         torch.testing.assert_close(model(**tokens).logits, model.output(means))
+
+
+def test_a_teacher_in_half_precision_is_told_from_the_whole_one(tiny_bert):
+    """Numpy has no such numbers, of which a run's digest is made."""
+    whole = load_classifier(tiny_bert("BertForSequenceClassification"), device="cpu")
+    half = replace(whole, model=copy.deepcopy(whole.model).bfloat16())
+    assert module._digest([], [], [whole]) == module._digest([], [], [whole]) != module._digest([], [], [half])

@@ -1,6 +1,7 @@
 """Rows of token ids in batches: what is in a batch, the logits of each row as by itself, and memory that runs out."""
 
 import types
+import weakref
 
 import numpy as np
 import pytest
@@ -56,6 +57,11 @@ def test_groups_larger_than_the_budget_are_split():
     assert cut([4] * 7, budget=12, spare=0) == [[4] * 3, [4] * 3, [4]]
     assert cut([4] * 7, budget=3, spare=0) == [[4]] * 7
     assert cut([], **CPU) == []
+
+
+def test_a_batch_has_no_more_rows_than_the_kernels_of_a_gpu_can_number():
+    sizes = [len(rows) for rows in cut([1] * 70_000 + [2] * 10, budget=1 << 17, spare=0)]
+    assert sizes == [1 << 15, 1 << 15, 70_000 - (1 << 16), 10]
 
 
 # --- logits ---
@@ -145,6 +151,18 @@ def test_rows_are_left_alone(bert):
         np.testing.assert_array_equal(values, expected)
 
 
+def test_a_decoder_is_asked_to_keep_nothing():
+    """What it keeps of a text for the next word takes more memory than all else, and there is no next word."""
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = transformers.LlamaConfig(**SIZES, **shape, pad_token_id=0)
+    model, kept = transformers.LlamaForSequenceClassification(config).eval().double(), []
+    model.model.register_forward_hook(lambda *call: kept.append(call[-1].past_key_values))
+    rows = random_rows(np.random.default_rng(0), 20, with_types=False)
+    (found,) = logits(model, [rows])
+    assert set(kept) == {None}
+    np.testing.assert_allclose(found, one_by_one(model, rows), rtol=0, atol=1e-9)
+
+
 # --- memory that runs out ---
 
 
@@ -186,6 +204,21 @@ def test_out_of_memory_in_the_midst_keeps_what_is_done():
     (found,) = logits(model, [rows], budget=300)
     np.testing.assert_array_equal(found, by_hand(rows))
     assert model.shapes == [(100, 2), *[(5, 30)] * 2]
+
+
+def test_what_did_not_fit_is_let_go_before_memory_is_made_free(monkeypatch):
+    """While an error is handled, its traceback holds on to what the failed batch had made."""
+    made, gone = [], []
+
+    class Leaving(Small):
+        def __call__(self, input_ids, **mask):
+            states = torch.zeros(3)
+            made.append(weakref.ref(states))
+            return super().__call__(input_ids, **mask)
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: gone.append(made[-1]() is None))
+    logits(Leaving(45), [random_rows(np.random.default_rng(0), 50, with_types=False)], budget=200)
+    assert gone and all(gone)
 
 
 def test_a_row_that_does_not_fit_by_itself_is_an_error():

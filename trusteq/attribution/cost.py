@@ -13,6 +13,8 @@ from trusteq.attribution.engine import WINDOW
 from trusteq.attribution.explain import explain
 
 if TYPE_CHECKING:
+    import torch
+
     from trusteq.models.classifier import Classifier
 
 PROBED = 3  # examples, where they are explained one at a time; of a window, an eighth
@@ -59,15 +61,14 @@ def estimate(
 
     from trusteq.models.classifier import Classifier
 
-    device = classifier.model.device.type if isinstance(classifier, Classifier) else "cpu"
-    probe = spread(examples, probe_size(len(examples), window=WINDOW.get(device, 1)))
+    device = classifier.model.device if isinstance(classifier, Classifier) else torch.device("cpu")
+    probe = spread(examples, probe_size(len(examples), window=WINDOW.get(device.type, 1)))
     options |= {"method": method, "seed": seed}
     explain(classifier, probe.head(1), n_samples=2, **options)
     started = time.perf_counter()
     explain(classifier, probe, n_samples=n_samples, **options)
     seconds = (time.perf_counter() - started) / max(len(probe), 1) * len(examples)
-    gpu_bytes = torch.cuda.max_memory_allocated() if device == "cuda" else 0
-    return Cost(len(examples), len(examples) * n_samples, seconds, peak_memory(), gpu_bytes)
+    return Cost(len(examples), len(examples) * n_samples, seconds, peak_memory(), gpu_memory(device))
 
 
 def probe_size(n: int, *, window: int = 1) -> int:
@@ -85,6 +86,13 @@ def spread(examples: pd.DataFrame, n: int) -> pd.DataFrame:
 def peak_memory() -> int:
     """Return the most memory that this process has had resident, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+
+
+def gpu_memory(device: "torch.device") -> int:
+    """Return the most bytes that this process has had on a GPU, of several the one that is asked about; else 0."""
+    import torch
+
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
 
 
 def _duration(seconds: float) -> str:

@@ -3,7 +3,7 @@
 import functools
 import itertools
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from trusteq import words
 from trusteq.attribution.as_released import Joined, joint_of
-from trusteq.attribution.engine import TextPredictor, answer
+from trusteq.attribution.engine import TextPredictor, answering, in_turns
 from trusteq.attribution.features import MASKS, Features, Texts, replacement
 from trusteq.attribution.methods import BOUNDARIES, CANCELLED, METHODS, TOLERANCE
 from trusteq.errors import DataError, ExperimentError, nearest
@@ -53,7 +53,7 @@ def explain(
     to probabilities, (n, C), that has `.labels` or is given `labels`. examples: columns id, text_a, text_b.
     n_samples: budget of forward passes for one example (shap: max_evals). stable: the mean Jaccard index with the exact
     top ten that is enough (lime and shapley): an example that promises it is done before its budget is spent; see
-    `engine.agreement`. With ten words or fewer all are among them.
+    `stopping.agreement`. With ten words or fewer all are among them.
     boundary: "as-released" repeats the authors' scripts over the joined text instead (lime and shap; their own masking
     and features; single texts have no boundary and are explained as ever); joint: what they join by, " [SEP] " or two
     spaces, by default the former for three classes. mask: "delete", or the token that stands for a masked word.
@@ -127,15 +127,21 @@ def weigh(
 
     predictor: what answers for masks, with the classes as `.labels`.
     """
-    chosen, finished = METHODS[method], []
+    chosen, size = METHODS[method], predictor.window
     until = {} if stable is None else {"stable": stable}
-    for window in _windows(examples, predictor.window, title=method, progress=progress):
-        known = [example for example in window if example.n_features]
+
+    def window(start: int) -> Generator[None, None, tuple[int, list]]:
+        known = [example for example in examples[start : start + size] if example.n_features]
         at_work = [
             (example, chosen.of(example)(example, n_samples, stream(seed, method, example.id), **until))
             for example in known
         ]
-        finished += zip(known, answer(predictor, at_work), strict=True)
+        found = yield from answering(predictor, at_work)
+        return start, list(zip(known, found, strict=True))
+
+    works = map(window, range(0, len(examples), size))
+    windows = _counted(in_turns(works, 2 if size > 1 else 1), examples, size, title=method, progress=progress)
+    finished = [pair for _, pairs in sorted(windows, key=operator.itemgetter(0)) for pair in pairs]
     beside = {}
     if stable is not None:
         beside = {"stopped": sum(early for _, (_, early) in finished)}
@@ -259,14 +265,19 @@ def _predictor(classifier: "Classifier | TextClassifier") -> "TokenPredictor | T
     return TextPredictor(classifier.predict_proba, classifier.labels)
 
 
-def _windows(
-    examples: Sequence[Features], size: int, *, title: str, progress: bool | Callable[[int], object]
-) -> Iterator[Sequence[Features]]:
-    """Yield the examples, `size` at a time, under a bar that counts those that are done, if one is asked for."""
+def _counted(
+    windows: Iterator[tuple[int, list]],
+    examples: Sequence[Features],
+    size: int,
+    *,
+    title: str,
+    progress: bool | Callable[[int], object],
+) -> Iterator[tuple[int, list]]:
+    """Yield windows of `size` examples as they are done, under a bar that counts the examples, if one is asked for."""
     n = len(examples)
     with bar_of(n, title, progress is True) as bar:
-        for start in range(0, n, size):
-            yield examples[start : start + size]
+        for start, pairs in windows:
+            yield start, pairs
             (progress if callable(progress) else bar.update)(min(size, n - start))
 
 

@@ -4,8 +4,8 @@ from collections.abc import Generator
 
 import numpy as np
 
-from trusteq.attribution.engine import Found, normal, until_stable
 from trusteq.attribution.features import Features
+from trusteq.attribution.stopping import Found, normal, until_stable
 
 # The paper keeps 20 features and uses the top 10; a word that is not kept has weight 0.
 FEATURES_KEPT = 20

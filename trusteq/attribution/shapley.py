@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trusteq.attribution.engine import Found, normal, until_stable
 from trusteq.attribution.features import Features
+from trusteq.attribution.stopping import Found, normal, until_stable
 
 MOST_ENUMERATED = 10  # words of an example whose 2**words masks are all evaluated
 AT_ONCE = 128  # masks drawn from the stream at first, then twice as many: so the published ones were

@@ -57,6 +57,14 @@ class TokenPredictor:
         self.passes += sum(len(masks) for _, masks in questions)
         return self.classifier.predict_rows([self._rows(*question) for question in questions])
 
+    def start(self, questions: Sequence[Question]) -> Callable[[], list[np.ndarray]]:
+        """Return a function that waits for what `predict` returns, on which a GPU works until then."""
+        if self.window == 1:
+            found = self.predict(questions)
+            return lambda: found
+        self.passes += sum(len(masks) for _, masks in questions)
+        return self.classifier.start_rows([self._rows(*question) for question in questions])
+
     def _rows(self, example: Features, masks: np.ndarray) -> Rows:
         rows = example.rows(masks, self)
         if rows is None:

@@ -26,7 +26,7 @@ from trusteq.errors import ModelError, TrusteqError, nearest, said, shortened
 from trusteq.examples.load import quiet_hub
 from trusteq.examples.synthetic import vocabulary
 from trusteq.models.compress import WAYS, apply, check_claim, check_options, keep_config, put_together, settled, steps
-from trusteq.models.forward import Rows, logits
+from trusteq.models.forward import Rows, started
 from trusteq.models.layers import HEADS, saved_kind
 from trusteq.models.probabilities import check_finite, check_output
 from trusteq.models.recipe import Recipe
@@ -167,9 +167,13 @@ class Classifier(ReadsTokens):
 
         Raises ModelError for probabilities that are none.
         """
+        return self.start_rows(rows)()
+
+    def start_rows(self, rows: Sequence[Rows]) -> Callable[[], list[np.ndarray]]:
+        """Return a function that waits for what `predict_rows` returns, on which a GPU works until then."""
         padding = None if self.equal_lengths else padding_id(self.model, self.tokenizer)
-        found = logits(self.model, rows, padding=padding)
-        return [check_finite(softmax(block, axis=1)) for block in found]
+        finished = started(self.model, rows, padding=padding)
+        return lambda: [check_finite(softmax(block, axis=1)) for block in finished()]
 
 
 def fingerprint(classifier: Classifier) -> str:
@@ -177,7 +181,7 @@ def fingerprint(classifier: Classifier) -> str:
     found, tokenizer = hashlib.sha256(), classifier.tokenizer
     for name, values in classifier.model.state_dict().items():
         found.update(f"{name} {getattr(values, 'dtype', type(values))} {getattr(values, 'shape', '')}".encode())
-        found.update(_bytes_of(values))
+        found.update(bytes_of(values))
     backend = getattr(tokenizer, "backend_tokenizer", None)
     words = {"vocabulary": tokenizer.get_vocab()} if backend is None else json.loads(backend.to_str())
     words |= {"truncation": None, "padding": None}  # as whoever asked last had it
@@ -189,10 +193,10 @@ def fingerprint(classifier: Classifier) -> str:
     return found.hexdigest()
 
 
-def _bytes_of(values: object) -> bytes:
+def bytes_of(values: object) -> bytes:
     """Return what a state holds as bytes: of torch's quantised layers, pairs of tensors."""
     if isinstance(values, tuple | list):
-        return b"".join(map(_bytes_of, values))
+        return b"".join(map(bytes_of, values))
     if not isinstance(values, torch.Tensor):
         return repr(values).encode()
     values = values.detach().cpu()

@@ -13,7 +13,7 @@ import transformers
 from transformers.trainer_utils import get_last_checkpoint
 
 from trusteq.errors import DataError, ExperimentError
-from trusteq.models.classifier import Classifier, as_classifier, build, compress, in_any_company
+from trusteq.models.classifier import Classifier, as_classifier, build, bytes_of, compress, in_any_company
 from trusteq.models.compress import DEPTHS, settled
 from trusteq.models.recipe import Recipe
 from trusteq.models.training import Batch, check_teacher, collator, hashes, needs_words, student_loss, taught, tokenised
@@ -116,7 +116,7 @@ def _digest(settings: list, tables: Sequence[pd.DataFrame], models: Sequence[Cla
             digest.update(part)
     for model in filter(None, models):
         for name, values in model.model.state_dict().items():
-            digest.update(name.encode() + values.cpu().contiguous().numpy().tobytes())
+            digest.update(name.encode() + bytes_of(values))
     return digest.hexdigest()
 
 

@@ -6,8 +6,9 @@ for all rows of a batch. A head that reads the first token alone needs only that
 two-layer model the two save more than half of the time; the numbers are those of `model(...)` up to rounding.
 """
 
+import inspect
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from trusteq.models.layers import EncoderClassifier
 BUDGET = {"cuda": 1 << 17, "cpu": 1 << 12}
 # Multiplications that take as long as one more call of the model takes by itself: so much padding is worth saving one.
 CALL = {"cuda": 1e11, "cpu": 2e8}
+MOST_ROWS = 1 << 15  # of a batch: the attention kernels of a GPU number them in 16 bits
 
 
 @dataclass(frozen=True)
@@ -42,30 +44,58 @@ def logits(model, rows: Sequence[Rows], *, padding: int | None = 0, budget: int 
     padding: id of the padding token; None where none may be read, so that only rows of equal length share a batch.
     budget: tokens of a batch. Out of memory on a GPU halves it, down to one row.
     """
+    return started(model, rows, padding=padding, budget=budget)()
+
+
+def started(
+    model, rows: Sequence[Rows], *, padding: int | None = 0, budget: int | None = None
+) -> Callable[[], list[np.ndarray]]:
+    """Return a function that waits for what `logits` returns; until it is called, a GPU works and Python need not."""
     # By default oneDNN keeps a kernel for each of 1,024 shapes, hundreds of MB; read when torch first calls it.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     device = model.device.type
-    budget = budget or BUDGET.get(device, BUDGET["cpu"])
     of_a_token = 12 * model.config.num_hidden_layers * model.config.hidden_size**2  # multiplications, in all layers
     spare = 0 if padding is None else int(CALL.get(device, CALL["cpu"]) / of_a_token)
     whole = _stack(rows)
     order = np.argsort(whole.lengths, kind="stable")
+    batch_of, lengths = Batches(whole, order, padding, model.device), whole.lengths[order]
+    parts = _in_batches(
+        lambda chosen: run_batch(model, batch_of[chosen]),
+        lengths,
+        budget=budget or BUDGET.get(device, BUDGET["cpu"]),
+        spare=spare,
+    )
+    # On its way before anything is asked for later, which it would have to wait for.
+    values = torch.cat(parts).double().to("cpu", non_blocking=True)
+    arrived = torch.cuda.current_stream(model.device).record_event() if device == "cuda" else None
+
+    def finished() -> list[np.ndarray]:
+        if arrived is not None:
+            arrived.synchronize()
+        found = np.empty(values.shape)
+        found[order] = values.numpy()
+        return np.split(found, np.cumsum([len(block.lengths) for block in rows])[:-1])
+
+    return finished
+
+
+def _in_batches(
+    run: Callable[[slice], torch.Tensor], lengths: np.ndarray, *, budget: int, spare: int
+) -> list[torch.Tensor]:
+    """Return the outputs of all batches of sorted rows; where memory runs out, go on with half the budget."""
     parts, done = [], 0
-    while done < len(order):
+    while done < len(lengths):
         try:
-            for batch in batches(whole.lengths[order[done:]], budget=budget, spare=spare):
-                chosen = order[done : done + batch.stop - batch.start]
-                parts.append(_forward(model, _inputs(whole, chosen, padding)))
-                done += len(chosen)
+            for batch in batches(lengths[done:], budget=budget, spare=spare):
+                parts.append(run(slice(done, done + batch.stop - batch.start)))
+                done += batch.stop - batch.start
         except torch.OutOfMemoryError:
-            if budget <= whole.lengths[order[done]]:
+            if budget <= lengths[done]:
                 raise
+        if done < len(lengths):  # here and not above, where the error still holds on to the tensors of its batch
             budget //= 2
             torch.cuda.empty_cache()
-    # One transfer at the end: until then a GPU works while this process prepares the next batch.
-    found = np.empty((len(order), parts[0].shape[1]))
-    found[order] = torch.cat(parts).double().cpu().numpy()
-    return np.split(found, np.cumsum([len(block.lengths) for block in rows])[:-1])
+    return parts
 
 
 def batches(lengths: np.ndarray, *, budget: int, spare: int) -> Iterator[slice]:
@@ -82,7 +112,7 @@ def batches(lengths: np.ndarray, *, budget: int, spare: int) -> Iterator[slice]:
                 break
             # Jump to the end of this length, or to where the budget is spent.
             of_this_length = int(np.searchsorted(lengths, longest, side="right"))
-            reach = min(of_this_length, start + max(1, budget // longest))
+            reach = min(of_this_length, start + max(1, min(budget // longest, MOST_ROWS)))
             if reach <= stop:
                 break
             stop = reach
@@ -95,35 +125,50 @@ def _stack(rows: Sequence[Rows]) -> Rows:
     if len(rows) == 1:
         return rows[0]
     longest = max(block.ids.shape[1] for block in rows)
+    lengths = np.concatenate([block.lengths for block in rows])
 
-    def widened(values: np.ndarray) -> np.ndarray:
-        return np.pad(values, ((0, 0), (0, longest - values.shape[1])))
+    def together(blocks: Iterable[np.ndarray]) -> np.ndarray:
+        whole, end = np.zeros((len(lengths), longest), dtype=np.int64), 0
+        for block in blocks:
+            start, end = end, end + len(block)
+            whole[start:end, : block.shape[1]] = block
+        return whole
 
-    types = None if rows[0].types is None else np.concatenate([widened(block.types) for block in rows])
-    ids = np.concatenate([widened(block.ids) for block in rows])
-    return Rows(ids, np.concatenate([block.lengths for block in rows]), types)
-
-
-def _inputs(rows: Rows, chosen: np.ndarray, padding: int | None) -> dict[str, np.ndarray]:
-    """Return the inputs of one batch: ids, types where there are any, and a mask where rows are padded."""
-    lengths = rows.lengths[chosen]
-    longest = int(lengths.max())
-    inputs = {"input_ids": rows.ids[chosen, :longest]}
-    if rows.types is not None:
-        inputs["token_type_ids"] = rows.types[chosen, :longest]
-    absent = np.arange(longest) >= lengths[:, None]
-    if absent.any():
-        inputs["attention_mask"] = (~absent).astype(np.int64)
-        inputs["input_ids"][absent] = padding
-        if rows.types is not None:
-            inputs["token_type_ids"][absent] = 0
-    return inputs
+    types = None if rows[0].types is None else together(block.types for block in rows)
+    return Rows(together(block.ids for block in rows), lengths, types)
 
 
-def _forward(model, inputs: dict[str, np.ndarray]) -> torch.Tensor:
-    tensors = {name: torch.from_numpy(values).to(model.device, non_blocking=True) for name, values in inputs.items()}
+class Batches:
+    """The rows of a model in an order, on its device, of which a slice is the inputs of one batch.
+
+    They are brought there together: a copy waits until a GPU has done all that it was asked before.
+    """
+
+    def __init__(self, rows: Rows, order: np.ndarray, padding: int | None, device: torch.device):
+        self.lengths, self.padding = rows.lengths[order], padding
+        named = {"input_ids": rows.ids, "token_type_ids": rows.types}
+        self.values = {name: torch.from_numpy(of).to(device) for name, of in named.items() if of is not None}
+        self.order, self.ends = (torch.from_numpy(of).to(device) for of in (order, self.lengths))
+
+    def __getitem__(self, chosen: slice) -> dict[str, torch.Tensor]:
+        """Return ids, types where there are any, and a mask where rows are padded."""
+        longest = int(self.lengths[chosen].max())
+        inputs = {name: of[self.order[chosen], :longest] for name, of in self.values.items()}
+        if self.lengths[chosen].min() == longest:
+            return inputs
+        absent = torch.arange(longest, device=self.ends.device) >= self.ends[chosen, None]
+        fill = {"input_ids": self.padding, "token_type_ids": 0}
+        filled = {name: of.masked_fill(absent, fill[name]) for name, of in inputs.items()}
+        return filled | {"attention_mask": (~absent).long()}
+
+
+def run_batch(model, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Return the model's logits, (n, C), for inputs on its device; a decoder keeps nothing of what it has read."""
     with torch.inference_mode():
-        return bert_logits(model, **tensors) if is_bert(model) else model(**tensors).logits
+        if is_bert(model):
+            return bert_logits(model, **inputs)
+        taken = inspect.signature(getattr(model, "forward", model)).parameters
+        return model(**inputs, **({"use_cache": False} if "use_cache" in taken else {})).logits
 
 
 def is_bert(model) -> bool:
