@@ -3,33 +3,26 @@
 A piece is what stands between white space. It holds one word mostly, sometimes several ("isn't", "well-known") or none;
 it is tokenised once for each way of masking its words that occurs. The ids of a text are those of its pieces in a row:
 with BERT's pre-tokenizer those of each piece by itself; elsewhere a space belongs to the piece after it, and a piece
-has other ids where a text starts. `_keeps_pieces_apart` tells by a tokenizer's parts whether that holds; what is not
+has other ids where a text starts. `pieces.are_kept_apart` tells by a tokenizer's parts whether that holds; what is not
 proven is left to the tokenizer, and counted.
 """
 
 import functools
-import itertools
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from tokenizers.models import BPE
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from trusteq import words
 from trusteq.attribution.engine import Question, window
 from trusteq.attribution.features import Features
+from trusteq.attribution.pieces import ANY, Ids, Spaced, are_kept_apart, ids_of, is_berts
 from trusteq.models.classifier import ReadsTokens
 from trusteq.models.forward import Rows
 
 _PIECE = re.compile(r"\S+")
 _MOST_WORDS = 12  # of one piece: beyond, nearly every mask leaves another text of it, and nothing is saved
-_ANY = "a"  # stands for any piece before a space
-_MARK = "▁"  # SentencePiece's sign for a space
-Ids = tuple[int, ...]
 # A piece, which of its words are kept (the first is the lowest bit), the replacement, whether it starts the text.
 Variant = tuple[str, int, str, bool]
 
@@ -116,11 +109,11 @@ class TokenPredictor:
         """For one text and for a pair, the special tokens before, between and after; none for other tokenizers."""
         tokenizer = self.classifier.tokenizer
         backend = getattr(tokenizer, "backend_tokenizer", None)
-        if backend is None or not (_is_berts(backend) or _keeps_pieces_apart(backend)):
+        if backend is None or not (is_berts(backend) or are_kept_apart(backend)):
             return {}
         found = {}
         for n_texts in (1, 2):
-            probe = tokenizer(*[_ANY] * n_texts)
+            probe = tokenizer(*[ANY] * n_texts)
             ids, part = probe["input_ids"], probe.sequence_ids()
             inside = [[place for place, of in enumerate(part) if of == text] for text in range(n_texts)]
             second = inside[1][0] if n_texts == 2 and inside[1] else len(ids)
@@ -133,28 +126,23 @@ class TokenPredictor:
         return found
 
     @functools.cached_property
-    def _spaced(self) -> "_Spaced | None":
+    def _spaced(self) -> "Spaced | None":
         """What tokenises a piece with the space before it; None for BERT's tokenizers, which drop spaces."""
-        return None if _is_berts(self.classifier.tokenizer.backend_tokenizer) else _Spaced(self.classifier.tokenizer)
+        return None if is_berts(self.classifier.tokenizer.backend_tokenizer) else Spaced(self.classifier.tokenizer)
 
     def _ids(self, variants: Sequence[Variant]) -> list[Ids | None]:
         unknown = [variant for variant in variants if variant not in self.known]
         if unknown:
-            read = functools.partial(_encoded, self.classifier.tokenizer) if self._spaced is None else self._spaced.ids
-            self.known.update(zip(unknown, read(unknown), strict=True))
+            texts = [_text(*variant[:3]) for variant in unknown]
+            if self._spaced is None:
+                ids = ids_of(self.classifier.tokenizer, texts)
+            else:
+                ids = self._spaced.ids(texts, [starts for *_, starts in unknown], unknown[0][2])
+            self.known.update(zip(unknown, ids, strict=True))
         return [self.known[variant] for variant in variants]
 
 
-def _encoded(tokenizer, variants: Sequence[Variant]) -> list[Ids]:
-    return _ids_of(tokenizer, [_text(*variant) for variant in variants])
-
-
-def _ids_of(tokenizer, texts: list[str]) -> list[Ids]:
-    # Not the backend's own `encode_batch`: it pads and cuts as whoever asked last had it.
-    return list(map(tuple, tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]))
-
-
-def _text(piece: str, kept: int, replacement: str, starts: bool) -> str:
+def _text(piece: str, kept: int, replacement: str) -> str:
     keep = [bool(kept >> word & 1) for word in range(len(words.words(piece)))]
     return words.mask(piece, keep, replacement)
 
@@ -185,10 +173,7 @@ class _Pieces:
         self.first_word = (np.cumsum(self.n_words) - self.n_words)[self.with_words]
         self.word = np.array([word for n in self.n_words for word in range(n)], dtype=np.int64)  # within its piece
         # A piece that is all words is gone without them.
-        gone = [
-            n > 0 and not _text(piece, 0, replacement, False)
-            for piece, n in zip(self.columns, self.n_words, strict=True)
-        ]
+        gone = [n > 0 and not _text(piece, 0, replacement) for piece, n in zip(self.columns, self.n_words, strict=True)]
         self.vanishes = np.array(gone)
         n_places = 1 << self.n_words
         self.first_place = np.cumsum(n_places) - n_places
@@ -244,139 +229,3 @@ class _Pieces:
         ids[inside] = self.ids[np.repeat(shift, flat) + np.arange(flat.sum())]
         second = lengths[:, : self.sides[1].start].sum(axis=1) if len(self.sides) == 2 else total
         return Rows(ids, total, ((places >= second[:, None]) & inside).astype(np.int64))
-
-
-class _Spaced:
-    """Tokenises pieces where a space belongs to the piece after it."""
-
-    def __init__(self, tokenizer):
-        self.tokenizer, backend = tokenizer, tokenizer.backend_tokenizer
-        self.normal = _normal(backend)
-        forms = {form for token in backend.get_added_tokens_decoder().values() for form in _forms(token, self.normal)}
-        self.added = re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))) or "(?!)")
-
-    def ids(self, variants: Sequence[Variant]) -> list[Ids | None]:
-        """Return the ids of pieces under one replacement; None where more than the piece decides them."""
-        replacement, texts = variants[0][2], [_text(*variant) for variant in variants]
-        # What a piece may follow: any other, or a token that stands for a word, where some tokenizers start anew.
-        before = [_ANY, replacement] if replacement else [_ANY]
-        forms = [
-            [text] if starts else [f"{one} {text}" for one in before]
-            for (*_, starts), text in zip(variants, texts, strict=True)
-        ]
-        answers = iter(_ids_of(self.tokenizer, [*before, *itertools.chain(*forms)]))
-        skipped, found = [next(answers) for _ in before], []
-        for (*_, starts), text, asked in zip(variants, texts, forms, strict=True):
-            ids = [next(answers) for _ in asked]
-            ways = set(ids) if starts else set(map(_after, skipped, ids)) if text else {()}
-            found.append(ways.pop() if len(ways) == 1 and self._stands_alone(text, replacement) else None)
-        return found
-
-    def _stands_alone(self, text: str, replacement: str) -> bool:
-        """Return whether a piece is normalised as between any others, and holds no added token but the replacement."""
-        if not text:
-            return True
-        start, around, between = map(self.normal, (_ANY, f"{_ANY} {_ANY}", f"{_ANY} {text} {_ANY}"))
-        end = around.removeprefix(start)
-        inside = between.removeprefix(start + end[:1]).removesuffix(end)
-        if between != start + end[:1] + inside + end or _GAP.fullmatch(inside[-1:] or " "):
-            return False
-        return set(self.added.findall(f"{text} {between}")) <= {replacement, self.normal(replacement)}
-
-
-def _after(before: Ids, ids: Ids) -> Ids | None:
-    return ids[len(before) :] if ids[: len(before)] == before else None
-
-
-# --- which tokenizers keep pieces apart, by the states of their parts ---
-
-_GAP = re.compile(rf"[\s{_MARK}]")
-_CONTRACTION = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-# Patterns before byte pairs that end a part before each space: Llama 3's and Qwen's; GPT-2's is ByteLevel's own.
-_PATTERNS = [
-    rf"{_CONTRACTION}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-    for digits in (r"\p{N}{1,3}", r"\p{N}")
-]
-# Whether a pre-tokenizer starts a new part at each space, or drops it, whatever stands around.
-_SPLITS: dict[str, Callable[[dict], bool]] = {
-    "BertPreTokenizer": lambda of: True,
-    "Whitespace": lambda of: True,
-    "WhitespaceSplit": lambda of: True,
-    "ByteLevel": lambda of: of["use_regex"],
-    "Metaspace": lambda of: of["split"] and of["replacement"] == _MARK,
-    "Split": lambda of: of["pattern"].get("Regex") in _PATTERNS and of["behavior"] in ("Isolated", "Removed"),
-}
-_BY_CHARACTER = ("Digits", "Punctuation")  # pre-tokenizers that see one character, and so leave spaces to the next one
-_RUNS = (" {2,}", r"\s{2,}", r"[\n\r\t]", r"\s{2,}|[\n\r\t]")  # white space that no masked text has between pieces
-# Normalisers that see no further than a space, but for the ends of a text and white space beside white space.
-_NORMALISERS: dict[str, Callable[[dict], bool]] = {
-    **dict.fromkeys(("NFC", "NFD", "NFKC", "NFKD", "Nmt", "Lowercase", "StripAccents"), lambda of: True),
-    **dict.fromkeys(("Strip", "Prepend", "Precompiled"), lambda of: True),
-    "Replace": lambda of: (
-        of["pattern"].get("Regex") in _RUNS
-        or (of["pattern"].get("String"), of["content"]) == (" ", _MARK)
-        or not _GAP.search(of["pattern"].get("String", " "))
-    ),
-    "Sequence": lambda of: all(map(_is_local, of["normalizers"])),
-}
-
-
-def _is_berts(backend) -> bool:
-    """Return whether a tokenizer treats each piece by itself, as BERT's does."""
-    if not isinstance(backend.pre_tokenizer, BertPreTokenizer) or not isinstance(backend.normalizer, BertNormalizer):
-        return False
-    return not any(re.search(r"\s", token.content) for token in backend.get_added_tokens_decoder().values())
-
-
-def _keeps_pieces_apart(backend) -> bool:
-    """Return whether each piece with the space before it becomes tokens by itself, as far as a piece stands alone.
-
-    It does where a part ends at each space, since a model sees one part at a time; or where nothing splits a text, but
-    no token of byte pairs goes beyond a space, so that none is ever merged across.
-    """
-    normaliser, splitter = _state(backend.normalizer), _state(backend.pre_tokenizer)
-    if not _is_local(normaliser) or getattr(backend.model, "dropout", None):
-        return False
-    normal = _normal(backend)
-    if not all(
-        _is_within(form) for token in backend.get_added_tokens_decoder().values() for form in _forms(token, normal)
-    ):
-        return False
-    gap = normal(f"{_ANY} {_ANY}").removeprefix(normal(_ANY))[:1]
-    parts = splitter.get("pretokenizers", [splitter])
-    first = next((part for part in parts if part.get("type") not in _BY_CHARACTER), {})
-    if _SPLITS.get(first.get("type"), lambda of: False)(first):
-        return gap == " " or first["type"] == "Metaspace"
-    marks = gap == _MARK if not splitter else first.get("type") == "Metaspace" and first["replacement"] == _MARK
-    return marks and len(parts) == 1 and _never_merges_beyond_a_mark(backend)
-
-
-def _never_merges_beyond_a_mark(backend) -> bool:
-    model = backend.model
-    if not isinstance(model, BPE) or model.ignore_merges or model.continuing_subword_prefix or model.end_of_word_suffix:
-        return False
-    vocabulary = backend.get_vocab(with_added_tokens=False)
-    return _MARK in vocabulary and not any(map(re.compile(f"[^{_MARK}]{_MARK}").search, vocabulary))
-
-
-def _state(part) -> dict:
-    """Return what a part of a tokenizer is made of, as its file has it; nothing for None."""
-    return {} if part is None else json.loads(part.__getstate__())
-
-
-def _normal(backend) -> Callable[[str], str]:
-    return str if backend.normalizer is None else backend.normalizer.normalize_str
-
-
-def _is_local(normaliser: dict) -> bool:
-    return not normaliser or _NORMALISERS.get(normaliser["type"], lambda of: False)(normaliser)
-
-
-def _forms(token, normal: Callable[[str], str]) -> set[str]:
-    """Return how an added token looks in a text, and in a normalised one."""
-    return {token.content, normal(token.content)} if token.normalized else {token.content}
-
-
-def _is_within(form: str) -> bool:
-    """Return whether an added token lies inside a piece, or is white space such as no masked text has."""
-    return bool(re.fullmatch(rf"[\s{_MARK}]{{2,}}", form)) or not re.search(rf"\s|(?<=.){_MARK}", form, re.DOTALL)
