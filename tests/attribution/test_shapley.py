@@ -1,12 +1,14 @@
 """Shapley values against brute force, closed forms on linear games, and the coverage of their standard errors."""
 
+import functools
 import itertools
 import math
 
 import numpy as np
 import pytest
 
-from trusteq.attribution.shapley import _covariance, _functional, _root, quadrature, shapley
+from trusteq.attribution import shapley as module
+from trusteq.attribution.shapley import LINEAR, Kernel, learned, quadrature, shapley
 from trusteq.attribution.stopping import FIRST_LOOK
 from trusteq.statistics import stream
 
@@ -157,74 +159,131 @@ def test_a_budget_just_short_of_all_masks_ends():
     assert (np.abs(values - brute_force(crooked, 11)) < 4 * errors + 1e-9).mean() > 0.9
 
 
-@pytest.mark.parametrize("n", [2, 5])
-def test_the_functional_is_the_shapley_value_of_the_covariance(n):
-    table, prior = _functional(n)
-    for keep in itertools.product([False, True], repeat=n):
-        signs = 2.0 * np.array(keep) - 1
-        values = brute_force(lambda masks, signs=signs: _covariance((2.0 * masks - 1) @ signs / n)[:, None], n)[:, 0]
-        np.testing.assert_allclose(table[np.array(keep, dtype=int), sum(keep)], values, rtol=1e-12)
-
-    # The prior covariance: the functional applied to both arguments.
-    def value_of_each_word(rows):
-        return np.stack([table[rows[:, word].astype(int), rows.sum(axis=1)] for word in range(n)], axis=1)
-
-    np.testing.assert_allclose(brute_force(value_of_each_word, n), prior, rtol=1e-9, atol=1e-12)
+def all_masks(n):
+    return np.array(list(itertools.product([False, True], repeat=n)))
 
 
-def shares(n):
-    """Return the matrix from the values of a game at all masks to the Shapley values, by brute force."""
-    masks = np.array(list(itertools.product([False, True], repeat=n)))
-    return masks, brute_force(lambda rows: (rows[:, None] == masks).all(axis=2).astype(float), n)
+def covariance_of(masks, others, kernel):
+    """The prior's covariance as it is defined, between two sets of masks."""
+    n, signs, of = masks.shape[1], 2.0 * masks - 1, 2.0 * others - 1
+    alike = signs @ of.T
+    together = np.sinh((signs * kernel.weights) @ of.T) / np.sinh(kernel.weights.sum())
+    same = (alike == n).astype(float) - (alike == -n)
+    return LINEAR / n * alike + together + kernel.left * same
+
+
+@pytest.fixture(params=[2, 5])
+def kernel(request):
+    return Kernel(stream(1, "kernel").uniform(0.05, 0.9, size=request.param), 0.07)
+
+
+def test_the_functional_is_the_shapley_value_of_the_covariance(kernel):
+    n = len(kernel.weights)
+    masks = all_masks(n)
+    found = module._functional(masks, kernel)
+    for row, mask in zip(found, masks, strict=True):
+        game = functools.partial(covariance_of, others=mask[None], kernel=kernel)
+        np.testing.assert_allclose(row, brute_force(game, n)[:, 0], rtol=1e-10)
+
+
+def test_the_prior_covariance_is_the_functional_applied_to_both_arguments(kernel):
+    n = len(kernel.weights)
+    twice = brute_force(lambda masks: module._functional(masks, kernel), n)
+    np.testing.assert_allclose(module._covariances(kernel), twice, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(module._variances(kernel), twice.diagonal(), rtol=1e-10)
+    assert module._covariances(kernel).sum() == pytest.approx(4 * (LINEAR + 1 + kernel.left))  # all words together
 
 
 def test_the_posterior_is_the_gaussian_one():
-    """On some masks of a small game, by the textbook's formula over all masks; the covariance once linear is fitted."""
+    """Mean and covariance by the textbook formula, with functionals by enumeration."""
     n, rng = 4, stream(0, "posterior")
-    seen = np.array([[True] * 4, [True, False, False, True], [True, True, True, False], [False, True, False, False]])
-    seen = np.concatenate([seen, [[False, False, True, True], [True, False, True, False]]])
-    odd = rng.normal(size=(len(seen), 3))
-    posterior = quadrature(seen, odd)
-    masks, of_game = shares(n)
-    signs, asked = 2.0 * masks - 1, 2.0 * seen - 1
-    between = of_game @ _covariance(signs @ asked.T / n)
-    noisy = _covariance(asked @ asked.T / n) + np.diag([1e-9] + [1e-2] * (len(seen) - 1))
-    slopes = np.linalg.lstsq(asked, odd, rcond=None)[0]
-    rest = odd - asked @ slopes
-    np.testing.assert_allclose(posterior.values, 2 * slopes + between @ np.linalg.solve(noisy, rest), rtol=0, atol=1e-7)
-    prior = of_game @ _covariance(signs @ signs.T / n) @ of_game.T
-    words = prior - between @ np.linalg.solve(noisy, between.T)
-    np.testing.assert_allclose(posterior.words, words, rtol=0, atol=1e-7)
-    classes = rest.T @ np.linalg.solve(noisy, rest) / (len(seen) - n)
-    np.testing.assert_allclose(posterior.classes, classes, rtol=0, atol=1e-7)
-    assert posterior.values.sum(axis=0) == pytest.approx(2 * odd[0], abs=1e-6)
-    together = np.kron(words, classes).diagonal().reshape(n, 3)
-    np.testing.assert_allclose(posterior.errors**2, together, rtol=1e-5, atol=1e-9)
+    kernel = Kernel(np.array([0.1, 0.9, 0.4, 0.3]), 0.1)
+    masks = all_masks(n)[[15, 9, 14, 4, 13]]
+    odd = rng.normal(size=(5, 2))
+    found = quadrature(masks, odd, kernel)
+    among = covariance_of(masks, masks, kernel)
+    of_words = brute_force(functools.partial(covariance_of, others=masks, kernel=kernel), n)
+    mean = of_words @ np.linalg.solve(among, odd)
+    np.testing.assert_allclose(found.values, mean, rtol=1e-3)  # the variance of what is linear is large, not infinite
+    prior = brute_force(lambda some: brute_force(lambda rows: covariance_of(rows, some, kernel), n).T, n)
+    expected = prior - of_words @ np.linalg.solve(among, of_words.T)
+    np.testing.assert_allclose(found.covariance(), expected, rtol=0, atol=1e-6)
+    spread = np.sqrt(expected.diagonal()[:, None] * found.scale.diagonal())
+    np.testing.assert_allclose(found.errors, spread, rtol=1e-4)
+    assert found.values.sum(axis=0) == pytest.approx(2 * odd[0])
 
 
 def test_what_is_drawn_has_the_covariance_of_the_posterior():
     rng = stream(0, "covariance")
-    masks = np.concatenate([np.ones((1, 6), dtype=bool), rng.random((30, 6)) < 0.5])
-    posterior = quadrature(masks, rng.normal(size=(31, 2)))
-    for of in (posterior.words, posterior.classes):
-        np.testing.assert_allclose(_root(of) @ _root(of).T, of, rtol=0, atol=1e-6)
+    masks = all_masks(6)[[63, *(32 + rng.permutation(31)[:12])]]  # no mask twice, nor reversed
+    posterior = quadrature(masks, rng.normal(size=(13, 2)), Kernel(np.linspace(0.1, 0.6, 6), 0.1))
     drawn = (posterior.drawn() - posterior.values).reshape(-1, 12)
-    expected = np.kron(posterior.words, posterior.classes)
+    expected = np.kron(posterior.covariance(), posterior.scale)
     deviations = np.sqrt(np.outer(expected.diagonal(), expected.diagonal()))
     assert np.abs(drawn.T @ drawn / len(drawn) - expected).max() < 0.2 * deviations.max()  # 4 / sqrt(500)
+    np.testing.assert_allclose(posterior.errors.ravel(), np.sqrt(expected.diagonal()), rtol=1e-3)
 
 
-def test_the_functional_of_long_texts_is_the_mean_over_all_sizes_and_sets():
-    """Counted with whole numbers, as a hypergeometric mean, for texts too long to enumerate; 10,000 words take no time.
+def test_the_gradient_is_that_of_the_likelihood_and_the_likelihood_that_of_a_normal_distribution():
+    from scipy.optimize import approx_fprime
+    from scipy.stats import multivariate_normal
 
-    Summing in this way took minutes from 500 words on."""
-    n, kept = 40, 13
-    for keeps, others, dropped in ((0, 13, 26), (1, 12, 27)):
-        mean = 0.0
-        for size in range(n):
-            for a in range(max(0, size - dropped), min(others, size) + 1):
-                share = math.comb(others, a) * math.comb(dropped, size - a) / math.comb(n - 1, size) / n
-                before = (2 * (2 * a + dropped - size + 1 - keeps) - n) / n
-                mean += share * (_covariance(before + (2 * keeps - 1) * 2 / n) - _covariance(before))
-        assert _functional(n)[0][keeps, kept] == pytest.approx(mean, rel=1e-12)
-    assert np.isfinite(_functional(10_000)[0]).all()
+    masks, rng = all_masks(5)[16:], stream(0, "gradient")
+    signs, pairs = 2.0 * masks - 1, rng.normal(size=(16, 2, 3))
+    halves = [module._half(signs, pairs, parity) for parity in (-1, 1)]
+    at = rng.normal(-1, 0.5, size=7)
+    _, gradient = module._unlikelihood(at, signs, halves)
+    numeric = approx_fprime(at, lambda at: module._unlikelihood(at, signs, halves)[0], 1e-6)
+    np.testing.assert_allclose(gradient, numeric, rtol=1e-4, atol=1e-3)
+
+    def log_density(at):
+        kernel = Kernel(np.exp(at[:5]), math.exp(at[5]))
+        of = covariance_of(masks, masks, kernel)
+        scale = [y @ np.linalg.solve(of, y) / 16 for y in halves[0].targets.T]
+        found = [
+            multivariate_normal.logpdf(y, cov=best * of) for y, best in zip(halves[0].targets.T, scale, strict=True)
+        ]
+        return sum(found) / 3 * 2
+
+    half = halves[0]._replace(dof=16)
+    one, other = (module._unlikelihood(at, signs, [half])[0] - module._before(at, 5)[0] for at in (at, at + 0.1))
+    assert other - one == pytest.approx(log_density(at) - log_density(at + 0.1), rel=1e-5)
+
+
+def test_weights_are_large_of_words_that_do_something_together():
+    """Three of twelve words act together, one acts alone: the weights tell them apart, and the values are right."""
+
+    def game(masks):
+        yes = 0.2 + 0.5 * masks[:, [1, 4, 7]].all(axis=1) + 0.2 * masks[:, 2]
+        return np.column_stack([1 - yes, yes])
+
+    rng = stream(0, "planted")
+    masks = np.concatenate([np.ones((1, 12), dtype=bool), rng.random((127, 12)) < 0.5])
+    kernel = learned(masks, np.stack([game(masks), game(~masks)], axis=1))
+    order = np.argsort(-kernel.weights)
+    assert set(order[:3]) == {1, 4, 7}
+    assert kernel.weights[order[2]] > 5 * kernel.weights[order[3]]
+    values, errors, _ = run(game, 12, 600)
+    truth = np.zeros(12)
+    truth[[1, 4, 7]], truth[2] = 0.5 / 3, 0.2
+    np.testing.assert_allclose(values[:, 1], truth, rtol=0, atol=2e-3)
+    assert errors.max() < 5e-3
+
+
+def test_the_weights_depend_on_no_scale_and_no_class_twice():
+    rng = stream(0, "scale")
+    masks = np.concatenate([np.ones((1, 12), dtype=bool), rng.random((99, 12)) < 0.5])
+    pairs = np.stack([crooked(masks), crooked(~masks)], axis=1)
+    one, wider = learned(masks, pairs), learned(masks, 0.01 * pairs)
+    np.testing.assert_allclose(wider.weights, one.weights, rtol=1e-6)
+    np.testing.assert_allclose(learned(masks, pairs[:, :, 1:]).weights, one.weights, rtol=1e-3)
+
+
+@pytest.mark.parametrize("n", [40, 3000])
+def test_the_values_of_long_texts_add_up_to_that_of_all_words(n):
+    """By the definition of the covariance; counted over sizes and sets it took minutes from 500 words on."""
+    rng = stream(0, "long")
+    kernel, masks = Kernel(rng.uniform(0, 100 / n, size=n), 0.01), rng.random((4, n)) < 0.5
+    found = module._functional(masks, kernel)
+    np.testing.assert_allclose(found.sum(axis=1), 2 * covariance_of(masks, np.ones((1, n)), kernel)[:, 0], rtol=1e-9)
+    assert (module._variances(kernel) > 4 * LINEAR / n).all()

@@ -48,6 +48,15 @@ def test_the_benchmark_of_the_repository_can_be_shown():
     assert len(benchmark_table(rows)) + sum(row["value"] is None for row in rows) == len(rows) > 0
 
 
+def test_estimators_are_shown_by_kind_and_by_top_ten():
+    table = benchmark_table(benchmark_rows("estimators"), "estimators")
+    errors, ranking = (of for _, of in table.groupby(table["unit"] == "mean Jaccard"))
+    assert set(errors["of"]) == {"SNLI", "MRPC", "SST-2", "demo", "all", "all, held out"}
+    assert {"lime", "shap", "shapley"} < set(ranking["of"])
+    assert errors[["from", "to", "coverage", "ProxySHAP"]].notna().all(axis=None)
+    assert ranking[["with its own limit", "of two seeds"]].notna().all(axis=None)
+
+
 def test_what_was_run(run):
     assert run_line(run) == (
         "This run is **small** (Made up): tasks: natural language inference on generated captions; models: 3; "

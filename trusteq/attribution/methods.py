@@ -196,7 +196,7 @@ class Method:
 METHODS: dict[str, Method] = {
     "lime": Method(lime, draws=True, stops=True, as_released={NLI: lime, PI: lime}, joined=JoinedWords),
     "shap": Method(owen, draws=False, as_released={NLI: owen, PI: permutations}, joined=JoinedTokens),
-    "shapley": Method(shapley, draws=True, stops=True, has_errors=True),
+    "shapley": Method(shapley, draws=True, stops=True, has_errors=True, version=2),
     "occlusion": Method(occlusion, draws=False),
     "integrated-gradients": Method(
         integrated_gradients,

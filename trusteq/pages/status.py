@@ -13,6 +13,7 @@ from trusteq.study.experiment import Experiment
 from trusteq.study.publish import reference_runs
 from trusteq.study.results import Results, manifests
 
+VERSION = 2
 HOUR = 3600
 BUDGETS = {"lime": 1000, "shap": 500}  # n_samples under which the speed rows are measured
 # Of each benchmark: what its table shows of a row, by title, and how.
@@ -38,6 +39,14 @@ _BENCHMARKS = {
         | {"pages, MB": "show page MB", "explorer, MB": "show explorer MB"},
         {"CPU seconds": "{:,.0f}"} | {f"{step}, CPU s": "{:,.0f}" for step in ("join", "compare", "show")},
     ),
+    "estimators": (
+        {"of": "row", "passes": "passes", "measured": "value", "unit": "what", "from": "low", "to": "high"}
+        | {"of the best on average": "of the best on average", "games": "games", "coverage": "coverage"}
+        | {name: name for name in ("shapley", "ProxySHAP", "OddSHAP", "LeverageSHAP", "KernelSHAP", "permutation")}
+        | {"with its own limit": "own limit", "of two seeds": "two seeds", "seconds": "seconds"},
+        {"passes": "{:,.0f}", "games": "{:.0f}", "coverage": "{:.1%}"}
+        | {name: "{:.5f}" for name in ("shapley", "ProxySHAP", "OddSHAP", "LeverageSHAP", "KernelSHAP", "permutation")},
+    ),
     "robustness": (
         {"what was tried": "row", "times": "tried", "failed": "value", "most s": "most s", "most MB": "most MB"}
         | {"command": "command"},
@@ -61,7 +70,7 @@ def times(run: Results) -> None:
 
 
 def benchmark(name: str) -> None:
-    """Show what a benchmark last measured, "attribution", "finetune", "million", "robustness" or "stopping"."""
+    """Show what a benchmark last measured: one of the names of `_BENCHMARKS`."""
     rows, formats = benchmark_rows(name), _BENCHMARKS[name][1]
     found = benchmark_table(rows, name)
     put(measured_on(rows))
