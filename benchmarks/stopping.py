@@ -236,8 +236,11 @@ def reference(answers: Answers, parts: int) -> dict[str, np.ndarray]:
     _, first = np.unique(np.maximum(codes(kept), codes(~kept)), return_index=True)
     kept = kept[np.sort(first)]
     both = np.concatenate([kept, ~kept[1:]])
-    of_pairs = shapley.quadrature(kept, (answers(kept) - answers(~kept)) / 2).values
-    return {"shapley": of_pairs[None], "lime": lime.surrogate(both, answers(both))[None]}
+    pairs = np.stack([kept, ~kept], axis=1).reshape(-1, answers.n)
+    return {
+        "shapley": shapley._found(pairs, answers(pairs)).weights[None],
+        "lime": lime.surrogate(both, answers(both))[None],
+    }
 
 
 def main() -> None:

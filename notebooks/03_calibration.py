@@ -172,4 +172,3 @@ calibration.numbers(run, task, seed, "loyalty")
 
 # %%
 calibration.numbers(run, task, seed, "agreement")
-

@@ -83,12 +83,13 @@ page.benchmark("million")
 #
 # What `benchmarks/estimators.py` last measured on examples of which a model was asked about all masks, so that the
 # exact values are known: our `shapley` and five estimators of the library shapiq, at equal passes. First, our squared
-# error over that of each game's best rival, with a 95% interval over games, and beside it over that of the rival that
-# is best on average; the share of our 95% intervals that hold the truth; then the relative squared error of each
-# estimator, a geometric mean over games and seeds. Of the rows *held out*, nothing was seen while anything was chosen.
-# Second, the top ten of each method: its mean Jaccard index with the exact top ten by Shapley value, with the top ten
-# of its own limit at endless passes, and with its own under another seed. LIME and SHAP have limits of their own, so
-# that a method can agree with itself and not with Shapley.
+# error over that of each game's best rival, which is known only afterwards, and beside it over that of the rival that
+# is best on average, both with 95% intervals over games; the share of our 95% intervals that hold the truth; then the
+# relative squared error of each estimator, a geometric mean over games and seeds. The rows *held out* were set apart
+# before anything was chosen; once they had been seen, masks came to be drawn without repetition, and intervals were
+# widened by a factor chosen on the others. Second, the top ten of each method: its mean Jaccard index with the exact
+# top ten by Shapley value, with the top ten of its own limit at endless passes, and with its own under another seed.
+# LIME and SHAP have limits of their own, so that a method can agree with itself and not with Shapley.
 
 # %%
 page.benchmark("estimators")

@@ -9,6 +9,7 @@ of a word is a linear functional of the process, so its posterior mean and stand
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ from trusteq.attribution.features import Features
 from trusteq.attribution.stopping import Found, normal, until_stable
 
 MOST_ENUMERATED = 10  # words of an example whose 2**words masks are all evaluated
-AT_ONCE = 128  # masks drawn from the stream at first, then twice as many
 LEARNED_FROM = 256  # pairs that the weights are learned from, at most: each step costs their number's cube
 STEPS = 12  # of the search for the weights, at most
 LINEAR = 1e4  # variance of what is linear, where what words do together has 1: all but free
@@ -124,41 +124,51 @@ def _enumerated(masks: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def _masks(n: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw masks, (size, n), of which the first keeps all words; fewer where there are no more."""
-    kept = np.ones((1, n), dtype=bool)
-    seen, at_once = {kept.tobytes(), (~kept).tobytes()}, AT_ONCE
-    while len(kept) < size:
-        wanted = min(at_once, size) - len(kept)
-        new = _new_masks(n, wanted, rng, seen)
-        kept = np.concatenate([kept, new])
-        if len(new) < wanted:
-            break
-        at_once *= 2
-    return kept
+    """Draw masks, (size, n): all words first, then any number of them; none twice, nor the opposite of another.
 
-
-def _new_masks(n: int, size: int, rng: np.random.Generator, seen: set[bytes]) -> np.ndarray:
-    """Draw masks, (size, n): the first words of a random order, any number but none and all; none twice, nor reversed.
-
-    seen: the masks drawn before; the new ones and their opposites are added. Fewer come where there are no more.
-    A number k of words comes in proportion to 1 / sqrt(k (n - k)), each as often as that says but for rounding: between
-    every number alike, which is sampling by leverage (Musco and Witter, 2025), and the shares that KernelSHAP gives
-    them (Lundberg and Lee, 2017).
+    A number k of words comes in proportion to 1 / sqrt(k (n - k)), but for rounding and as long as there are such sets:
+    between every number alike, which is sampling by leverage (Musco and Witter, 2025), and the shares that KernelSHAP
+    gives them (Lundberg and Lee, 2017). Their order is random, so that the first of them are such a sample as well.
     """
-    numbers = np.arange(1, n)
-    shares = np.cumsum((numbers * (n - numbers)) ** -0.5)
-    found: list[np.ndarray] = []
-    for _ in range(20):  # with eleven words or more a third round is rare, a twentieth means that few are left
-        if (left := size - len(found)) <= 0:
-            break
-        places = (np.arange(left) + rng.random()) / left * shares[-1]
-        chosen = rng.permutation(numbers[np.searchsorted(shares[:-1], places)])
-        ranks = rng.random((left, n)).argsort(axis=1).argsort(axis=1)
-        for mask in ranks < chosen[:, None]:
-            if mask.tobytes() not in seen:
-                seen |= {mask.tobytes(), (~mask).tobytes()}
-                found.append(mask)
-    return np.array(found, dtype=bool).reshape(-1, n)
+    ends = np.cumsum(_shares(n, size - 1)) + rng.random()
+    counts = np.diff(np.floor(ends + 1e-9), prepend=0).astype(
+        int
+    )  # of 1, 2, up to n / 2 words; or else their opposites
+    found = np.concatenate([_sets(n, k, count, rng) for k, count in enumerate(counts, start=1)])
+    return np.concatenate([np.ones((1, n), dtype=bool), found[rng.permutation(len(found))]])
+
+
+def _shares(n: int, size: int) -> np.ndarray:
+    """Return how many of `size` pairs of sets have 1, 2, up to n / 2 words on one side: fractions, at most all."""
+    k = np.arange(1, n // 2 + 1)
+    wanted, left = (k * (n - k)) ** -0.5 * (2 - (2 * k == n)), float(size)
+    there, found = np.array([float(_n_sets(n, int(of))) for of in k]), np.zeros(len(k))
+    while left > 1e-9:
+        free = found < there
+        more = np.minimum(found + left * wanted * free / (wanted @ free), there) - found
+        found, left = found + more, left - more.sum()
+    return found
+
+
+def _n_sets(n: int, k: int) -> int:
+    """Return how many sets of k of n words there are, none the opposite of another; up to 2^40, which is as good."""
+    return min(math.comb(n, k) // (1 + (2 * k == n)), 2**40)
+
+
+def _sets(n: int, k: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw different sets of k of n words, (count, n), none the opposite of another."""
+    if 2 * count >= (there := _n_sets(n, k)):
+        words = np.array(list(itertools.islice(itertools.combinations(range(n), k), there)))  # with the first one first
+        masks = np.zeros((there, n), dtype=bool)
+        np.put_along_axis(masks, words, True, axis=1)
+        return masks[rng.permutation(there)[:count]]
+    masks = np.empty((0, n), dtype=bool)
+    while len(masks) < count:
+        more = rng.random((count, n)).argsort(axis=1).argsort(axis=1) < k
+        masks = np.concatenate([masks, more ^ (~more[:, :1] & (2 * k == n))])
+        _, first = np.unique(np.packbits(masks, axis=1), axis=0, return_index=True)
+        masks = masks[np.sort(first)]
+    return masks[:count]
 
 
 def quadrature(masks: np.ndarray, odd: np.ndarray, kernel: Kernel) -> Posterior:

@@ -41,7 +41,8 @@ _BENCHMARKS = {
     ),
     "estimators": (
         {"of": "row", "passes": "passes", "measured": "value", "unit": "what", "from": "low", "to": "high"}
-        | {"of the best on average": "of the best on average", "games": "games", "coverage": "coverage"}
+        | {"of the best on average": "of the best on average", "its from": "of it, low", "its to": "of it, high"}
+        | {"games": "games", "coverage": "coverage"}
         | {name: name for name in ("shapley", "ProxySHAP", "OddSHAP", "LeverageSHAP", "KernelSHAP", "permutation")}
         | {"with its own limit": "own limit", "of two seeds": "two seeds", "seconds": "seconds"},
         {"passes": "{:,.0f}", "games": "{:.0f}", "coverage": "{:.1%}"}
