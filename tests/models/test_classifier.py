@@ -89,7 +89,7 @@ def test_missing_second_texts_mean_single_texts(classifier):
 
 def test_logits_large_and_small_become_probabilities(classifier, monkeypatch):
     values = np.array([[0.0, np.log(3)], [1000.0, 1000 + np.log(3)], [-1000.0, 1000.0], [5.0, 5.0]])
-    monkeypatch.setattr(classifier_module, "logits", lambda *given, **options: [values])
+    monkeypatch.setattr(classifier_module, "started", lambda *given, **options: lambda: [values])
     expected = [[0.25, 0.75], [0.25, 0.75], [0, 1], [0.5, 0.5]]
     np.testing.assert_allclose(classifier.predict_proba(["the dog"] * 4), expected, rtol=0, atol=1e-12)
 
