@@ -351,10 +351,10 @@ def test_a_checkpoint_is_its_weights_its_configuration_and_its_tokenizer(tiny_be
 def test_the_weights_of_a_quantised_layer_count():
     import torch
 
-    from trusteq.models.classifier import _bytes_of
+    from trusteq.models.classifier import bytes_of
 
     layers = [torch.quantize_per_tensor(torch.tensor([1.0, of]), 0.1, 0, torch.qint8) for of in (2.0, 2.0, 2.1)]
-    first, same, other = (_bytes_of((layer, None)) for layer in layers)
+    first, same, other = (bytes_of((layer, None)) for layer in layers)
     assert first == same != other
 
 
