@@ -172,7 +172,8 @@ def agreed_examples(run: Results, task: str, model: str, *, seed: int) -> pd.Ind
 
 
 def _matrix(alignment: pd.DataFrame, run: Results) -> Figure:
-    figure = per_method(alignment, partial(alignment_matrix, titles=titles(run)), height=3.6)
+    draw = partial(alignment_matrix, titles=titles(run))
+    figure = per_method(alignment, draw, height=3.6, names=titles(run).values())
     return headed(figure, closest_line(alignment.assign(pair=pair_names(alignment, run))))
 
 
@@ -211,7 +212,8 @@ def _spread(examples: pd.DataFrame, run: Results) -> Figure:
 def _sources(sources: pd.DataFrame, run: Results) -> Figure:
     found = of_seed(sources, run.experiment.seeds[0])
     models = list(dict.fromkeys(found["model_b"]))  # a method may explain some of them alone
-    figure = per_method(found, partial(disagreement_sources, names=side_titles(run), models=models), height=3.2)
+    draw = partial(disagreement_sources, names=side_titles(run), models=models)
+    figure = per_method(found, draw, height=3.2, names=titles(run).values())
     return headed(figure, source_line(found))
 
 

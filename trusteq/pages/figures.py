@@ -3,7 +3,7 @@
 import functools
 import html
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -216,7 +216,8 @@ def named_rows(ax, names: Sequence[str], *, xlabel: str, xlim: tuple[float, floa
 
 
 def _on_lines(name: str) -> str:
-    return textwrap.fill(name, LABEL_LETTERS, break_on_hyphens=False)
+    most = max(LABEL_LETTERS, len(name) // 2 + 6)  # so that two lines do, which is what a row has room for
+    return textwrap.fill(name, most, break_on_hyphens=False)
 
 
 def jaccard_distribution(examples: pd.DataFrame, titles: Mapping[str, str], large: str, ax=None):
@@ -307,10 +308,14 @@ def last_bin_title(reliability: pd.DataFrame, titles: Mapping[str, str]) -> str:
     return f"Surer than {reliability['lower'].max():g}: from {' to '.join(ends)} of the predictions"
 
 
-def per_method(table: pd.DataFrame, draw, *, height: float = 4.0):
-    """Draw one panel per method with `draw(rows, ax=ax)`; return the figure."""
+def per_method(table: pd.DataFrame, draw, *, height: float = 4.0, names: Iterable[str] = ()):
+    """Draw one panel per method with `draw(rows, ax=ax)`; return the figure.
+
+    names: of rows in the panels, which stand below each other where one of these is long.
+    """
     panels = [(method, functools.partial(draw, rows)) for method, rows in table.groupby("method", sort=False)]
-    return small_multiples(panels, columns=2, size=(WIDTH / min(len(panels), 2), height))
+    columns = 1 if max(map(len, names), default=0) > LABEL_LETTERS else min(len(panels), 2)
+    return small_multiples(panels, columns=columns, size=(WIDTH / columns, height))
 
 
 def small_multiples(
@@ -321,7 +326,7 @@ def small_multiples(
     panels: title, and what draws on `ax`. columns: at most. size: of one panel, in inches. sharex: whether panels below
     each other have one scale to the right as well.
     """
-    columns = 2 if len(panels) == 4 else min(columns, len(panels))
+    columns = 2 if len(panels) == 4 and columns > 1 else min(columns, len(panels))
     rows = -(-len(panels) // columns)
     whole = {"figsize": (size[0] * columns, size[1] * rows), "squeeze": False}
     figure, axes = plt.subplots(rows, columns, sharex=sharex, sharey=True, **whole)

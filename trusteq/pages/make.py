@@ -15,7 +15,7 @@ from trusteq.store import begin, record, sha256
 from trusteq.study import graph, notebooks
 from trusteq.study.results import PUBLISHED, Results
 
-VERSION = 4  # raise it when what all pages share, such as `show`, shows its things otherwise: all are then made again
+VERSION = 5  # raise it when what all pages share, such as `show`, shows its things otherwise: all are then made again
 
 
 @dataclass(frozen=True)
