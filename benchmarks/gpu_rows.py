@@ -105,16 +105,15 @@ def models() -> list[str]:
 
 def rows(options: argparse.Namespace) -> None:
     """Make the rows that are not made yet, until the time is over."""
-    with _kept_classifiers(options) as classifier:
-        for name, make in _rows(options, classifier).items():
-            if name in _known(options):
-                continue
-            if time.monotonic() > options.until - 10:
-                _add(options, {"row": name, "value": None, "open": "no time left"})
-                continue
-            _add(options, {"row": name, "value": None, "open": "broke off"})  # and is not tried again
-            print(name, flush=True)
-            _add(options, {"row": name, **_made(make)})
+    for name, make in _rows(options, _kept_classifiers(options)).items():
+        if name in _known(options):
+            continue
+        if time.monotonic() > options.until - 10:
+            _add(options, {"row": name, "value": None, "open": "no time left"})
+            continue
+        _add(options, {"row": name, "value": None, "open": "broke off"})  # and is not tried again
+        print(name, flush=True)
+        _add(options, {"row": name, **_made(make)})
 
 
 def _made(make: Callable[[], dict]) -> dict:
@@ -175,9 +174,8 @@ def _rows(options: argparse.Namespace, classifier: Callable) -> dict[str, Callab
     return found
 
 
-@contextlib.contextmanager
-def _kept_classifiers(options: argparse.Namespace) -> Iterator[Callable]:
-    """Yield the function that returns a model's classifier, the last of which is kept."""
+def _kept_classifiers(options: argparse.Namespace) -> Callable:
+    """Return the function that returns a model's classifier, the last of which is kept."""
     last: dict[tuple, object] = {}
 
     def classifier(model: str, dtype: str = options.scale.dtype):
@@ -190,7 +188,7 @@ def _kept_classifiers(options: argparse.Namespace) -> Iterator[Callable]:
             last[model, dtype] = replace(made, model=made.model.to(getattr(torch, dtype)))
         return last[model, dtype]
 
-    yield classifier
+    return classifier
 
 
 def _classifier(options: argparse.Namespace, model: str):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from games import Words, play
 from scipy.stats import chisquare
 from sklearn.linear_model import Ridge
 
@@ -125,23 +126,9 @@ def test_perturbations_are_those_of_their_stream():
 # --- how far the weights may lie from those of infinitely many samples ---
 
 
-class Words:
-    """An example of n words, as far as the method looks at it."""
-
-    def __init__(self, n):
-        self.n_features = n
-
-
 def run(game, n, n_samples, seed=0, **options):
     """Return what lime returns, and all masks asked about."""
-    method = lime(Words(n), n_samples, np.random.default_rng(seed), **options)
-    asked, masks = [], next(method)
-    while True:
-        asked.append(masks)
-        try:
-            masks = method.send(game(masks))
-        except StopIteration as finished:
-            return finished.value, np.concatenate(asked)
+    return play(lime(Words(n), n_samples, np.random.default_rng(seed), **options), game)
 
 
 @pytest.mark.parametrize("n_features", [12, 24])

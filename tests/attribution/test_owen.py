@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from games import play
 
 from trusteq.attribution.features import Texts
 from trusteq.attribution.owen import _evaluations, owen
@@ -25,17 +26,6 @@ def game(n, seed=0):
         return np.column_stack([yes, 1 - yes])
 
     return probabilities
-
-
-def run(generator, probabilities):
-    """The result of a method, and all masks it asked about."""
-    asked, answer = [], None
-    while True:
-        try:
-            asked.append(generator.send(answer))
-        except StopIteration as finished:
-            return finished.value, np.concatenate(asked)
-        answer = probabilities(asked[-1])
 
 
 def orders(tree, node, n):
@@ -63,7 +53,7 @@ def by_definition(tree, n, probabilities):
 def test_owen_values_are_those_of_their_definition(texts):
     words = example(*texts)
     probabilities = game(words.n_features)
-    values, _ = run(owen(words, 10_000, None), probabilities)
+    values, _ = play(owen(words, 10_000, None), probabilities)
     expected = by_definition(words.tree(), words.n_features, probabilities)
     np.testing.assert_allclose(values, expected, rtol=0, atol=1e-12)
     assert np.abs(values).max() > 0.05
@@ -73,7 +63,7 @@ def test_the_definition_needs_a_tree_that_is_not_flat():
     """Shapley values, over all orders whatever, are others: the tree matters."""
     words = example("one two three four")
     probabilities = game(4)
-    values, _ = run(owen(words, 1000, None), probabilities)
+    values, _ = play(owen(words, 1000, None), probabilities)
     shapley = np.zeros(4)
     for order in itertools.permutations(range(4)):
         masks = np.tril(np.ones((5, 4), dtype=bool), -1)[:, np.argsort(order)]
@@ -85,21 +75,21 @@ def test_the_definition_needs_a_tree_that_is_not_flat():
 def test_values_add_up_to_what_the_words_change(n_samples):
     words = example("one two, three four five. six", "seven and eight nine ten")
     probabilities = game(words.n_features)
-    values, _ = run(owen(words, n_samples, None), probabilities)
+    values, _ = play(owen(words, n_samples, None), probabilities)
     whole, empty = probabilities(np.outer([1, 0], np.ones(words.n_features, dtype=np.int64)).astype(bool))
     np.testing.assert_allclose(values.sum(axis=0), whole - empty, rtol=0, atol=1e-12)
 
 
 def test_linear_probabilities_give_their_weights_whatever_the_order():
     words, weights = example(TEXT), np.arange(9) / 100
-    values, _ = run(owen(words, 5000, None), lambda masks: np.column_stack([masks @ weights, 1 - masks @ weights]))
+    values, _ = play(owen(words, 5000, None), lambda masks: np.column_stack([masks @ weights, 1 - masks @ weights]))
     np.testing.assert_allclose(values, np.column_stack([weights, -weights]), rtol=0, atol=1e-12)
 
 
 def test_without_a_budget_the_change_is_shared_out_equally():
     words = example(TEXT)
     probabilities = game(9)
-    values, asked = run(owen(words, 2, None), probabilities)
+    values, asked = play(owen(words, 2, None), probabilities)
     assert len(asked) == 2
     whole, empty = probabilities(np.outer([1, 0], np.ones(9, dtype=np.int64)).astype(bool))
     np.testing.assert_allclose(values, np.tile((whole - empty) / 9, (9, 1)), rtol=0, atol=1e-15)
@@ -108,7 +98,7 @@ def test_without_a_budget_the_change_is_shared_out_equally():
 @pytest.mark.parametrize("texts", [("one",), ("one two",), (TEXT,), (TEXT, "ten eleven"), ("but " * 9,), ("a . " * 8,)])
 def test_the_number_of_evaluations_is_that_of_the_masks_asked(texts):
     words = example(*texts)
-    _, asked = run(owen(words, 10**6, None), game(words.n_features))
+    _, asked = play(owen(words, 10**6, None), game(words.n_features))
     assert len(asked) == _evaluations(words.tree(), words.n_features)
 
 
@@ -123,7 +113,7 @@ def test_a_budget_just_short_of_all_branches(slack):
     words = example(TEXT)
     enough = _evaluations(words.tree(), 9)
     probabilities = game(9)
-    values, asked = run(owen(words, enough + slack, None), probabilities)
+    values, asked = play(owen(words, enough + slack, None), probabilities)
     complete = np.allclose(values, by_definition(words.tree(), 9, probabilities), rtol=0, atol=1e-12)
     assert complete == (slack >= -1)
     assert len(asked) <= enough
@@ -134,7 +124,7 @@ def test_a_small_budget_is_kept_but_for_what_was_looked_ahead(n_samples):
     words = example(TEXT + ", " + TEXT, TEXT)
     assert _evaluations(words.tree(), words.n_features) > n_samples
     for seed in range(5):
-        _, asked = run(owen(words, n_samples, None), game_of_many(words.n_features, seed))
+        _, asked = play(owen(words, n_samples, None), game_of_many(words.n_features, seed))
         # Branches that were evaluated ahead of their turn, and then were not among the best.
         assert n_samples <= len(asked) <= 1.6 * n_samples
         assert asked[:2].tolist() == [[False] * words.n_features, [True] * words.n_features]

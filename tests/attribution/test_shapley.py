@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from games import Words, play
 
 from trusteq.attribution import shapley as module
 from trusteq.attribution.shapley import LINEAR, Kernel, learned, quadrature, shapley
@@ -13,23 +14,10 @@ from trusteq.attribution.stopping import FIRST_LOOK
 from trusteq.statistics import stream
 
 
-class Words:
-    """An example of n words, as far as the method looks at it."""
-
-    def __init__(self, n):
-        self.n_features = n
-
-
 def run(game, n, n_samples, seed=0, **options):
     """Return values, errors and all masks asked about, for a game: masks (m, n) -> probabilities (m, C)."""
-    method = shapley(Words(n), n_samples, stream(seed, "test"), **options)
-    asked, masks = [], next(method)
-    while True:
-        asked.append(masks)
-        try:
-            masks = method.send(game(masks))
-        except StopIteration as finished:
-            return *finished.value, np.concatenate(asked)
+    found, asked = play(shapley(Words(n), n_samples, stream(seed, "test"), **options), game)
+    return *found, asked
 
 
 def brute_force(game, n):

@@ -14,7 +14,7 @@ from trusteq import words
 from trusteq.attribution.as_released import Joined, joint_of
 from trusteq.attribution.engine import TextPredictor, answering, in_turns
 from trusteq.attribution.features import MASKS, Features, Texts, replacement
-from trusteq.attribution.methods import BOUNDARIES, CANCELLED, METHODS, TOLERANCE
+from trusteq.attribution.methods import BOUNDARIES, CANCELLED, METHODS, TOLERANCE, listed
 from trusteq.errors import DataError, ExperimentError, nearest
 from trusteq.escapes import plain
 from trusteq.examples.table import check_texts
@@ -144,11 +144,11 @@ def weigh(
     finished = [pair for _, pairs in sorted(windows, key=operator.itemgetter(0)) for pair in pairs]
     beside = {}
     if stable is not None:
-        beside = {"stopped": sum(early for _, (_, early) in finished)}
+        beside |= {"stopped": sum(early for _, (_, early) in finished)}
         finished = [(example, values) for example, (values, _) in finished]
     if chosen.beside is not None:
         name, kept = chosen.beside
-        beside = {name: {example.id: float(kept(values[1])) for example, values in finished}}
+        beside |= {name: {example.id: float(kept(values[1])) for example, values in finished}}
         finished = [(example, weights) for example, (weights, _) in finished]
     table = _table(finished, predictor.labels, with_errors=chosen.has_errors)
     table.attrs = {
@@ -193,7 +193,7 @@ def check(
         if value not in known:
             raise ExperimentError(f"unknown {what} {value!r}; {nearest(value, known)}")
     if boundary == "as-released" and not METHODS[method].as_released:
-        known = " and ".join(name for name, of in METHODS.items() if of.as_released)
+        known = listed(lambda of: of.as_released)
         raise ExperimentError(f"boundary='as-released' repeats the authors' {known}, not {method!r}; use 'safe'")
     if n_samples < 2:
         raise ExperimentError(f"n_samples={n_samples}: a method needs at least 2 forward passes")
@@ -219,7 +219,7 @@ def check(
 def check_stable(method: str, stable: float) -> None:
     """Raise ExperimentError for a method that does not stop, or a tolerance that is no mean Jaccard index below 1."""
     if not METHODS[method].stops:
-        known = " and ".join(name for name, of in METHODS.items() if of.stops)
+        known = listed(lambda of: of.stops)
         raise ExperimentError(f"stable={stable}: {method!r} does not stop before its end; leave it out, or use {known}")
     if not 0 < stable < 1:
         raise ExperimentError(f"stable={stable}: give a mean Jaccard index between 0 and 1, such as 0.9")

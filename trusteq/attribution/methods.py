@@ -210,3 +210,8 @@ METHODS: dict[str, Method] = {
     "random": Method(random, draws=True),
 }
 BOUNDARIES = ("safe", "as-released")
+
+
+def listed(holds: Callable[[Method], object]) -> str:
+    """Return the names of the methods of which something holds, for a message."""
+    return " and ".join(name for name, of in METHODS.items() if holds(of))

@@ -143,10 +143,8 @@ def _masks(n: int, size: int, rng: np.random.Generator) -> np.ndarray:
                 seen |= {mask.tobytes(), (~mask).tobytes()}
                 found.append(mask)
     if len(found) < size:
-        every = _every(n)[2 ** (n - 1) :]
-        found += [mask for mask in every[rng.permutation(len(every))] if mask.tobytes() not in seen][
-            : size - len(found)
-        ]
+        others = rng.permutation(_every(n)[2 ** (n - 1) :])
+        found += [mask for mask in others if mask.tobytes() not in seen][: size - len(found)]
     return np.array(found)
 
 
@@ -179,10 +177,10 @@ def quadrature(masks: np.ndarray, odd: np.ndarray, kernel: Kernel) -> Posterior:
     return Posterior(2 * slopes + of_words.T @ explained, scale, kernel, of_words, of_words_solved)
 
 
-def _together(signs: np.ndarray, weights: np.ndarray, parity: int = -1) -> np.ndarray:
-    """Return sinh(z.w) / sinh(sum of w) of all pairs of masks, (m, m); the same of cosh for parity 1."""
+def _together(signs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return sinh(z.w) / sinh(sum of w) of all pairs of masks, (m, m)."""
     total, reach = weights.sum(), (signs * weights) @ signs.T
-    return (np.exp(reach - total) + parity * np.exp(-reach - total)) / (1 + parity * np.exp(-2 * total))
+    return (np.exp(reach - total) - np.exp(-reach - total)) / (1 - np.exp(-2 * total))
 
 
 def _functional(masks: np.ndarray, kernel: Kernel) -> np.ndarray:

@@ -6,6 +6,7 @@ for all rows of a batch. A head that reads the first token alone needs only that
 two-layer model the two save more than half of the time; the numbers are those of `model(...)` up to rounding.
 """
 
+import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -167,8 +168,13 @@ def run_batch(model, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
     with torch.inference_mode():
         if is_bert(model):
             return bert_logits(model, **inputs)
-        taken = inspect.signature(getattr(model, "forward", model)).parameters
-        return model(**inputs, **({"use_cache": False} if "use_cache" in taken else {})).logits
+        keeps_none = {"use_cache": False} if _has_cache(getattr(type(model), "forward", model)) else {}
+        return model(**inputs, **keeps_none).logits
+
+
+@functools.lru_cache(maxsize=64)
+def _has_cache(forward: Callable) -> bool:
+    return "use_cache" in inspect.signature(forward).parameters
 
 
 def is_bert(model) -> bool:

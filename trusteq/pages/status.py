@@ -16,6 +16,7 @@ from trusteq.study.results import Results, manifests
 VERSION = 2
 HOUR = 3600
 BUDGETS = {"lime": 1000, "shap": 500}  # n_samples under which the speed rows are measured
+_ESTIMATORS = ("shapley", "ProxySHAP", "OddSHAP", "LeverageSHAP", "KernelSHAP", "permutation")
 # Of each benchmark: what its table shows of a row, by title, and how.
 _BENCHMARKS = {
     "attribution": (
@@ -43,10 +44,9 @@ _BENCHMARKS = {
         {"of": "row", "passes": "passes", "measured": "value", "unit": "what", "from": "low", "to": "high"}
         | {"of the best on average": "of the best on average", "its from": "of it, low", "its to": "of it, high"}
         | {"games": "games", "coverage": "coverage"}
-        | {name: name for name in ("shapley", "ProxySHAP", "OddSHAP", "LeverageSHAP", "KernelSHAP", "permutation")}
+        | {name: name for name in _ESTIMATORS}
         | {"with its own limit": "own limit", "of two seeds": "two seeds", "seconds": "seconds"},
-        {"passes": "{:,.0f}", "games": "{:.0f}", "coverage": "{:.1%}"}
-        | {name: "{:.5f}" for name in ("shapley", "ProxySHAP", "OddSHAP", "LeverageSHAP", "KernelSHAP", "permutation")},
+        {"passes": "{:,.0f}", "games": "{:.0f}", "coverage": "{:.1%}"} | dict.fromkeys(_ESTIMATORS, "{:.5f}"),
     ),
     "robustness": (
         {"what was tried": "row", "times": "tried", "failed": "value", "most s": "most s", "most MB": "most MB"}

@@ -7,7 +7,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from trusteq import project, registry
-from trusteq.attribution.methods import METHODS
+from trusteq.attribution.methods import METHODS, listed
 from trusteq.bounds import yaml_mapping
 from trusteq.errors import ExperimentError, nearest, reading
 from trusteq.models.recipe import Positive, Recipe
@@ -161,10 +161,10 @@ class Experiment(Entry):
         if method not in METHODS:
             raise ValueError(f"unknown method {method!r}; {nearest(method, METHODS)}")
         if settings.boundary == "as-released" and not METHODS[method].as_released:
-            released = " and ".join(known for known, record in METHODS.items() if record.as_released)
+            released = listed(lambda of: of.as_released)
             raise ValueError(f"method {name!r}: boundary as-released is for {released} alone")
         if settings.stable is not None and not METHODS[method].stops:
-            known = " and ".join(known for known, record in METHODS.items() if record.stops)
+            known = listed(lambda of: of.stops)
             raise ValueError(f"method {name!r}: stable is for {known} alone")
         chosen = settings.models or tuple(self.models)
         for model in chosen:

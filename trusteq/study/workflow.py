@@ -174,8 +174,6 @@ def run(
     same experiment is running already or there is no project.
     """
     project.root()
-    if hub is not None and not hub.is_dir():
-        raise ExperimentError(f"--hub {hub}: no such folder; a mirror holds models/<hub id> and datasets/<hub id>")
     part, how = Shard.parse(shard), None if profile is None else Profile.find(profile)
     explained = check_inputs(experiment, hub)
     folder = results.resolve() / experiment.name
@@ -189,8 +187,7 @@ def run(
         _forget_what_is_gone(run_of)
         _write_if_changed(folder / "experiment.yaml", experiment.dump())
         record(folder / "experiment.yaml")
-        wanted = graph.all_jobs(experiment) if part.is_whole else []
-        planned = cluster.plan(run_of, wanted, explained, how, hub) if how else NOTHING
+        planned = _planned(run_of, part, explained, how, hub)
         planned.write(folder)
         if how and announce:
             announce(cluster.said(planned, how))
@@ -208,13 +205,19 @@ def dry_run(
     profile: str | None = None,
 ) -> tuple[list[Step], list[str]]:
     """Return the jobs that `run` would run, and what it would say of files (`damage`) and shards; write nothing."""
-    run_of, how = Results(results.resolve() / experiment.name, experiment), profile and Profile.find(profile)
-    planned = [step for step in steps(run_of, Shard.parse(shard)) if step.stale]
-    said = list(damage(run_of, planned))
+    run_of = Results(results.resolve() / experiment.name, experiment)
+    part, how = Shard.parse(shard), None if profile is None else Profile.find(profile)
+    stale = [step for step in steps(run_of, part) if step.stale]
+    told = list(damage(run_of, stale))
     if how:
-        cut = cluster.plan(run_of, graph.all_jobs(experiment), check_inputs(experiment, hub), how, hub)
-        said.append(cluster.said(cut, how))
-    return planned, said
+        told.append(cluster.said(_planned(run_of, part, check_inputs(experiment, hub), how, hub), how))
+    return stale, told
+
+
+def _planned(run: Results, part: Shard, explained: Mapping[str, int], how: Profile | None, hub: Path | None) -> Plan:
+    """Return what a profile decides of a run; without one nothing, and a part of a run is not cut once more."""
+    wanted = graph.all_jobs(run.experiment) if part.is_whole else []
+    return cluster.plan(run, wanted, explained, how, hub) if how else NOTHING
 
 
 def damage(run: Results, planned: Sequence[Step]) -> Iterator[str]:
@@ -274,8 +277,11 @@ def publish_parts(experiment: Experiment, parts: Sequence[Results], folder: Path
 def check_inputs(experiment: Experiment, hub: Path | None) -> dict[str, int]:
     """Return the number of examples to explain of each task.
 
-    Raises DataError or ModelError for a data set or model of the Hub that cannot be had, before anything is run.
+    Raises ExperimentError for a mirror that is not there, DataError or ModelError for a data set or model of the Hub
+    that cannot be had, before anything is run.
     """
+    if hub is not None and not hub.is_dir():
+        raise ExperimentError(f"--hub {hub}: no such folder; a mirror holds models/<hub id> and datasets/<hub id>")
     explained = {}
     for name, task in zip(experiment.tasks, map(experiment.task, experiment.tasks), strict=True):
         for split in (split for split in SPLITS if split != "test" and task.splits):
