@@ -1,0 +1,76 @@
+"""What a classifier may read beside text: each kind of input is one record, of one module, with all that others ask."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from trusteq.errors import DataError
+
+if TYPE_CHECKING:
+    from trusteq.attribution.features import Features
+
+# The column that holds the inputs in a table of examples -> the module whose MODALITY describes them.
+MODULES = {"image": "trusteq.modalities.image", "sound": "trusteq.modalities.sound"}
+TEXTS = ("text_a", "text_b")
+
+
+@dataclass(frozen=True)
+class Modality:
+    """A kind of input that a model reads as an array: images, sound.
+
+    name: column of a table of examples that holds the arrays, and option of the command line. unit: what a feature is
+    called. masks: what stands where a feature is left out, by name; the first is what "delete" means.
+    read: path of a file -> array and facts about it (such as {"rate": 8000}), which are columns of the table too.
+    check: array, where it is from -> raises DataError in one line for what is no input of this kind.
+    check_fits: classifier (an `ArrayClassifier`, or any other, which tells nothing), table -> raises DataError, by row,
+    for inputs that it does not take.
+    example_of: row of a table, number of classes, classifier, mask, features (how the input is cut; None: the default)
+    -> what is explained. auto_model, auto_processor: classes of transformers that load a checkpoint. argument: of the
+    model, the name of its input.
+    encode: processor, list of arrays -> float32 (n, ...), what the model is given.
+    scratch: `registry.Scratch`, names of classes for the configuration, one array -> (configuration, processor) of a
+    model that is trained from random weights.
+    """
+
+    name: str
+    unit: str
+    masks: tuple[str, ...]
+    read: Callable[[Path], tuple[np.ndarray, dict[str, Any]]]
+    check: Callable[[object, str], None]
+    check_fits: Callable[[object, pd.DataFrame], None]
+    example_of: Callable[..., "Features"]
+    auto_model: str
+    auto_processor: str
+    argument: str
+    encode: Callable[[object, list[np.ndarray]], np.ndarray]
+    scratch: Callable[..., tuple[object, object]]
+
+
+def load(name: str) -> Modality:
+    """Return the modality of a name."""
+    return importlib.import_module(MODULES[name]).MODALITY
+
+
+def of(columns: "pd.DataFrame | Mapping") -> Modality | None:
+    """Return the modality of a table of examples, or of a task's columns; None for texts.
+
+    Raises DataError for a table of two kinds of input.
+    """
+    found = [name for name in (*MODULES, TEXTS[0]) if name in columns]
+    if len(found) > 1:
+        raise DataError(f"the examples have the columns {' and '.join(found)}; give one kind of input")
+    return load(found[0]) if found and found[0] in MODULES else None
+
+
+def given(examples: pd.DataFrame) -> tuple[list | None, ...]:
+    """Return the arguments of `predict_proba` for a table of examples: arrays; texts, and second ones of pairs."""
+    modality = of(examples)
+    if modality is not None:
+        return (examples[modality.name].tolist(),)
+    firsts, seconds = (examples[name].tolist() for name in TEXTS)
+    return firsts, seconds if any(isinstance(text, str) for text in seconds) else None
