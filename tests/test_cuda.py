@@ -20,7 +20,8 @@ import trusteq
 from trusteq.attribution import engine
 from trusteq.attribution.explain import explain
 from trusteq.models import forward
-from trusteq.models.classifier import compress, fingerprint, load_classifier, random_head
+from trusteq.models.checkpoint import fingerprint
+from trusteq.models.classifier import compress, load_classifier, random_head
 from trusteq.models.finetune import finetune
 from trusteq.models.forward import Rows
 from trusteq.models.probabilities import check_output

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trusteq.attribution.features import Features
 
 # The column that holds the inputs in a table of examples -> the module whose MODALITY describes them.
-MODULES = {"image": "trusteq.modalities.image", "sound": "trusteq.modalities.sound"}
+MODULES = {"image": "trusteq.modalities.image"}
 TEXTS = ("text_a", "text_b")
 
 
@@ -65,6 +65,22 @@ def of(columns: "pd.DataFrame | Mapping") -> Modality | None:
     if len(found) > 1:
         raise DataError(f"the examples have the columns {' and '.join(found)}; give one kind of input")
     return load(found[0]) if found and found[0] in MODULES else None
+
+
+def of_config(config) -> Modality | None:
+    """Return the modality that a configuration of transformers is for; None for texts.
+
+    Where a kind of model classifies several, the class that it was saved as tells.
+    """
+    import transformers
+
+    kind, written_by = type(config), (getattr(config, "architectures", None) or [""])[0]
+    for modality in map(load, MODULES):
+        known = getattr(transformers, modality.auto_model)._model_mapping
+        texts = kind in transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+        if kind in known and (not texts or known[kind].__name__ == written_by):
+            return modality
+    return None
 
 
 def given(examples: pd.DataFrame) -> tuple[list | None, ...]:

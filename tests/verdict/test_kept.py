@@ -328,7 +328,8 @@ def test_one_that_fails_for_good_is_named_and_what_is_done_is_kept(examples, who
 def test_a_checkpoint_is_its_weights_its_configuration_and_its_tokenizer(tiny_bert):
     import torch
 
-    from trusteq.models.classifier import fingerprint, load_classifier
+    from trusteq.models.checkpoint import fingerprint
+    from trusteq.models.classifier import load_classifier
 
     folder = tiny_bert("BertForSequenceClassification")
     first, again = load_classifier(folder, device="cpu"), load_classifier(folder, device="cpu")
@@ -351,7 +352,7 @@ def test_a_checkpoint_is_its_weights_its_configuration_and_its_tokenizer(tiny_be
 def test_the_weights_of_a_quantised_layer_count():
     import torch
 
-    from trusteq.models.classifier import bytes_of
+    from trusteq.models.checkpoint import bytes_of
 
     layers = [torch.quantize_per_tensor(torch.tensor([1.0, of]), 0.1, 0, torch.qint8) for of in (2.0, 2.0, 2.1)]
     first, same, other = (bytes_of((layer, None)) for layer in layers)

@@ -171,12 +171,14 @@ def _holds(module: str, name: str) -> Callable:
 
 
 def _is_ours(object) -> bool:
-    return isinstance(object, (TextClassifier, _class_of("trusteq.models.classifier", "ReadsTokens")))
+    return isinstance(object, (TextClassifier, _class_of("trusteq.models.classifier", "ReadsTokens"))) or is_checkpoint(
+        object
+    )
 
 
 def is_checkpoint(model) -> bool:
     """Return whether a classifier is a checkpoint with weights at hand, of which torch is then imported."""
-    return isinstance(model, _class_of("trusteq.models.classifier", "Classifier"))
+    return isinstance(model, _class_of("trusteq.models.checkpoint", "Checkpoint"))
 
 
 def _is_estimator(object) -> bool:

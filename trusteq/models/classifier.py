@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import functools
-import hashlib
 import json
 import os
 import pickle
@@ -21,10 +20,12 @@ from safetensors.torch import load_file
 from scipy.special import softmax
 from transformers.initialization import no_init_weights
 
-from trusteq import bounds
+from trusteq import bounds, modality
 from trusteq.errors import ModelError, TrusteqError, nearest, said, shortened
 from trusteq.examples.load import quiet_hub
 from trusteq.examples.synthetic import vocabulary
+from trusteq.models.array_classifier import ArrayClassifier, load_processor
+from trusteq.models.checkpoint import Checkpoint, chosen_device
 from trusteq.models.compress import WAYS, apply, check_claim, check_options, keep_config, put_together, settled, steps
 from trusteq.models.forward import Rows, started
 from trusteq.models.layers import HEADS, saved_kind
@@ -140,7 +141,7 @@ class ReadsTokens:
 
 
 @dataclass(frozen=True)
-class Classifier(ReadsTokens):
+class Classifier(ReadsTokens, Checkpoint):
     """A sequence classifier with its tokenizer and class names.
 
     labels: class names, in the order of the columns of the probabilities.
@@ -155,6 +156,19 @@ class Classifier(ReadsTokens):
     max_length: int
     equal_lengths: bool = False
     template: Template | None = None
+
+    @property
+    def reader(self) -> transformers.PreTrainedTokenizerBase:
+        """The tokenizer."""
+        return self.tokenizer
+
+    def described(self) -> list:
+        """Return all that decides what it says beside its weights, as JSON can hold it."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        words = {"vocabulary": self.tokenizer.get_vocab()} if backend is None else json.loads(backend.to_str())
+        words |= {"truncation": None, "padding": None}  # as whoever asked last had it
+        own = [*super().described(), words, self.tokenizer.special_tokens_map, self.max_length, self.equal_lengths]
+        return [*own, None if self.template is None else self.template.text]
 
     def joined_by(self, template: str) -> "Classifier":
         """Return the same classifier with a template for pairs, which its configuration keeps too."""
@@ -176,34 +190,6 @@ class Classifier(ReadsTokens):
         return lambda: [check_finite(softmax(block, axis=1)) for block in finished()]
 
 
-def fingerprint(classifier: Classifier) -> str:
-    """Return a hash of all that decides what a classifier says on its device: weights, configuration, tokenizer."""
-    found, tokenizer = hashlib.sha256(), classifier.tokenizer
-    for name, values in classifier.model.state_dict().items():
-        found.update(f"{name} {getattr(values, 'dtype', type(values))} {getattr(values, 'shape', '')}".encode())
-        found.update(bytes_of(values))
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    words = {"vocabulary": tokenizer.get_vocab()} if backend is None else json.loads(backend.to_str())
-    words |= {"truncation": None, "padding": None}  # as whoever asked last had it
-    config = {name: value for name, value in classifier.model.config.to_dict().items() if name != "_name_or_path"}
-    own = [config, words, type(classifier.model).__name__, type(tokenizer).__name__, tokenizer.special_tokens_map]
-    own += [classifier.labels, classifier.max_length, classifier.equal_lengths, classifier.model.device.type]
-    own.append(None if classifier.template is None else classifier.template.text)
-    found.update(json.dumps(own, sort_keys=True, default=str).encode())
-    return found.hexdigest()
-
-
-def bytes_of(values: object) -> bytes:
-    """Return what a state holds as bytes: of torch's quantised layers, pairs of tensors."""
-    if isinstance(values, tuple | list):
-        return b"".join(map(bytes_of, values))
-    if not isinstance(values, torch.Tensor):
-        return repr(values).encode()
-    values = values.detach().cpu()
-    values = values.dequantize() if values.is_quantized else values
-    return values.contiguous().flatten().view(torch.uint8).numpy().tobytes()
-
-
 def load_classifier(
     path_or_hub_id: str | Path,
     *,
@@ -211,8 +197,8 @@ def load_classifier(
     device: str = "auto",
     labels: Sequence[str] | None = None,
     template: str | None = None,
-) -> Classifier:
-    """Load a fine-tuned classifier from a folder, a mirror of the Hub or the Hub.
+) -> Classifier | ArrayClassifier:
+    """Load a fine-tuned classifier, of texts or of what else a checkpoint reads, from a folder, a mirror or the Hub.
 
     hub: a mirror (`DIR/models/<hub id>/`) read before the Hub; default: the environment's TRUSTEQ_HUB.
     device: "auto" takes CUDA when there is one.
@@ -229,10 +215,16 @@ def load_classifier(
     with loading(path_or_hub_id):
         config = read_config(path_or_hub_id, source)
         labels = class_names(path_or_hub_id, config, labels)
-        tokenizer = load_tokenizer(path_or_hub_id, source)
+        kind = modality.of_config(config)
+        if kind is not None and template is not None:
+            raise ModelError(f"model {path_or_hub_id}: it reads {kind.name}, and a template is for texts; leave it out")
+        load_reader = load_tokenizer if kind is None else functools.partial(load_processor, kind=kind)
+        tokenizer = load_reader(path_or_hub_id, source)
         model, report = _model(path_or_hub_id, source, config)
         check_weights(path_or_hub_id, report)
         check_claim(path_or_hub_id, model)
+        if kind is not None:
+            return ArrayClassifier.of(path_or_hub_id, model, tokenizer, labels, kind, device=device)
         _check_ids(path_or_hub_id, model, tokenizer)
         if joined is not None:
             setattr(model.config, TEMPLATE, joined.text)
@@ -323,7 +315,7 @@ def load_config(hub_id: str, *, hub: str | Path | None = None) -> transformers.P
 
 def as_classifier(model, tokenizer, labels: Sequence[str], *, device: "str | torch.device" = "auto") -> Classifier:
     """Return a model ready to predict, on its device, by its own template; one without a padding token is given one."""
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    device = chosen_device(device)
     _give_padding(model, tokenizer)
     limit = min(tokenizer.model_max_length, positions(model))
     text = getattr(model.config, TEMPLATE, None)

@@ -13,7 +13,8 @@ import transformers
 from transformers.trainer_utils import get_last_checkpoint
 
 from trusteq.errors import DataError, ExperimentError
-from trusteq.models.classifier import Classifier, as_classifier, build, bytes_of, compress, in_any_company
+from trusteq.models.checkpoint import bytes_of
+from trusteq.models.classifier import Classifier, as_classifier, build, compress, in_any_company
 from trusteq.models.compress import DEPTHS, settled
 from trusteq.models.recipe import Recipe
 from trusteq.models.training import Batch, check_teacher, collator, hashes, needs_words, student_loss, taught, tokenised

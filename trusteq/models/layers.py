@@ -4,6 +4,7 @@ import torch
 import transformers
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from trusteq import modality
 from trusteq.errors import ModelError
 
 LARGEST = 127
@@ -70,8 +71,9 @@ HEADS = {"two-linear": FirstTokenClassifier, "mean-pooling": MeanPoolingClassifi
 def saved_kind(config: transformers.PretrainedConfig) -> type:
     """Return the class that a saved configuration was written by: one of ours, or the library's own."""
     ours = {kind.__name__: kind for kind in HEADS.values()}
-    written_by = (config.architectures or ("",))[0]
-    return ours.get(written_by, transformers.AutoModelForSequenceClassification)
+    written_by, kind = (config.architectures or ("",))[0], modality.of_config(config)
+    auto = "AutoModelForSequenceClassification" if kind is None else kind.auto_model
+    return ours.get(written_by, getattr(transformers, auto))
 
 
 class Int8Linear(torch.nn.Module):

@@ -251,7 +251,7 @@ class Kept:
             source = store.sha256(file) if file.is_file() else getattr(model, "source", None)
             self._identities[name] = _hash(store.to_json({"name": name, "source": source}).encode())
         elif name not in self._identities:
-            from trusteq.models.classifier import fingerprint
+            from trusteq.models.checkpoint import fingerprint
 
             self._identities[name] = fingerprint(model)
         return {"model": self._identities[name], **made_of_texts(examples)}
