@@ -1,7 +1,8 @@
 """What a classifier may read beside text: each kind of input is one record, of one module, with all that others ask."""
 
+import hashlib
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from trusteq.attribution.features import Features
 
 # The column that holds the inputs in a table of examples -> the module whose MODALITY describes them.
-MODULES = {"image": "trusteq.modalities.image"}
+MODULES: dict[str, str] = {}
 TEXTS = ("text_a", "text_b")
 
 
@@ -24,14 +25,15 @@ class Modality:
     """A kind of input that a model reads as an array: images, sound.
 
     name: column of a table of examples that holds the arrays, and option of the command line. unit: what a feature is
-    called. masks: what stands where a feature is left out, by name; the first is what "delete" means.
+    called. cut: how an input is cut into features unless told otherwise. masks: what may stand where a feature is left
+    out; the first is what "delete" means.
     read: path of a file -> array and facts about it (such as {"rate": 8000}), which are columns of the table too.
     check: array, where it is from -> raises DataError in one line for what is no input of this kind.
     check_fits: classifier (an `ArrayClassifier`, or any other, which tells nothing), table -> raises DataError, by row,
     for inputs that it does not take.
-    example_of: row of a table, number of classes, classifier, mask, features (how the input is cut; None: the default)
-    -> what is explained. auto_model, auto_processor: classes of transformers that load a checkpoint. argument: of the
-    model, the name of its input.
+    example_of: row of a table, number of classes, and by name classifier, mask and cut -> what is explained; raises
+    ExperimentError for a cut that is none.
+    auto_model, auto_processor: classes of transformers that load a checkpoint. argument: of the model, its input.
     encode: processor, list of arrays -> float32 (n, ...), what the model is given.
     scratch: `registry.Scratch`, names of classes for the configuration, one array -> (configuration, processor) of a
     model that is trained from random weights.
@@ -39,6 +41,7 @@ class Modality:
 
     name: str
     unit: str
+    cut: str
     masks: tuple[str, ...]
     read: Callable[[Path], tuple[np.ndarray, dict[str, Any]]]
     check: Callable[[object, str], None]
@@ -49,6 +52,10 @@ class Modality:
     argument: str
     encode: Callable[[object, list[np.ndarray]], np.ndarray]
     scratch: Callable[..., tuple[object, object]]
+
+    def mask(self, name: str) -> str:
+        """Return the mask that is meant: "delete" is the first."""
+        return self.masks[0] if name == "delete" else name
 
 
 def load(name: str) -> Modality:
@@ -81,6 +88,29 @@ def of_config(config) -> Modality | None:
         if kind in known and (not texts or known[kind].__name__ == written_by):
             return modality
     return None
+
+
+def column_of(examples: pd.DataFrame) -> str:
+    """Return the column that holds the inputs, of a pair the first: of what is in it alike belongs together."""
+    return next((name for name in MODULES if name in examples), TEXTS[0])
+
+
+def hashed(array: np.ndarray) -> str:
+    """Return what an array is known by: arrays of one hash are one."""
+    found = hashlib.sha256(f"{array.dtype} {array.shape}".encode())
+    found.update(np.ascontiguousarray(array))
+    return found.hexdigest()
+
+
+def known_by(examples: pd.DataFrame) -> np.ndarray:
+    """Return what each example's first text, or array, is known by, (n,): the text itself, or a hash."""
+    modality, column = of(examples), examples[column_of(examples)]
+    return column.to_numpy(dtype=object) if modality is None else np.array(list(map(hashed, column)), dtype=object)
+
+
+def size_of(inputs: Iterable) -> int:
+    """Return how long the texts, or how large the arrays, of one example are; what is missing counts nothing."""
+    return sum(len(of) if isinstance(of, str) else np.size(of) for of in inputs if isinstance(of, str | np.ndarray))
 
 
 def given(examples: pd.DataFrame) -> tuple[list | None, ...]:

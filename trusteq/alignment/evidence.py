@@ -1,5 +1,6 @@
 """What the top words are worth: against known evidence and people's edits, and to the model itself."""
 
+import itertools
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
@@ -96,12 +97,13 @@ def faithfulness(
     classes, rows = _class_indices(classifier.labels, label[tops.index]), {row.id: row for row in examples.itertuples()}
     if lost := [name for name in tops.index if name not in rows]:
         raise DataError(f"faithfulness: no text of example {lost[0]!r}; give the examples that were explained")
-    texts = [_texts(classifier, rows[name], top) for name, top in tops.items()]
-    firsts, seconds = ([text for of_example in texts for text in of_example[side]] for side in (0, 1))
+    asked = [_masked(classifier, rows[name], top, cut=attributions.attrs.get("features")) for name, top in tops.items()]
     found = pd.DataFrame(index=tops.index, columns=["comprehensiveness", "sufficiency"], dtype=np.float64)
-    if texts:
-        pairs = any(text is not None for text in seconds)
-        probabilities = np.asarray(classifier.predict_proba(firsts, seconds if pairs else None))
+    if asked:
+        sides = [list(itertools.chain.from_iterable(parts)) for parts in zip(*asked, strict=True)]
+        missing = [all(of is None for of in side) for side in sides]
+        given = [None if is_missing else side for side, is_missing in zip(sides, missing, strict=True)]
+        probabilities = np.asarray(classifier.predict_proba(*given))
         full, without, only = probabilities.reshape(len(tops), 3, -1)[np.arange(len(tops)), :, classes].T
         found = found.assign(comprehensiveness=full - without, sufficiency=full - only)
     return found.reindex(label.index).rename_axis("id").reset_index()
@@ -114,13 +116,16 @@ def _class_indices(labels: Sequence[str], label: pd.Series) -> list[int]:
     return [list(labels).index(name) for name in label]
 
 
-def _texts(classifier: "Classifier", row, top: frozenset) -> tuple[list[str], list[str | None]]:
-    """Return the first and the second texts of an example whole, without its top words, and with these alone."""
+def _masked(classifier: "Classifier", row, top: frozenset, *, cut: str | None) -> list[list]:
+    """Return the texts, or arrays, of an example whole, without its top features, and with these alone.
+
+    Of a text, the first ones and the second ones.
+    """
     # What a classifier cuts off was not explained; without the top words it would come into its view.
     limited = classifier if hasattr(classifier, "tokenizer") and hasattr(classifier, "max_length") else None
-    example = example_of(row, len(classifier.labels), classifier=limited)
+    example = example_of(row, len(classifier.labels), classifier=limited, features=cut)
     is_top = np.array([(segment, position) in top for segment, position, _ in example.features], dtype=bool)
     if is_top.sum() != len(top):
         raise DataError(f"faithfulness: example {row.id!r} lacks words that have weights; give the texts explained")
-    firsts, seconds = example.texts(np.stack([np.ones_like(is_top), ~is_top, is_top]))
-    return firsts, [None] * 3 if seconds is None else seconds
+    found = example.texts(np.stack([np.ones_like(is_top), ~is_top, is_top]))
+    return [[None] * 3 if side is None else side for side in found]

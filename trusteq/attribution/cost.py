@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from trusteq import modality
 from trusteq.attribution.engine import WINDOW
 from trusteq.attribution.explain import explain
 
@@ -78,8 +79,8 @@ def probe_size(n: int, *, window: int = 1) -> int:
 
 def spread(examples: pd.DataFrame, n: int) -> pd.DataFrame:
     """Return `n` of the examples, from the middles of `n` equal parts of them in the order of their length."""
-    texts = zip(examples["text_a"], examples["text_b"], strict=True)
-    order = np.argsort([sum(len(text) for text in pair if isinstance(text, str)) for pair in texts], kind="stable")
+    inputs = zip(*(of for of in modality.given(examples) if of is not None), strict=True)
+    order = np.argsort(list(map(modality.size_of, inputs)), kind="stable")
     return examples.iloc[[order[(2 * part + 1) * len(order) // (2 * n)] for part in range(n)]]
 
 

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from trusteq import words
+from trusteq import modality, words
 from trusteq.attribution.as_released import Joined, joint_of
 from trusteq.attribution.engine import TextPredictor, answering, in_turns
 from trusteq.attribution.features import MASKS, Features, Texts, replacement
 from trusteq.attribution.methods import BOUNDARIES, CANCELLED, METHODS, TOLERANCE, listed
-from trusteq.errors import DataError, ExperimentError, nearest
+from trusteq.errors import DataError, ExperimentError, ModelError, nearest
 from trusteq.escapes import plain
-from trusteq.examples.table import check_texts
-from trusteq.models.as_classifier import TextClassifier, as_classifier
+from trusteq.examples.table import check_arrays, check_texts
+from trusteq.models.as_classifier import TextClassifier, as_classifier, is_checkpoint
 from trusteq.statistics import stream
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def explain(
     boundary: str = "safe",
     joint: str | None = None,
     mask: str = "delete",
+    features: str | None = None,
     labels: Sequence[str] | None = None,
     progress: bool | Callable[[int], object] = False,
 ) -> pd.DataFrame:
@@ -50,38 +51,45 @@ def explain(
     explained under one seed see the same perturbations, under two seeds independent ones.
 
     classifier: a Classifier; or anything that `as_classifier` makes one of, such as a callable from (text_a, text_b)
-    to probabilities, (n, C), that has `.labels` or is given `labels`. examples: columns id, text_a, text_b.
+    to probabilities, (n, C), that has `.labels` or is given `labels`. examples: columns id, text_a, text_b; or id and
+    what else is classified, `image` or `sound` (`modality.MODULES`), of which parts are the features, and the table's
+    words their names.
     n_samples: budget of forward passes for one example (shap: max_evals). stable: the mean Jaccard index with the exact
     top ten that is enough (lime and shapley): an example that promises it is done before its budget is spent; see
     `stopping.agreement`. With ten words or fewer all are among them.
     boundary: "as-released" repeats the authors' scripts over the joined text instead (lime and shap; their own masking
     and features; single texts have no boundary and are explained as ever); joint: what they join by, " [SEP] " or two
-    spaces, by default the former for three classes. mask: "delete", or the token that stands for a masked word.
+    spaces, by default the former for three classes. mask: "delete", or the token that stands for a masked word; of
+    arrays what stands where a part is left out, "delete" for the first of `Modality.masks`. features: how an array is
+    cut, such as "grid-7x7"; None for the modality's own way.
     progress: whether to show a bar with the time left, on the error stream; or what is told how many more are done.
 
     Returns id, segment (0 or 1; -1 for the joint itself), position (from 0, within the segment), word (in Unicode's
     composed form, NFC, whatever form the text is in; as-released as it is written), label (class name), weight
     (float64); shapley adds standard_error. In `.attrs`: "boundary"; "skipped", id -> reason; "cut", id -> number of
-    words beyond what the model takes, which get no weight; "retokenised", the number of examples whose masked texts
-    could not be put together from the token ids of their words; "passes", the number of forward passes; with `stable`
-    "stopped", the number of examples done before their budget was spent; "segmentation", where any text is written
-    without spaces: what cut it into words, see `words.segmentation`; of integrated-gradients "convergence", id -> the
-    largest `methods.convergence_delta` over the classes; of gradient-x-input "left", id -> the largest share over the
-    classes that its sums leave of their terms.
+    words beyond what the model takes, which get no weight; of arrays "mask" and "features"; "retokenised", the number
+    of examples whose masked texts could not be put together from the token ids of their words; "passes", the number of
+    forward passes; with `stable` "stopped", the number of examples done before their budget was spent; "segmentation",
+    where any text is written without spaces: what cut it into words, see `words.segmentation`; of integrated-gradients
+    "convergence", id -> the largest `methods.convergence_delta` over the classes; of gradient-x-input "left", id -> the
+    largest share over the classes that its sums leave of their terms.
 
     Raises ExperimentError for unknown options, a budget below 2, a `stable` that is none or of a method that does not
     stop, or gradients of what has none, DataError for repeated ids, ModelError for probabilities that are none.
     """
     how = {"method": method, "n_samples": n_samples, "stable": stable, "boundary": boundary, "mask": mask}
     check(examples, **how)
-    classifier = as_classifier(classifier, labels=labels)
+    classifier, kind = as_classifier(classifier, labels=labels), modality.of(examples)
     check(examples, **how, classifier=classifier)
     predictor = _predictor(classifier)
     joined = METHODS[method].joined if boundary == "as-released" else None
-    options = {"classifier": predictor.classifier, "mask": mask, "joined": joined, "joint": joint}
+    reader = predictor.classifier if kind is None else classifier
+    options = {"classifier": reader, "mask": mask, "joined": joined, "joint": joint, "features": features}
     found = [example_of(row, len(predictor.labels), **options) for row in examples.itertuples()]
     how = {"method": method, "n_samples": n_samples, "stable": stable, "seed": seed}
     table = weigh(found, predictor, **how, progress=progress)
+    if kind is not None:
+        table.attrs |= {"mask": kind.mask(mask), "features": features or kind.cut}
     released = any(example.joint is not None for example in found)
     table.attrs = {"boundary": "as-released" if released else "safe", **table.attrs}
     if name := words.segmentation(text for example in found if isinstance(example, Texts) for text in example.sides):
@@ -99,12 +107,16 @@ def example_of(
     mask: str = "delete",
     joined: type[Joined] | None = None,
     joint: str | None = None,
+    features: str | None = None,
 ) -> Features:
     """Return a row of a table of examples as what is explained; the one place where the kind of features is chosen.
 
-    row: id, text_a and text_b, a text or none. classifier: that will be asked; words that it does not see are left out.
-    joined: the features of a pair that is joined as in the authors' scripts, by `joint`; None for words.
+    row: id, text_a and text_b, a text or none; or id and an array, cut into `features`. classifier: that will be asked;
+    words that it does not see are left out. joined: the features of a pair that is joined as in the authors' scripts,
+    by `joint`; None for words.
     """
+    if (kind := modality.of(row._fields)) is not None:
+        return kind.example_of(row, n_classes, classifier=classifier, mask=kind.mask(mask), cut=features or kind.cut)
     if joined is not None and isinstance(row.text_b, str):
         return joined(row.id, n_classes, row.text_a, row.text_b, joint_of(joint, n_classes=n_classes))
     sides = (row.text_a, row.text_b) if isinstance(row.text_b, str) else (row.text_a,)
@@ -189,7 +201,9 @@ def check(
     classifier: "Classifier | TextClassifier | None" = None,
 ) -> None:
     """Raise what `explain` would raise for these options and examples, before any model is run."""
-    for what, value, known in (("method", method, METHODS), ("boundary", boundary, BOUNDARIES), ("mask", mask, MASKS)):
+    kind = modality.of(examples)
+    masks = MASKS if kind is None else ("delete", *kind.masks)
+    for what, value, known in (("method", method, METHODS), ("boundary", boundary, BOUNDARIES), ("mask", mask, masks)):
         if value not in known:
             raise ExperimentError(f"unknown {what} {value!r}; {nearest(value, known)}")
     if boundary == "as-released" and not METHODS[method].as_released:
@@ -199,17 +213,29 @@ def check(
         raise ExperimentError(f"n_samples={n_samples}: a method needs at least 2 forward passes")
     if stable is not None:
         check_stable(method, stable)
-    for column in ("id", "text_a", "text_b"):
+    for column in ("id", *(modality.TEXTS if kind is None else [kind.name])):
         if column not in examples:
             raise DataError(f"explain: no column {column!r} in the examples; {nearest(column, map(str, examples))}")
-    check_texts(examples["text_a"], "text_a", "explain")
-    check_texts(examples["text_b"], "text_b", "explain", optional=True)
+    if kind is None:
+        check_texts(examples["text_a"], "text_a", "explain")
+        check_texts(examples["text_b"], "text_b", "explain", optional=True)
+    else:
+        check_arrays(examples, kind, "explain")
+        if boundary != "safe":
+            raise ExperimentError(
+                f"boundary={boundary!r} repeats what the authors did with pairs of texts; leave it out"
+            )
     if examples["id"].duplicated().any():
         raise DataError(f"id {examples['id'][examples['id'].duplicated()].iloc[0]!r} occurs twice; ids must be unique")
     if classifier is None:
         return
+    if kind is not None:
+        check_reads(classifier, kind)
+        kind.check_fits(classifier, examples)
     if METHODS[method].needs_gradients:
         _check_gradients(classifier, method)
+    if kind is not None:
+        return
     replacement(mask, getattr(classifier, "tokenizer", None))
     pairs = [isinstance(text, str) for text in examples["text_b"]]
     for kind in {is_pair and boundary == "safe" for is_pair in pairs}:
@@ -228,8 +254,11 @@ def check_stable(method: str, stable: float) -> None:
 def _check_gradients(classifier: "Classifier | TextClassifier", method: str) -> None:
     import transformers
 
+    from trusteq.models.array_classifier import ArrayClassifier
     from trusteq.models.classifier import Classifier, ReadsTokens
 
+    if isinstance(classifier, ArrayClassifier):
+        return
     if not isinstance(classifier, Classifier):
         kind = "an ONNX graph" if isinstance(classifier, ReadsTokens) else "a callable"
         raise ExperimentError(
@@ -253,6 +282,14 @@ def _check_gradients(classifier: "Classifier | TextClassifier", method: str) -> 
         )
     if METHODS[method].needs_padding and classifier.tokenizer.pad_token_id is None:
         raise ExperimentError(f"{method} starts from padding, and the tokenizer has no pad_token; set one")
+
+
+def check_reads(classifier, kind: "modality.Modality | None") -> None:
+    """Raise ModelError where a checkpoint reads another kind of input than the examples are of."""
+    own = getattr(classifier, "modality", None)
+    if is_checkpoint(classifier) and own is not kind:
+        read, found = (of.name if of else "text" for of in (own, kind))
+        raise ModelError(f"the model reads {read}, and the examples hold {found}; give a model of {found}")
 
 
 def _predictor(classifier: "Classifier | TextClassifier") -> "TokenPredictor | TextPredictor":

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from trusteq import words
+from trusteq import modality, words
 from trusteq.errors import DataError, nearest
 from trusteq.examples.files import UNENCODABLE, case_note_of, check_signs, label_index, skipped_note, whole
 
@@ -16,6 +16,7 @@ from trusteq.examples.files import UNENCODABLE, case_note_of, check_signs, label
 def checked_examples(examples: pd.DataFrame, labels: Sequence[str], *, where: str = "audit") -> pd.DataFrame:
     """Return examples as all else takes them: id (str, unique), text_a, text_b (None for single texts), label (index).
 
+    In place of texts there may be arrays, such as images (`modality.MODULES`).
     labels: class names in index order. Ids of any type become text, and are made from row numbers where there are none;
     without text_b the texts are single; labels are indices or class names. Rows without a gold label (-1 or "-") are
     left out. `.attrs["unlabelled"]` counts them, `.attrs["notes"]` says what else was made of the table.
@@ -25,14 +26,19 @@ def checked_examples(examples: pd.DataFrame, labels: Sequence[str], *, where: st
         raise DataError(f"{where}: examples are {type(examples).__name__}, not a pandas.DataFrame; give one")
     if isinstance(examples.columns, pd.MultiIndex) or not examples.columns.is_unique:
         raise DataError(f"{where}: examples have a column twice, or columns of several levels; name each once, flatly")
-    for column in ("text_a", "label"):
+    kind = modality.of(examples)
+    for column in (modality.column_of(examples), "label"):
         if column not in examples:
             raise DataError(f"{where}: no column {column!r} in the examples; {nearest(column, map(str, examples))}")
     if examples.empty:
         raise DataError(f"{where}: no examples; give at least one")
     ids, gold, notes = _ids(examples, where), *_gold(examples["label"], labels, where)
-    found = examples.assign(id=ids, text_b=_second(examples, where), label=gold)
-    check_texts(found["text_a"], "text_a", where)
+    found = examples.assign(id=ids, label=gold)
+    if kind is None:
+        found = found.assign(text_b=_second(examples, where))
+        check_texts(found["text_a"], "text_a", where)
+    else:
+        check_arrays(found, kind, where)
     kept = found[gold >= 0] if (gold < 0).any() else found
     if kept.empty:
         raise DataError(f"{where}: none of the {len(found)} examples has a gold label; give at least one")
@@ -50,6 +56,8 @@ def notes_of(examples: pd.DataFrame) -> list[str]:
 
 def word_notes(examples: pd.DataFrame) -> list[str]:
     """Return what is to be said about the words of examples to explain: what cuts them, how many examples have none."""
+    if modality.of(examples) is not None:
+        return []
     pairs = list(zip(examples["text_a"], examples["text_b"], strict=True))
     notes = words.segmentation_note(words.segmentation(itertools.chain.from_iterable(pairs)))
     texts = ([text for text in pair if isinstance(text, str)] for pair in pairs)
@@ -59,7 +67,13 @@ def word_notes(examples: pd.DataFrame) -> list[str]:
 
 
 def made_of_texts(examples: pd.DataFrame) -> dict[str, str]:
-    """Return hashes of ids and texts, in their order; and of where words stand that a plain `\\w+` does not find."""
+    """Return hashes of ids and texts, in their order; and of where words stand that a plain `\\w+` does not find.
+
+    Of arrays, the hashes of ids and arrays.
+    """
+    if (kind := modality.of(examples)) is not None:
+        rows = list(zip(examples["id"], map(modality.hashed, examples[kind.name]), strict=True))
+        return {"examples": hashlib.sha256(json.dumps(rows).encode()).hexdigest()}
     hashes, is_plain = {"examples": hashlib.sha256(b"["), "words": hashlib.sha256(b"[")}, True
     for number, row in enumerate(examples.itertuples()):
         sides = [row.text_a, row.text_b if isinstance(row.text_b, str) else None]
@@ -101,6 +115,12 @@ def check_texts(texts: pd.Series, column: str, where: str, *, optional: bool = F
             why = "with a NUL or half a surrogate pair" if isinstance(text, str) else "not text"
             found = "empty" if missing else f"{ascii(text)[:60]}, {why}"
             raise DataError(f"{where}: row {row}: {column} is {found}; give a text or leave the row out")
+
+
+def check_arrays(examples: pd.DataFrame, kind: modality.Modality, where: str) -> None:
+    """Raise DataError, by row, for what is no array of this kind."""
+    for row, array in enumerate(examples[kind.name]):
+        kind.check(array, f"{where}: row {row}: {kind.name}")
 
 
 def _gold(values: pd.Series, labels: Sequence[str], where: str) -> tuple[np.ndarray, list[str]]:

@@ -171,9 +171,8 @@ def _holds(module: str, name: str) -> Callable:
 
 
 def _is_ours(object) -> bool:
-    return isinstance(object, (TextClassifier, _class_of("trusteq.models.classifier", "ReadsTokens"))) or is_checkpoint(
-        object
-    )
+    tokens = _class_of("trusteq.models.classifier", "ReadsTokens")
+    return isinstance(object, (TextClassifier, tokens)) or is_checkpoint(object)
 
 
 def is_checkpoint(model) -> bool:

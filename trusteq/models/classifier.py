@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import transformers
 from huggingface_hub.errors import LocalEntryNotFoundError
@@ -24,6 +25,7 @@ from trusteq import bounds, modality
 from trusteq.errors import ModelError, TrusteqError, nearest, said, shortened
 from trusteq.examples.load import quiet_hub
 from trusteq.examples.synthetic import vocabulary
+from trusteq.modality import Modality
 from trusteq.models.array_classifier import ArrayClassifier, load_processor
 from trusteq.models.checkpoint import Checkpoint, chosen_device
 from trusteq.models.compress import WAYS, apply, check_claim, check_options, keep_config, put_together, settled, steps
@@ -512,17 +514,64 @@ def build(spec: ModelSpec, *, labels: Sequence[str], recipe: Recipe):
 
     Raises ModelError where pretrained weights are missing or left over but for a head's.
     """
-    names = {
-        "num_labels": len(labels),
-        "id2label": dict(enumerate(labels)),
-        "label2id": {label: index for index, label in enumerate(labels)},
-    }
+    names = _class_settings(labels)
     model, tokenizer = _pretrained(spec, recipe.head, names) if spec.hub else _from_scratch(spec, recipe.head, names)
     tokenizer.model_max_length = min(recipe.max_length, positions(model))
     _agree_on_padding(model, tokenizer)
     if spec.template is not None:
         setattr(model.config, TEMPLATE, Template.of(spec.template).text)
     return model, tokenizer
+
+
+def untuned(
+    spec: ModelSpec, examples: pd.DataFrame, *, labels: Sequence[str], recipe: Recipe
+) -> Classifier | ArrayClassifier:
+    """Return a model before fine-tuning as a classifier of such examples; raise ModelError where it takes none."""
+    if (kind := modality.of(examples)) is not None:
+        return untuned_of_arrays(spec, examples[kind.name].iloc[0], labels=labels, kind=kind)
+    model, tokenizer = build(spec, labels=labels, recipe=recipe)
+    student = as_classifier(model, tokenizer, labels, device=model.device)
+    student.check_texts(pairs=examples["text_b"].notna().any())
+    return student
+
+
+def untuned_of_arrays(spec: ModelSpec, array: np.ndarray, *, labels: Sequence[str], kind: Modality) -> ArrayClassifier:
+    """Return a model of arrays such as this one before fine-tuning; raise ModelError as `build` does."""
+    if spec.scratch:
+        config, processor = kind.scratch(spec.scratch, _class_settings(labels), array)
+        model = getattr(transformers, kind.auto_model).from_config(config)
+    else:
+        source = locate(spec.hub)
+        with loading(spec.hub):
+            config = read_config(spec.hub, source, **_class_settings(labels))
+            if spec.layers is not None:
+                keep_config(config, range(spec.layers))
+            processor = load_processor(spec.hub, source, kind=kind)
+            auto = getattr(transformers, kind.auto_model)
+            model, report = auto.from_pretrained(source, config=config, trust_remote_code=False, **LOADING)
+        _check_pretrained(spec, model, report)
+    return ArrayClassifier.of(spec.name, model, processor, labels, kind, device=model.device)
+
+
+def ready(name: str, classifier: Classifier | ArrayClassifier) -> Classifier | ArrayClassifier:
+    """Return a classifier that has been trained, set to predict; see `in_any_company`."""
+    classifier.model.eval()
+    return in_any_company(name, classifier) if isinstance(classifier, Classifier) else classifier
+
+
+def _class_settings(labels: Sequence[str]) -> dict:
+    """Return what a configuration says of the classes."""
+    return {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: index for index, label in enumerate(labels)},
+    }
+
+
+def _check_pretrained(spec: ModelSpec, model: transformers.PreTrainedModel, report: dict) -> None:
+    """Raise ModelError where pretrained weights are missing or left over but for a head's, and for layers cut."""
+    is_head = functools.partial(_is_head, model)
+    check_weights(spec.hub, report, is_new=is_head, is_unused=lambda key: is_head(key) or _is_cut(spec, model, key))
 
 
 def _agree_on_padding(model: transformers.PreTrainedModel, tokenizer) -> None:
@@ -548,8 +597,7 @@ def _pretrained(spec: ModelSpec, head: str, names: dict):
         kind = transformers.AutoModel if head in HEADS else transformers.AutoModelForSequenceClassification
         _check_encoder(spec.hub, config, head)
         model, report = kind.from_pretrained(source, config=config, trust_remote_code=False, **LOADING)
-    is_head = functools.partial(_is_head, model)
-    check_weights(spec.hub, report, is_new=is_head, is_unused=lambda key: is_head(key) or _is_cut(spec, model, key))
+    _check_pretrained(spec, model, report)
     if head in HEADS:
         encoder, model = model, HEADS[head](config)
         model.encoder.load_state_dict(encoder.state_dict())
@@ -650,8 +698,8 @@ def as_it_is(spec: ModelSpec, labels: Sequence[str]) -> Classifier:
             raise ModelError(f"model {spec.checkpoint}: its head cannot be put in the order {', '.join(labels)}")
         for values in last[0].parameters():
             values.data = values.data[order]
-    model.config.id2label = dict(enumerate(labels))
-    model.config.label2id = {label: index for index, label in enumerate(labels)}
+    for name, value in _class_settings(labels).items():
+        setattr(model.config, name, value)
     return replace(classifier, labels=tuple(labels))
 
 

@@ -4,7 +4,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,11 +13,12 @@ import transformers
 from transformers.trainer_utils import get_last_checkpoint
 
 from trusteq.errors import DataError, ExperimentError
-from trusteq.models.checkpoint import bytes_of
-from trusteq.models.classifier import Classifier, as_classifier, build, compress, in_any_company
+from trusteq.modality import given
+from trusteq.models.checkpoint import Checkpoint, bytes_of
+from trusteq.models.classifier import compress, ready, untuned
 from trusteq.models.compress import DEPTHS, settled
 from trusteq.models.recipe import Recipe
-from trusteq.models.training import Batch, check_teacher, collator, hashes, needs_words, student_loss, taught, tokenised
+from trusteq.models.training import Batch, check_teacher, known, rows_for, student_loss
 from trusteq.registry import ModelSpec
 from trusteq.store import atomic_path, describe, to_json, write_text
 
@@ -31,7 +32,7 @@ class FineTuned:
     The history of a model that was compressed and not trained on has no rows.
     """
 
-    classifier: Classifier
+    classifier: Checkpoint
     history: pd.DataFrame
     seconds: float
 
@@ -46,8 +47,8 @@ def finetune(
     seed: int,
     checkpoints: Path,
     tokens: Path | None = None,
-    original: Classifier | None = None,
-    teacher: Classifier | None = None,
+    original: Checkpoint | None = None,
+    teacher: Checkpoint | None = None,
 ) -> FineTuned:
     """Fine-tune a model and return the epoch with the best dev accuracy.
 
@@ -69,24 +70,22 @@ def finetune(
     start = compress(original, spec.compress) if spec.compress else None
     if start is not None and not spec.compress.recover:
         return untrained(start)
-    model, tokenizer = (start.model, start.tokenizer) if start else build(spec, labels=labels, recipe=recipe)
-    student = as_classifier(model, tokenizer, labels, device=model.device)
-    student.check_texts(pairs=train["text_b"].notna().any())
+    student = start or untuned(spec, train, labels=labels, recipe=recipe)
     if teacher is not None:
         check_teacher(student, teacher=teacher, recipe=recipe)
+    rows = rows_for(student, tokens or checkpoints / "tokens", teacher=teacher, recipe=recipe)
     settings = [spec.model_dump_json(), recipe.model_dump_json(), seed, list(labels)]
     _clear_other_runs(checkpoints, _digest(settings, [train, dev], [original, teacher]))
-    folder = tokens or checkpoints / "tokens"
     trainer = _StudentTrainer(
-        model=model,
-        args=_arguments(recipe, seed, checkpoints),
-        data_collator=collator(tokenizer),
-        train_dataset=_training_rows(train, student, folder, teacher, recipe),
-        eval_dataset=tokenised(dev, tokenizer, folder=folder, template=student.template),
+        model=student.model,
+        args=_arguments(recipe, seed, checkpoints, lengths=rows.lengths),
+        data_collator=rows.collated,
+        train_dataset=rows.training(train),
+        eval_dataset=rows.evaluation(dev),
         compute_metrics=_accuracy,
         # An encoder-decoder returns its hidden states beside them.
         preprocess_logits_for_metrics=lambda found, labels: found[0] if isinstance(found, tuple) else found,
-        processing_class=tokenizer,
+        processing_class=student.reader,
     )
     trainer.lesson = {"teacher": teacher, "recipe": recipe}
     started = time.perf_counter()
@@ -94,27 +93,19 @@ def finetune(
     seconds = time.perf_counter() - started
     history = _history(trainer.state.log_history)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    tuned = as_classifier(settled(trainer.model), tokenizer, labels)
-    return FineTuned(in_any_company(spec.name, tuned), history, seconds)
+    return FineTuned(ready(spec.name, replace(student, model=settled(trainer.model))), history, seconds)
 
 
-def untrained(classifier: Classifier) -> FineTuned:
+def untrained(classifier: Checkpoint) -> FineTuned:
     """Return a model that was compressed or given, and not trained."""
     return FineTuned(classifier, pd.DataFrame(columns=HISTORY, dtype=float), 0.0)
 
 
-def _training_rows(train: pd.DataFrame, student: Classifier, folder: Path, teacher: Classifier | None, recipe: Recipe):
-    with_words = teacher is not None and needs_words(recipe)
-    rows = tokenised(train, student.tokenizer, folder=folder, with_words=with_words, template=student.template)
-    return rows if teacher is None else taught(rows, train, teacher)
-
-
-def _digest(settings: list, tables: Sequence[pd.DataFrame], models: Sequence[Classifier | None]) -> str:
+def _digest(settings: list, tables: Sequence[pd.DataFrame], models: Sequence[Checkpoint | None]) -> str:
     """Return one hash of all that decides the outcome of a training run."""
     digest = hashlib.sha256(repr(settings).encode())
     for table in tables:
-        for part in hashes(table[["text_a", "text_b", "label"]]):
-            digest.update(part)
+        digest.update(known(table))
     for model in filter(None, models):
         for name, values in model.model.state_dict().items():
             digest.update(name.encode() + bytes_of(values))
@@ -138,7 +129,7 @@ def _checkpoint_to_resume(checkpoints: Path) -> str | None:
     return get_last_checkpoint(checkpoints)
 
 
-def _arguments(recipe: Recipe, seed: int, checkpoints: Path) -> transformers.TrainingArguments:
+def _arguments(recipe: Recipe, seed: int, checkpoints: Path, *, lengths: bool = True) -> transformers.TrainingArguments:
     return transformers.TrainingArguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=recipe.batch_size,
@@ -162,8 +153,7 @@ def _arguments(recipe: Recipe, seed: int, checkpoints: Path) -> transformers.Tra
         save_total_limit=1,
         remove_unused_columns=False,
         # Texts of like length share a batch, which then hardly needs padding.
-        train_sampling_strategy="group_by_length",
-        length_column_name="length",
+        **({"train_sampling_strategy": "group_by_length", "length_column_name": "length"} if lengths else {}),
         average_tokens_across_devices=False,  # a batch's loss is the mean over texts, on however many devices
         optim="adamw_torch_fused" if torch.cuda.is_available() else "adamw_torch",
         dataloader_pin_memory=torch.cuda.is_available(),
@@ -178,7 +168,8 @@ class _StudentTrainer(transformers.Trainer):
     def _get_train_sampler(self, *given):
         sampler = super()._get_train_sampler(*given)
         # As a column of a memory-mapped table, lengths are read one by one, which takes minutes for 550,000 rows.
-        sampler.lengths = sampler.lengths[:]
+        if hasattr(sampler, "lengths"):
+            sampler.lengths = sampler.lengths[:]
         return sampler
 
     def compute_loss(self, model, inputs, return_outputs=False, **options):
@@ -200,10 +191,10 @@ def _history(log: list[dict]) -> pd.DataFrame:
     return epochs.dropna(subset=["eval_accuracy"], ignore_index=True)
 
 
-def predict(classifier: Classifier, examples: pd.DataFrame) -> tuple[pd.DataFrame, float]:
+def predict(classifier: Checkpoint, examples: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     """Return the table of predictions (id, label, one column per class) and the seconds the model took."""
     started = time.perf_counter()
-    probabilities = classifier.predict_proba(examples["text_a"], examples["text_b"])
+    probabilities = classifier.predict_proba(*given(examples))
     seconds = time.perf_counter() - started
     table = pd.DataFrame(probabilities, columns=list(classifier.labels))
     return pd.concat([examples[["id", "label"]].reset_index(drop=True), table], axis=1), seconds
@@ -216,8 +207,7 @@ def save(tuned: FineTuned, folder: Path, *, metrics: dict, timing: dict, key: st
     of all that decides the model, for the manifest.
     """
     with atomic_path(folder) as temporary:
-        tuned.classifier.model.save_pretrained(temporary)
-        tuned.classifier.tokenizer.save_pretrained(temporary)
+        tuned.classifier.save(temporary)
         tuned.history.to_csv(temporary / "history.csv", index=False)
         size = sum(file.stat().st_size for file in temporary.glob("*.safetensors"))
         shape = sizes(tuned.classifier.model) | {"weights_bytes": size}
@@ -249,7 +239,7 @@ def counted(weights: Sequence[torch.Tensor]) -> dict[str, int]:
     }
 
 
-def device_name(classifier: Classifier) -> str:
+def device_name(classifier: Checkpoint) -> str:
     """Return the name of the device a classifier is on, with the number of threads of a CPU."""
     device = classifier.model.device
     if device.type == "cuda":

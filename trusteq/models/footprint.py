@@ -19,7 +19,9 @@ import torch
 import transformers
 
 from trusteq.errors import DataError
-from trusteq.models.classifier import Classifier, build, load_classifier
+from trusteq.modality import given
+from trusteq.models.checkpoint import Checkpoint
+from trusteq.models.classifier import load_classifier, untuned
 from trusteq.models.finetune import sizes
 from trusteq.models.recipe import Recipe
 from trusteq.registry import ModelSpec, Scratch
@@ -49,7 +51,7 @@ def footprint(folder: str | Path, examples: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def latency(classifier: Classifier, examples: pd.DataFrame, *, batch: int, repeats: int = 30) -> float:
+def latency(classifier: Checkpoint, examples: pd.DataFrame, *, batch: int, repeats: int = 30) -> float:
     """Return the median milliseconds of `classifier.predict_proba` on so many texts, tokenising included.
 
     Each run takes the next `batch` of the examples, from the first again after the last; `repeats` runs are counted.
@@ -77,38 +79,35 @@ def peak_memory(folder: str | Path, examples: pd.DataFrame, *, batch: int = 32) 
     # Imported once, by the server that the processes come from, so that each starts within a second.
     context.set_forkserver_preload([__name__])
     with ProcessPoolExecutor(1, context) as pool:
-        return pool.submit(_rise, str(folder), runs, torch.get_num_threads()).result()
+        return pool.submit(_rise, str(folder), examples.head(1), runs, torch.get_num_threads()).result()
 
 
-def _batches(examples: pd.DataFrame, batch: int) -> Iterator[tuple[list, list]]:
-    """Yield the texts of so many examples, for ever."""
+def _batches(examples: pd.DataFrame, batch: int) -> Iterator[tuple]:
+    """Yield the inputs of so many examples, for ever."""
     if examples.empty:
         raise DataError("a footprint is measured on texts, and there are no examples; give at least one")
-    firsts, seconds = (examples[name].to_numpy(dtype=object) for name in ("text_a", "text_b"))
     for start in itertools.count(0, batch):
-        chosen = np.arange(start, start + batch) % len(examples)
-        yield firsts[chosen].tolist(), seconds[chosen].tolist()
+        yield given(examples.iloc[np.arange(start, start + batch) % len(examples)])
 
 
-def _rise(folder: str, runs: list[tuple[list, list]], threads: int) -> int:
+def _rise(folder: str, example: pd.DataFrame, runs: list[tuple], threads: int) -> int:
     """Return the bytes by which this process grows, at its peak, from a model and its predictions."""
     transformers.logging.disable_progress_bar()
     torch.set_num_threads(threads)
-    _use_smallest(runs[0])
+    _use_smallest(example, runs[0])
     before = _resident_from_here()
     classifier = load_classifier(folder, device="cpu")
-    for texts in runs:
-        classifier.predict_proba(*texts)
+    for inputs in runs:
+        classifier.predict_proba(*inputs)
     return _peak() - before
 
 
-def _use_smallest(texts: tuple[list, list]) -> None:
+def _use_smallest(example: pd.DataFrame, inputs: tuple) -> None:
     """Load and use the smallest of models: what that brings into memory, of the libraries' code, any model brings."""
     spec = ModelSpec(name="smallest", title="Smallest", scratch=SMALLEST)
     with tempfile.TemporaryDirectory() as folder:
-        for part in build(spec, labels=("no", "yes"), recipe=Recipe()):
-            part.save_pretrained(folder)
-        load_classifier(folder, device="cpu").predict_proba(*texts)
+        untuned(spec, example, labels=("no", "yes"), recipe=Recipe()).save(Path(folder))
+        load_classifier(folder, device="cpu").predict_proba(*inputs)
 
 
 def _resident_from_here() -> int:

@@ -19,9 +19,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cosine_similarity, cross_entropy, kl_div, log_softmax
 from torch.nn.utils.rnn import pad_sequence
 
-from trusteq import words
+from trusteq import modality, words
 from trusteq.errors import ModelError
 from trusteq.listing import manifest_path, manifest_problems, to_json
+from trusteq.modality import given
+from trusteq.models.array_classifier import ArrayClassifier
+from trusteq.models.checkpoint import Checkpoint
 from trusteq.models.classifier import Classifier
 from trusteq.models.compress import encoder_layers
 from trusteq.models.recipe import Recipe
@@ -87,12 +90,82 @@ def _places(found, at: int, texts: tuple[str, ...], template: Template | None) -
     return [None if own is None else side for own, side in zip(segments, inside, strict=True)], places
 
 
-def taught(rows, examples: pd.DataFrame, teacher: Classifier):
+@dataclass(frozen=True)
+class TextRows:
+    """Rows of tokens for a student of texts. folder: where they are kept."""
+
+    student: Classifier
+    folder: Path
+    teacher: Checkpoint | None
+    recipe: Recipe
+    lengths = True  # whether rows of like length are to share a batch
+
+    def training(self, train: pd.DataFrame):
+        """Return the rows that are trained on, with what the teacher says of them."""
+        rows = self._rows(train, with_words=self.teacher is not None and needs_words(self.recipe))
+        return rows if self.teacher is None else taught(rows, train, self.teacher)
+
+    def evaluation(self, dev: pd.DataFrame):
+        """Return the rows that an epoch is judged by."""
+        return self._rows(dev)
+
+    def _rows(self, examples: pd.DataFrame, *, with_words: bool = False):
+        student = self.student
+        how = {"folder": self.folder, "with_words": with_words, "template": student.template}
+        return tokenised(examples, student.tokenizer, **how)
+
+    @property
+    def collated(self):
+        """What makes a batch of rows."""
+        return collator(self.student.tokenizer)
+
+
+@dataclass(frozen=True)
+class ArrayRows:
+    """Arrays for a student of arrays, which become its inputs batch by batch."""
+
+    student: ArrayClassifier
+    teacher: Checkpoint | None
+    lengths = False
+
+    def training(self, train: pd.DataFrame) -> list[dict]:
+        """Return the rows that are trained on, with what the teacher says of them."""
+        rows = self.evaluation(train)
+        if self.teacher is None:
+            return rows
+        return [row | {"teacher": said} for row, said in zip(rows, _said(self.teacher, train), strict=True)]
+
+    def evaluation(self, dev: pd.DataFrame) -> list[dict]:
+        """Return the rows that an epoch is judged by."""
+        (arrays,) = given(dev)
+        return [{"array": array, "labels": label} for array, label in zip(arrays, dev["label"], strict=True)]
+
+    def collated(self, rows: list[dict]) -> dict[str, torch.Tensor]:
+        """Return a batch of rows."""
+        kind = self.student.modality
+        encoded = kind.encode(self.student.processor, [row["array"] for row in rows])
+        made = {kind.argument: torch.from_numpy(encoded), "labels": torch.tensor([row["labels"] for row in rows])}
+        said = [row["teacher"] for row in rows if "teacher" in row]
+        return made | ({"teacher": torch.tensor(np.array(said))} if said else {})
+
+
+def rows_for(student: Checkpoint, folder: Path, *, teacher: Checkpoint | None, recipe: Recipe) -> TextRows | ArrayRows:
+    """Return what makes rows for a student of examples; folder: where tokens are kept."""
+    if isinstance(student, ArrayClassifier):
+        return ArrayRows(student, teacher)
+    return TextRows(student, folder, teacher, recipe)
+
+
+def _said(teacher: Checkpoint, examples: pd.DataFrame) -> np.ndarray:
+    """Return a teacher's probabilities, float32 (n, C)."""
+    return np.concatenate([teacher.predict_proba(*given(part)).astype(np.float32) for part in _chunks(examples)])
+
+
+def taught(rows, examples: pd.DataFrame, teacher: Checkpoint):
     """Return the rows with a column "teacher": the teacher's probabilities, (C,), float32 and in memory."""
     import datasets
 
-    found = [teacher.predict_proba(part["text_a"], part["text_b"]).astype(np.float32) for part in _chunks(examples)]
-    flat = np.concatenate(found).ravel()
+    flat = _said(teacher, examples).ravel()
     column = pa.FixedSizeListArray.from_arrays(flat, len(teacher.labels))
     # `add_column` hashes a column through pickle, with 1.5 KB for each row.
     named = datasets.Dataset(pa.table({"teacher": column}), fingerprint=hashlib.sha256(flat).hexdigest())
@@ -123,6 +196,13 @@ def collator(tokenizer):
         return made
 
     return batch
+
+
+def known(examples: pd.DataFrame) -> bytes:
+    """Return the hashes of all that is trained on, in a row."""
+    if modality.of(examples) is None:
+        return b"".join(hashes(examples[["text_a", "text_b", "label"]]))
+    return json.dumps([*modality.known_by(examples), *examples["label"].tolist()]).encode()
 
 
 def hashes(table: pd.DataFrame) -> Iterator[bytes]:
@@ -171,7 +251,7 @@ class Batch:
     words: torch.Tensor | None = None
 
 
-def student_loss(student, batch: Batch, *, teacher: Classifier, recipe: Recipe) -> tuple[torch.Tensor, object]:
+def student_loss(student, batch: Batch, *, teacher: Checkpoint, recipe: Recipe) -> tuple[torch.Tensor, object]:
     """Return the loss of a student on a batch, and the outputs of the student.
 
     (1 - w) task + w soft labels + confidence_weight matched confidence + attribution_weight attribution +
@@ -196,7 +276,8 @@ def student_loss(student, batch: Batch, *, teacher: Classifier, recipe: Recipe) 
     elif recipe.attribution_weight:
         loss = loss + recipe.attribution_weight * deletion_loss(student, teacher, batch, recipe.temperature)
     if layers:
-        real = batch.inputs["attention_mask"].bool()
+        states = seen["layers"][0]
+        real = batch.inputs.get("attention_mask", states.new_ones(states.shape[:2])).bool()
         loss = loss + recipe.hidden_weight * hidden_loss(seen["layers"], known["layers"], real)
     return loss, outputs
 
@@ -304,7 +385,7 @@ def needs_words(recipe: Recipe) -> bool:
     return recipe.attribution_weight > 0
 
 
-def check_teacher(student: Classifier, *, teacher: Classifier, recipe: Recipe) -> None:
+def check_teacher(student: Checkpoint, *, teacher: Checkpoint, recipe: Recipe) -> None:
     """Raise ModelError where a teacher cannot teach a student what the recipe asks for."""
     if student.labels != teacher.labels:
         raise ModelError(
@@ -313,8 +394,11 @@ def check_teacher(student: Classifier, *, teacher: Classifier, recipe: Recipe) -
         )
     if not (needs_words(recipe) or recipe.hidden_weight):
         return
-    _check_rows(student, teacher, recipe)
-    if student.tokenizer.get_vocab() != teacher.tokenizer.get_vocab():
+    if isinstance(student, ArrayClassifier) and needs_words(recipe):
+        raise ModelError(f"attribution_weight is for words, and the student reads {student.modality.name}; set it to 0")
+    if not isinstance(student, ArrayClassifier):
+        _check_rows(student, teacher, recipe)
+    if not isinstance(student, ArrayClassifier) and student.tokenizer.get_vocab() != teacher.tokenizer.get_vocab():
         raise ModelError(
             "teacher and student have different vocabularies, so that their tokens cannot be compared; "
             "set attribution_weight and hidden_weight to 0, or give the student the teacher's tokenizer"

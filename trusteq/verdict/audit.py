@@ -16,6 +16,7 @@ from trusteq.alignment.ranking import Ranking
 from trusteq.calibration.bins import check_predictions
 from trusteq.errors import DataError, ExperimentError, ModelError, nearest
 from trusteq.estimates import TAIL
+from trusteq.modality import MODULES, TEXTS, column_of, given, known_by
 from trusteq.models.as_classifier import as_classifier, is_checkpoint
 from trusteq.models.probabilities import output_notes
 from trusteq.verdict import sequential
@@ -89,14 +90,17 @@ def audit(
     large, compressed, *retrained = checked_models((large, compressed, *retrained), labels)
     labels = large.labels if labels is None else tuple(labels)
     examples = checked_examples(examples, labels)
+    if listed and (column := column_of(examples)) not in TEXTS:
+        raise ExperimentError(f"audit: watch is for words, and the examples hold {column}; leave it out")
+    clusters = column_of(examples) if clusters == TEXTS[0] else clusters
     _check_columns(examples, clusters, slices)
     if dev is not None:
         _check_columns(dev := checked_examples(dev, labels, where="audit, dev"), clusters)
     check_method((large, compressed, *retrained), examples, method=method, n_samples=n_samples)
     twins, untrained = {f"retrained {n}": of for n, of in enumerate(retrained, 1)}, _untrained(large, seed)
     names = _told_apart(names, [*twins, RANDOM_HEAD])
-    given = {names[0]: large, names[1]: compressed} | twins
-    models = given | ({RANDOM_HEAD: untrained} if untrained else {})
+    asked = {names[0]: large, names[1]: compressed} | twins
+    models = asked | ({RANDOM_HEAD: untrained} if untrained else {})
     kept, on_dev = Kept(None if keep is None else Path(keep), progress), None
     predictions = {name: predicted(name, of, examples, labels, clusters, kept=kept) for name, of in models.items()}
     if dev is not None:
@@ -118,7 +122,7 @@ def audit(
         chosen = chosen[chosen["id"].isin(sides[0].first.label.index)]
     else:
         sides = [explaining.explained(name, chosen) for name in names]
-    pair, cut = compared(sides, level), _cut(given, examples)
+    pair, cut = compared(sides, level), _cut(asked, examples)
     others = {name: explaining.side(name, explaining.explained(name, chosen)) for name in models if name not in names}
     beside = {name: replace(pair, b=side) for name, side in others.items()}
     found = audited(
@@ -128,14 +132,14 @@ def audit(
         dev=on_dev,
         slices=None if slices is None else examples[slices].astype(str).to_numpy(),
         looks=looks,
-        notes=[*said, *_template_notes(given, examples), *_cut_notes(cut, given, examples)],
+        notes=[*said, *_template_notes(asked, examples), *_cut_notes(cut, asked, examples)],
         examples=chosen,
         watch=listed,
     )
     missed = [f"{name}: {note}." for name, of in zip(names, sides, strict=True) for note in _unconverged(of)]
     facts = found.facts | {"cut": cut, "sizes": sizes_of((large, compressed))}
-    seconds, asked = [kept.seconds_of(name) for name in names], [kept.asked[name] for name in names]
-    speed = speed_of((large, compressed), seconds, asked, texts=len(examples))
+    seconds, calls = [kept.seconds_of(name) for name in names], [kept.asked[name] for name in names]
+    speed = speed_of((large, compressed), seconds, calls, texts=len(examples))
     return replace(found, notes=(*found.notes, *kept.notes(), *missed), facts=facts, speed=speed)
 
 
@@ -159,8 +163,8 @@ class _Explaining:
     def wanted(self, name: str, block: pd.DataFrame, look: str = "") -> list[Wanted]:
         """Return the tables that explain a model on some examples, made or not."""
         side, times = dict(zip(self.names, SIDES, strict=True)).get(name, name), 1 + (name in self.names)
-        given = (self.models[name], block, self.predictions[name])
-        return self.kept.explanations(side, name, *given, times=times, look=look, **self.options)
+        about = (self.models[name], block, self.predictions[name])
+        return self.kept.explanations(side, name, *about, times=times, look=look, **self.options)
 
     def explained(self, name: str, block: pd.DataFrame, look: str = "") -> Explained:
         """Return what explains a model on some examples; look: of several, which."""
@@ -208,16 +212,9 @@ def _classifier(model, labels: Sequence[str] | None):
     return as_classifier(model, labels=None if getattr(model, "labels", None) is not None else labels)
 
 
-def _texts(examples: pd.DataFrame) -> tuple[list[str], list[str] | None]:
-    """Return first and second texts; no second ones where all are missing."""
-    pair = examples["text_b"].map(lambda text: isinstance(text, str)).any()
-    return examples["text_a"].tolist(), examples["text_b"].tolist() if pair else None
-
-
 def _cut(models: Mapping[str, Callable], examples: pd.DataFrame) -> dict[str, int]:
     """Return how many examples each model cuts, where it tells and cuts any."""
-    texts = _texts(examples)
-    found = {name: of.n_cut(*texts) for name, of in models.items() if hasattr(of, "n_cut")}
+    found = {name: of.n_cut(*given(examples)) for name, of in models.items() if hasattr(of, "n_cut")}
     return {name: n for name, n in found.items() if n}
 
 
@@ -235,8 +232,12 @@ def _told_apart(names: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
 
 
 def _template_notes(models: Mapping[str, Callable], examples: pd.DataFrame) -> list[str]:
-    given = {} if _texts(examples)[1] is None else models
-    joined = {name: of.template.text for name, of in given.items() if getattr(of, "template", None) is not None}
+    pairs = len(given(examples)) == 2 and given(examples)[1] is not None
+    joined = {
+        name: of.template.text
+        for name, of in (models if pairs else {}).items()
+        if getattr(of, "template", None) is not None
+    }
     return [f"{name} reads a pair as one text, joined by the template {text!r}." for name, text in joined.items()]
 
 
@@ -244,7 +245,7 @@ def _check_columns(examples: pd.DataFrame, *columns: str | None) -> None:
     for column in columns:
         if column is not None and column not in examples:
             raise DataError(f"audit: no column {column!r} in the examples; {nearest(column, examples)}")
-        if column is not None and column not in ("text_a", "text_b"):
+        if column is not None and column not in (*TEXTS, *MODULES):
             lost = examples[column].isna() | ~examples[column].map(str).str.contains(r"\S")
             if lost.any():
                 row = int(lost.to_numpy().argmax())
@@ -315,7 +316,7 @@ def predicted(
     """Return what a model says about examples, its classes in the order of `labels`; `name` is for errors."""
     names = _labels_of(model, labels)
     with kept.named(name):
-        found = kept.predictions(name, model, _texts(examples), examples, names, split)
+        found = kept.predictions(name, model, given(examples), examples, names, split)
         probabilities, gold = check_predictions(found, examples["label"].to_numpy())
     own = spelled_as(names, labels)
     in_order = probabilities[:, [own.index(label) for label in labels]]
@@ -327,8 +328,11 @@ def predicted(
 
 def grouped(examples: pd.DataFrame, by: str | None = "text_a") -> np.ndarray | None:
     """Return what each example belongs to, by default its first text; None where no two examples share it."""
-    groups = None if by is None else examples[by].astype(object).map(str)
-    return None if groups is None or not groups.duplicated().any() else groups.to_numpy(dtype=object)
+    if by is None:
+        return None
+    column = column_of(examples) if by == TEXTS[0] else by
+    groups = pd.Series(known_by(examples) if column in MODULES else examples[column].astype(object).map(str))
+    return groups.to_numpy(dtype=object) if groups.duplicated().any() else None
 
 
 def _unconverged(of: Explained) -> list[str]:

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from trusteq.estimates import TAIL
+from trusteq.modality import known_by
 from trusteq.statistics import stream
 from trusteq.verdict.margins import UNDECIDED
 
@@ -93,7 +94,7 @@ def blocks(examples: pd.DataFrame, *, at: ArrayLike, seed: int) -> list[np.ndarr
     at: numbers of examples, rising, the last of them all. A block ends with the text in which that number is reached,
     so there are fewer blocks where one text has the examples of several. The order of the rows moves no text.
     """
-    codes = np.unique(examples["text_a"].to_numpy(dtype=object), return_inverse=True)[1]
+    codes = np.unique(known_by(examples), return_inverse=True)[1]
     order = stream(seed, "audit", "order").permutation(codes.max() + 1)
     ends = np.bincount(codes)[order].cumsum()
     rows = np.argsort(np.argsort(order)[codes], kind="stable")
@@ -109,7 +110,7 @@ def _joined(parts: Sequence["Explained"], examples: pd.DataFrame) -> "Explained"
         return Ranking(together([one.attributions for one in of]), pd.concat([one.label for one in of]))
 
     first, again = ranking([of.first for of in parts]), [of.again for of in parts]
-    texts = examples.set_index("id")["text_a"][first.label.index]
+    texts = pd.Series(known_by(examples), index=examples["id"])[first.label.index]
     is_clustered = any(of.clusters is not None for of in parts)  # no text is in two blocks
     return replace(
         parts[0],
