@@ -55,6 +55,15 @@ TemplateOption = Annotated[
         metavar="<str>",
     ),
 ]
+MaskOption = Annotated[
+    str,
+    typer.Option(
+        help="What a masked word leaves: delete, [MASK], [UNK]; of images mean, blur or zero; of sound silence or noise."
+    ),
+]
+FeaturesOption = Annotated[
+    str | None, typer.Option(help="How an image or sound is cut into features, such as grid-7x7, slic-50, segments-16.")
+]
 ProjectOption = Annotated[Path | None, typer.Option(help="A checkout of trusteq; default: the one you are in.")]
 
 
@@ -237,39 +246,49 @@ def execute(
 @app.command()
 def explain(
     model: Annotated[str, typer.Argument(help="A checkpoint's folder, a Hub id, an .onnx file, or file.py:function.")],
-    text_a: Annotated[str, typer.Option(help="The first text.")],
+    text_a: Annotated[str | None, typer.Option(help="The first text.")] = None,
     text_b: Annotated[str | None, typer.Option(help="The second text of a pair.")] = None,
+    file: Annotated[Path | None, typer.Option("--input", help="A file in place of texts: an image, or sound.")] = None,
     method: Annotated[str, typer.Option(help=f"Attribution method: {METHODS}.")] = "lime",
     n_samples: Annotated[int, typer.Option(min=2, help="Budget of forward passes.")] = 1000,
     stable: Annotated[
         float | None, typer.Option(help="Stop once the top ten agrees with the exact one by this mean Jaccard index.")
     ] = None,
-    mask: Annotated[str, typer.Option(help="What a masked word leaves: delete, [MASK] or [UNK].")] = "delete",
+    mask: MaskOption = "delete",
+    features: FeaturesOption = None,
     labels: Annotated[str | None, typer.Option(help="A,B,C: class names in index order, where it has none.")] = None,
     template: TemplateOption = None,
     seed: int = 0,
     hub: HubOption = None,
 ):
-    """Weigh the words of one text or pair for the predicted class; print them, largest weight first."""
+    """Weigh the words of one text or pair, or the parts of a file, for the predicted class; print the largest first."""
     import pandas as pd
 
+    from trusteq import modality
     from trusteq.attribution.explain import check, gradient_notes
     from trusteq.attribution.explain import explain as explain_examples
     from trusteq.models.as_classifier import named_classifier
     from trusteq.words import segmentation_note
 
+    if (text_a is None) == (file is None):
+        raise ExperimentError("explain: give --text-a, with --text-b for a pair, or --input FILE")
     classifier = named_classifier(model, hub=hub, labels=_class_names(labels, None), template=template)
-    example = pd.DataFrame({"id": ["example"], "text_a": [text_a], "text_b": [text_b]}, dtype=object)
+    if file is None:
+        example = pd.DataFrame({"id": ["example"], "text_a": [text_a], "text_b": [text_b]}, dtype=object)
+    else:
+        example = modality.read_file(file, getattr(classifier, "modality", None))
     how = {"method": method, "n_samples": n_samples, "stable": stable, "mask": mask}
     check(example, **how, classifier=classifier)
-    predicted = classifier.labels[classifier.predict_proba([text_a], text_b and [text_b]).argmax()]
-    weights = explain_examples(classifier, example, **how, seed=seed)
+    predicted = classifier.labels[classifier.predict_proba(*modality.given(example)).argmax()]
+    weights = explain_examples(classifier, example, **how, features=features, seed=seed)
     for cut in weights.attrs["cut"].values():
         _note(f"{cut} words beyond {classifier.max_length} tokens are cut and have no weight")
     for note in gradient_notes(weights):
         _note(note)
     for note in segmentation_note(weights.attrs.get("segmentation")):
         _note(note)
+    if "mask" in weights.attrs:
+        _note(f"features: {weights.attrs['features']}, masked by {weights.attrs['mask']}")
     _tell(f"predicted: {predicted}")
     if weights.empty:
         _note("there is no word to explain in these texts")
@@ -293,7 +312,10 @@ def audit(
         Path,
         typer.Option(help="Folder for audit.json, audit.html, model-card.md; of several models: OUT/NAME, audits.csv."),
     ],
-    data: Annotated[Path | None, typer.Option(help="Examples: csv, tsv, jsonl, parquet, SNLI's files.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Examples: csv, tsv, jsonl, parquet, SNLI's files; a column image or sound names files."),
+    ] = None,
     task: Annotated[str | None, typer.Option(help="The task of the examples, such as snli.")] = None,
     labels: Annotated[
         str | None, typer.Option(help="A,B,C: class names in index order; default: the task's, or the checkpoint's.")
@@ -325,6 +347,8 @@ def audit(
     explain: Annotated[int, typer.Option(min=2, help="Explain so many of the examples, at most.")] = 200,
     method: Annotated[str, typer.Option(help=f"Attribution method: {METHODS}.")] = "lime",
     n_samples: Annotated[int, typer.Option(min=2, help="Budget of forward passes for one example.")] = 1000,
+    mask: MaskOption = "delete",
+    features: FeaturesOption = None,
     seed: int = 0,
     hub: HubOption = None,
 ):
@@ -352,6 +376,7 @@ def audit(
         how = {"task": task, "labels": names, "fields": {"text_a": text_a, "text_b": text_b, "label": label}}
         how |= {"group": column, "slices": slices}
         options |= {"explain": explain, "method": method, "n_samples": n_samples, "until_decided": until_decided}
+        options |= {"mask": mask, "features": features}
         options |= {"clusters": None if group == "none" else column or "text_a", "slices": slices, "progress": True}
         if watch is not None:
             from trusteq.verdict.watch import read_words
@@ -418,7 +443,7 @@ def _audits_of_models(
     options |= {"labels": read["labels"], "dev": read_examples(dev[0], columns=columns, **read) if dev else None}
     # What is wrong with the last of them is said before the first one is run.
     checked = checked_models((first, *others), read["labels"])
-    check_method(checked, examples, method=options["method"], n_samples=options["n_samples"])
+    check_method(checked, examples, **{name: options[name] for name in ("method", "n_samples", "mask")})
     for at, small in enumerate(others[:n], 1):
         with _stopped_in_a_line(options["keep"]):
             found = audit(first, small, examples, retrained=others[n:], names=(models[0], models[at]), **options)

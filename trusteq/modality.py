@@ -2,7 +2,8 @@
 
 import hashlib
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+import io
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from trusteq.errors import DataError
+from trusteq.errors import ArtefactError, DataError, nearest, reading
 
 if TYPE_CHECKING:
     from trusteq.attribution.features import Features
@@ -24,10 +25,11 @@ TEXTS = ("text_a", "text_b")
 class Modality:
     """A kind of input that a model reads as an array: images, sound.
 
-    name: column of a table of examples that holds the arrays, and option of the command line. unit: what a feature is
-    called. cut: how an input is cut into features unless told otherwise. masks: what may stand where a feature is left
-    out; the first is what "delete" means.
-    read: path of a file -> array and facts about it (such as {"rate": 8000}), which are columns of the table too.
+    name: column of a table of examples that holds the arrays. units: what its features are called. cut: how an input is
+    cut into features unless told otherwise. suffixes: of files of this kind. masks: what may stand where a feature is
+    left out; the first is what "delete" means.
+    read: a file, open or by path, and what it is called in an error (by default its path) -> array and facts about it
+    (such as {"rate": 8000}), which are columns of the table too.
     check: array, where it is from -> raises DataError in one line for what is no input of this kind.
     check_fits: classifier (an `ArrayClassifier`, or any other, which tells nothing), table -> raises DataError, by row,
     for inputs that it does not take.
@@ -35,15 +37,18 @@ class Modality:
     ExperimentError for a cut that is none.
     auto_model, auto_processor: classes of transformers that load a checkpoint. argument: of the model, its input.
     encode: processor, list of arrays -> float32 (n, ...), what the model is given.
+    pages: module that shows an input: `marked(row, weights, top, cut)`, of a row of a table, the weight of each feature
+    by its position, the positions of the top ones and the cut, is HTML.
     scratch: `registry.Scratch`, names of classes for the configuration, one array -> (configuration, processor) of a
     model that is trained from random weights.
     """
 
     name: str
-    unit: str
+    units: str
     cut: str
+    suffixes: tuple[str, ...]
     masks: tuple[str, ...]
-    read: Callable[[Path], tuple[np.ndarray, dict[str, Any]]]
+    read: Callable[..., tuple[np.ndarray, dict[str, Any]]]
     check: Callable[[object, str], None]
     check_fits: Callable[[object, pd.DataFrame], None]
     example_of: Callable[..., "Features"]
@@ -52,6 +57,11 @@ class Modality:
     argument: str
     encode: Callable[[object, list[np.ndarray]], np.ndarray]
     scratch: Callable[..., tuple[object, object]]
+    pages: str
+
+    def marked(self, row, weights: Mapping[int, float], top: Collection[int], cut: str | None) -> str:
+        """Return an input as HTML, each of its features coloured by its weight, the top ones framed."""
+        return importlib.import_module(self.pages).marked(row, weights, top, cut or self.cut)
 
     def mask(self, name: str) -> str:
         """Return the mask that is meant: "delete" is the first."""
@@ -90,9 +100,32 @@ def of_config(config) -> Modality | None:
     return None
 
 
+def with_facts(table: pd.DataFrame, kind: Modality) -> pd.DataFrame:
+    """Return a table whose column holds what `Modality.read` returned with arrays there, and the facts in columns."""
+    found = [(None, {}) if of is None else of for of in table[kind.name]]
+    facts = pd.DataFrame([facts for _, facts in found], index=table.index)
+    arrays = pd.Series([array for array, _ in found], index=table.index, dtype=object)
+    return table.assign(**{kind.name: arrays}, **{name: facts[name] for name in facts})
+
+
 def column_of(examples: pd.DataFrame) -> str:
     """Return the column that holds the inputs, of a pair the first: of what is in it alike belongs together."""
     return next((name for name in MODULES if name in examples), TEXTS[0])
+
+
+def read_file(path: Path, kind: Modality | None) -> pd.DataFrame:
+    """Return a file as a table of one example, read as this kind of input; None: as its name says.
+
+    Raises DataError for a file that is none of any kind, or cannot be read.
+    """
+    if kind is None:
+        known = {suffix: name for name in MODULES for suffix in load(name).suffixes}
+        if path.suffix.lower() not in known:
+            raise DataError(f"{path}: unknown extension {path.suffix!r}; {nearest(path.suffix, known)}")
+        kind = load(known[path.suffix.lower()])
+    array, facts = kind.read(path)
+    arrays = pd.Series([array], dtype=object)
+    return pd.DataFrame({"id": ["example"], kind.name: arrays} | {name: [of] for name, of in facts.items()})
 
 
 def hashed(array: np.ndarray) -> str:
@@ -111,6 +144,26 @@ def known_by(examples: pd.DataFrame) -> np.ndarray:
 def size_of(inputs: Iterable) -> int:
     """Return how long the texts, or how large the arrays, of one example are; what is missing counts nothing."""
     return sum(len(of) if isinstance(of, str) else np.size(of) for of in inputs if isinstance(of, str | np.ndarray))
+
+
+def packed(examples: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose arrays are bytes, as numpy saves them, which a file of tables can hold."""
+    name = column_of(examples)
+
+    def saved(array: np.ndarray) -> bytes:
+        file = io.BytesIO()
+        np.save(file, array, allow_pickle=False)
+        return file.getvalue()
+
+    return examples.assign(**{name: list(map(saved, examples[name]))})
+
+
+def unpacked(examples: pd.DataFrame) -> pd.DataFrame:
+    """Return the table that `packed` was given; raise ArtefactError for bytes that are no array."""
+    name = column_of(examples)
+    with reading(ArtefactError, f"column {name}", "publish it again"):
+        arrays = [np.load(io.BytesIO(of), allow_pickle=False) for of in examples[name]]
+    return examples.assign(**{name: pd.Series(arrays, index=examples.index, dtype=object)})
 
 
 def given(examples: pd.DataFrame) -> tuple[list | None, ...]:

@@ -79,6 +79,7 @@ class Task(Entry):
     labels: class names, in the order of the label indices.
     columns: the source's column for each of `text_a`, `text_b` (absent for single texts) and `label`.
     paper: the task of the paper whose numbers stand beside ours, "nli" or "pi".
+    features: how images, or sound, are cut into what is explained, such as "grid-4x8" (`modality.Modality.cut`).
     """
 
     name: str
@@ -88,6 +89,7 @@ class Task(Entry):
     paper: Literal["nli", "pi"] | None = None
     generated: Literal["nli", "paraphrase"] | None = None
     splits: Splits | None = None
+    features: str | None = None
 
     @model_validator(mode="after")
     def _one_source(self):

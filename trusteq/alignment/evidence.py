@@ -97,7 +97,8 @@ def faithfulness(
     classes, rows = _class_indices(classifier.labels, label[tops.index]), {row.id: row for row in examples.itertuples()}
     if lost := [name for name in tops.index if name not in rows]:
         raise DataError(f"faithfulness: no text of example {lost[0]!r}; give the examples that were explained")
-    asked = [_masked(classifier, rows[name], top, cut=attributions.attrs.get("features")) for name, top in tops.items()]
+    how = {name: of for name, of in attributions.attrs.items() if name in ("mask", "features")}  # of arrays
+    asked = [_masked(classifier, rows[name], top, how) for name, top in tops.items()]
     found = pd.DataFrame(index=tops.index, columns=["comprehensiveness", "sufficiency"], dtype=np.float64)
     if asked:
         sides = [list(itertools.chain.from_iterable(parts)) for parts in zip(*asked, strict=True)]
@@ -116,14 +117,14 @@ def _class_indices(labels: Sequence[str], label: pd.Series) -> list[int]:
     return [list(labels).index(name) for name in label]
 
 
-def _masked(classifier: "Classifier", row, top: frozenset, *, cut: str | None) -> list[list]:
+def _masked(classifier: "Classifier", row, top: frozenset, how: dict) -> list[list]:
     """Return the texts, or arrays, of an example whole, without its top features, and with these alone.
 
-    Of a text, the first ones and the second ones.
+    Of a text, the first ones and the second ones. how: the mask and the cut of arrays.
     """
     # What a classifier cuts off was not explained; without the top words it would come into its view.
     limited = classifier if hasattr(classifier, "tokenizer") and hasattr(classifier, "max_length") else None
-    example = example_of(row, len(classifier.labels), classifier=limited, features=cut)
+    example = example_of(row, len(classifier.labels), classifier=limited, **how)
     is_top = np.array([(segment, position) in top for segment, position, _ in example.features], dtype=bool)
     if is_top.sum() != len(top):
         raise DataError(f"faithfulness: example {row.id!r} lacks words that have weights; give the texts explained")

@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trusteq import bounds
+from trusteq import bounds, modality
 from trusteq.errors import DataError, nearest, reading
 from trusteq.examples.delimited import JSON_LINE, bad, decoded, kind_of, lines, separated
+from trusteq.modality import TEXTS
 from trusteq.registry import Task, load_task
 from trusteq.words import folded
 
 Records = Iterator[tuple[int, dict]]  # line in the file, from 1; column -> value
 Read = tuple[dict[str, int], Records, tuple[str, ...]]  # column -> line; the records; what was found out
-_FIELDS = ("text_a", "text_b", "label")
+_FIELDS = (*TEXTS, *modality.MODULES, "label")
 _NO_GOLD_LABEL = ("-1", "-")  # on the Hub; in SNLI's files, where the annotators found no majority
 _SNLI_COLUMNS = {"text_a": "sentence1", "text_b": "sentence2", "label": "gold_label"}  # SNLI's and MNLI's own files
 _QUORA_LABEL = "is_duplicate"  # in Quora's and GLUE's files; the Hub renames it
@@ -36,6 +37,7 @@ def read_examples(
 ) -> pd.DataFrame:
     """Read examples from a csv, tsv, txt (tab-separated, as SNLI's own), jsonl or parquet file, in file order.
 
+    In place of texts a column `image` or `sound` may name files, which are read from where this one is.
     Columns: `text_a, text_b, label`, or the task's own names, or those of SNLI's files (`sentence1, sentence2,
     gold_label`); others are ignored. Labels by index or by name. csv is quoted; tsv and txt are not. Text is kept as it
     is. Other separators, UTF-16 and gzip are taken where the file is plain about them. Returns id (the file's own, or
@@ -61,7 +63,9 @@ def _task(path: Path, task: str | Task | None, labels: Sequence[str] | None) -> 
     if task is not None:
         known = load_task(task) if isinstance(task, str) else task
         return known.model_copy(update={"labels": tuple(labels)})
-    sides = ("text_a", "text_b") if "text_b" in _reader(path)(path)[0] else ("text_a",)
+    present = _reader(path)(path)[0]
+    kind = None if TEXTS[0] in present else modality.of(present)
+    sides = [side for side in TEXTS if side in (TEXTS[0], *present)] if kind is None else [kind.name]
     fields = {field: field for field in (*sides, "label")}
     return Task.model_construct(name=path.stem, title=path.stem, labels=tuple(labels), columns=fields)
 
@@ -73,6 +77,8 @@ def read_rows(path: str | Path, *, task: str | Task, columns: Mapping[str, str] 
     present, records, notes = _reader(path)(path)
     further = {name: column for name, column in (columns or {}).items() if name not in _FIELDS}
     layout = _layout(path, present, task, {name: of for name, of in (columns or {}).items() if name in _FIELDS})
+    kind = modality.of(layout)
+    inputs = TEXTS if kind is None else (kind.name,)
     identity = further.pop("id", "id")
     for column in (*further.values(), *([identity] if identity != "id" else [])):
         if column not in present:
@@ -80,7 +86,7 @@ def read_rows(path: str | Path, *, task: str | Task, columns: Mapping[str, str] 
     rows, lines, spelled, stem = [], {}, set(), kind_of(path)[0]
     for row, (line, record) in enumerate(records):
         try:
-            example = _example(record, layout, task)
+            example = _example(record, layout, task, folder=path.parent)
             name = _id(record[identity]) if identity in record else f"{stem}-{row}"
             if name in lines:
                 raise DataError(f"id {_short(name)} occurs twice, first on line {lines[name]}; ids must be unique")
@@ -88,13 +94,15 @@ def read_rows(path: str | Path, *, task: str | Task, columns: Mapping[str, str] 
             raise bad(path, line, str(error)) from None
         lines[name] = line
         spelled.add(str(record[layout["label"]]))
-        rows.append((name, *(example or (None, None, -1)), *(str(record[column]) for column in further.values())))
-    table = pd.DataFrame(rows, columns=["id", *_FIELDS, *further]).astype({"label": np.int64})
+        missing = (*[None] * len(inputs), -1)
+        rows.append((name, *(example or missing), *(str(record[column]) for column in further.values())))
+    table = pd.DataFrame(rows, columns=["id", *inputs, "label", *further]).astype({"label": np.int64})
     if (table["label"] < 0).any():
         check_signs(spelled, len(task.labels), where=f"{path}:1")
     if not (table["label"] >= 0).any():
         what = f"none of its {len(table)} rows has a gold label" if len(table) else "no rows"
         raise bad(path, 1, f"{what}; give at least one labelled example")
+    table = table if kind is None else modality.with_facts(table, kind)
     table.attrs["notes"] = [*notes, *case_note_of(spelled, task.labels)]
     return table
 
@@ -118,7 +126,7 @@ def _layout(path: Path, columns: dict[str, int], task: Task, named: dict[str, st
     schemes = [{field: field for field in own}, own]
     if "text_b" in own:
         schemes.append(_SNLI_COLUMNS)
-    if own["text_a"] == "question1":
+    if own.get("text_a") == "question1":
         schemes.append(own | {"label": _QUORA_LABEL})
     schemes = [scheme | named for scheme in schemes]
     best = max(schemes, key=lambda scheme: sum(column in columns for column in scheme.values()))
@@ -131,15 +139,20 @@ def _layout(path: Path, columns: dict[str, int], task: Task, named: dict[str, st
     return best
 
 
-def _example(record: dict, layout: dict[str, str], task: Task) -> tuple[str, str | None, int] | None:
-    """Return the texts and the label index of one record; None where it has no gold label."""
+def _example(record: dict, layout: dict[str, str], task: Task, *, folder: Path) -> tuple | None:
+    """Return the texts, or what was read, and the label index of one record; None where it has no gold label.
+
+    folder: where the files are that it names.
+    """
     lost = [column for column in layout.values() if column not in record]
     if lost:
         raise DataError(f"no column {lost[0]!r}; {nearest(lost[0], record)}")
     label = _label(record[layout["label"]], layout["label"], task)
     if label is None:
         return None
-    texts = [_text(record[layout[field]], layout[field]) for field in ("text_a", "text_b") if field in layout]
+    texts = [_text(record[column], column) for field, column in layout.items() if field != "label"]
+    if (kind := modality.of(layout)) is not None:
+        return kind.read(folder / texts[0]), label
     return (texts[0], texts[1] if len(texts) == 2 else None, label)
 
 

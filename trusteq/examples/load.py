@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import io
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from trusteq import modality
 from trusteq.errors import DataError, nearest
 from trusteq.registry import Source, Task, load_task
 from trusteq.words import words
@@ -79,10 +81,11 @@ def _rows(source: Source, task: Task, hub: str | Path | None) -> pd.DataFrame:
 
 def _hold_out(train: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split off a fixed tenth of the training examples so that no first text is on both sides."""
-    texts = np.random.default_rng(0).permutation(train["text_a"].unique())
-    sizes = train["text_a"].value_counts()[texts].cumsum()
+    known = pd.Series(modality.known_by(train), index=train.index)
+    texts = np.random.default_rng(0).permutation(known.unique())
+    sizes = known.value_counts()[texts].cumsum()
     chosen = set(sizes.index[sizes <= max(DEV_SHARE * len(train), sizes.iloc[0])])
-    is_dev = train["text_a"].isin(chosen)
+    is_dev = known.isin(chosen)
     dev, kept = train[is_dev].reset_index(drop=True), train[~is_dev].reset_index(drop=True)
     dev["id"] = dev["id"].str.replace("train-", "dev-", regex=False)
     return dev, kept
@@ -94,17 +97,29 @@ def read_source(source: Source, task: Task, *, hub: str | Path | None) -> pd.Dat
     hub: a mirror whose folder `datasets/<hub id>` is read if it is there; otherwise the Hub is asked.
     Raises DataError: no such split or column, a Hub that cannot be reached.
     """
-    table = _load(source, hub)
+    table, kind = _load(source, hub), modality.of(task.columns)
     columns = task.columns
     for column in columns.values():
         if column not in table.column_names:
             raise DataError(f"{_name(source)}: no column {column!r}; {nearest(column, table.column_names)}")
+    if kind is not None:
+        column = columns[kind.name]  # its files as they are, which are read as any others
+        table = table.cast_column(column, type(table.features[column])(decode=False))
     frame = table.select_columns(list(columns.values())).to_pandas()
     frame = frame.rename(columns={column: name for name, column in columns.items()})
-    if "text_b" not in frame:
+    if kind is None and "text_b" not in frame:
         frame["text_b"] = None
     _check(frame, source, task)
-    return frame[["text_a", "text_b", "label"]].astype({"label": int})
+    if kind is None:
+        return frame[["text_a", "text_b", "label"]].astype({"label": int})
+    where = (f"{_name(source)}: row {row}" for row in range(len(frame)))
+    read = [kind.read(*file) for file in zip(map(_file, frame[kind.name]), where, strict=True)]
+    return modality.with_facts(frame.assign(**{kind.name: read}), kind).astype({"label": int})
+
+
+def _file(stored: dict) -> Path | io.BytesIO:
+    """Return a file as a data set of the Hub holds it: its bytes, or where it is."""
+    return Path(stored["path"]) if stored["bytes"] is None else io.BytesIO(stored["bytes"])
 
 
 def _load(source: Source, hub: str | Path | None):

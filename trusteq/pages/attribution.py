@@ -10,7 +10,6 @@ import pandas as pd
 
 from trusteq.alignment.ranking import Ranking
 from trusteq.blocks import Stored, blocks_of
-from trusteq.examples.load import load_examples
 from trusteq.pages.figures import GREY, from_zero, highlights, method_colours, small_multiples
 from trusteq.pages.show import NOT_SHOWN, chosen_methods, chosen_runs, put, show, titles
 from trusteq.study.jobs import Job, jobs
@@ -94,9 +93,9 @@ def faithfulness(of: Chosen) -> None:
 
 def examples(of: Chosen, n: int = 3) -> None:
     """Show the first texts with their words coloured by weight, of the first and the last model, by method."""
-    if not of.run.may_show(of.task):
+    if (texts := of.run.shown(of.task)) is None:
         return put(NOT_SHOWN)
-    texts, runs = load_examples(of.run.experiment.task(of.task), "test"), list(of.runs.values())
+    runs = list(of.runs.values())
     for which in dict.fromkeys((runs[0], runs[-1])):
         for method, table in of.by_place(*which).items():
             explained = texts[texts["id"].isin(next(blocks_of(table))["id"])].head(n)

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from trusteq.alignment.overlap import is_aligned
-from trusteq.examples.load import load_examples
 from trusteq.pages import attribution
 from trusteq.pages.figures import (
     GREY,
@@ -117,9 +116,8 @@ def same_reasons(run: Results, task: str, n: int = 3) -> None:
     agreed = agreed_examples(run, task, small, seed=seed)
     n_test = len(run.predictions(task, small, seed))
     put(f"{len(agreed):,} of {n_test:,} test examples are classified correctly by both models.")
-    if not run.may_show(task):
+    if (test := run.shown(task)) is None:
         return put(NOT_SHOWN)
-    test = load_examples(run.experiment.task(task), "test")
     shown = test[test["id"].isin(agreed) & test["id"].isin(explained)].head(n)
     of = attribution.chosen(run, task, seed=seed)
     weights = {model: of.by_place(model, seed) for model in (large, small)}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from trusteq import modality
 from trusteq.alignment.ranking import Ranking
 from trusteq.blocks import blocks_of
 from trusteq.examples.load import load_examples
@@ -47,7 +48,7 @@ def _explained(run: Results, task: str) -> dict:
     texts = dict(itertools.islice(every.items(), _n_fitting(every, sum(map(len, rankings.values())), run)))
     facts = {"name": task, "title": settings.title, "labels": list(settings.labels), "n": n}
     facts |= {"ids": list(texts), "gold": [settings.labels.index(gold[name]) for name in texts]}
-    facts |= {"texts": list(texts.values()), "has_texts": run.may_show(task)}
+    facts |= {"texts": list(texts.values()), "has_texts": _has_texts(run, task)}
     facts |= {"models": _models(run, task, gold.index.get_indexer(list(texts)))}
     return facts | {"methods": [_method(run, task, method, of, texts) for method, of in rankings.items()]}
 
@@ -78,10 +79,14 @@ def _n_explained(run: Results, task: str) -> int:
     return int(table.loc[table["seed"] == run.experiment.seeds[0], "examples"].max())
 
 
+def _has_texts(run: Results, task: str) -> bool:
+    return run.may_show(task) and modality.of(run.experiment.task(task).columns) is None
+
+
 def _texts(run: Results, task: str, rankings: list[Ranking]) -> dict[str, Texts]:
     """Return the texts of the explained examples, by id; numbers in place of words where they may not be shown."""
     places = pd.concat([ranking.rows[_PLACE] for ranking in rankings])
-    if run.may_show(task):
+    if _has_texts(run, task):
         examples = load_examples(run.experiment.task(task), "test").set_index("id").loc[places["id"].unique()]
         pairs = zip(examples["text_a"], examples["text_b"], strict=True)
         return {

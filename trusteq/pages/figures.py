@@ -3,7 +3,7 @@
 import functools
 import html
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -15,11 +15,12 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from trusteq import words
+from trusteq import modality, words
 from trusteq.alignment.overlap import PAPER_THRESHOLD
 from trusteq.alignment.ranking import top_features
 from trusteq.attribution.methods import METHODS
 from trusteq.escapes import plain
+from trusteq.modality import Modality
 from trusteq.registry import registered
 from trusteq.verdict.handover import RISKS
 
@@ -437,7 +438,7 @@ def handover_title(table: pd.DataFrame, chosen: pd.DataFrame | None) -> str:
 def highlights(
     attributions: pd.DataFrame, examples: pd.DataFrame, labels: Sequence[str], *, title: str = "", k: int = 10
 ) -> HTML:
-    """Return the texts with each word coloured by its weight for the gold label and its top `k` framed.
+    """Return the texts, images or sound with each part coloured by its weight for the gold label, its top `k` framed.
 
     Blue speaks for the label, orange against it; strength is relative to the example's largest weight.
     """
@@ -447,15 +448,24 @@ def highlights(
     if gold.empty:
         return HTML(f"<p>{html.escape(title)}: none of the explained examples belongs here.</p>")
     top = top_features(shown, k=k, label=gold)
-    parts = [f"<p><strong>{html.escape(title)}</strong></p>"] if title else []
+    parts, kind = [f"<p><strong>{html.escape(title)}</strong></p>"] if title else [], modality.of(examples)
     for example in examples[examples["id"].isin(gold.index)].itertuples():
         rows = shown[(shown["id"] == example.id) & (shown["label"] == gold[example.id])]
         weights = {(row.segment, row.position): row.weight for row in rows.itertuples()}
-        texts = [text for text in (example.text_a, example.text_b) if isinstance(text, str)]
-        marked = [_marked(text, segment, weights, top[example.id]) for segment, text in enumerate(texts)]
+        if kind is None:
+            texts = [text for text in (example.text_a, example.text_b) if isinstance(text, str)]
+            marked = [_marked(text, segment, weights, top[example.id]) for segment, text in enumerate(texts)]
+        else:
+            marked = [marked_array(kind, example, weights, top[example.id], attributions.attrs.get("features"))]
         heading = f"<small>{html.escape(example.id)}, {html.escape(gold[example.id])}</small>"
         parts.append(f'<p class="tq-example">{heading}<br>{"<br>".join(marked)}</p>')
     return HTML("\n".join(parts))
+
+
+def marked_array(kind: Modality, row, weights: Mapping, top: Collection, cut: str | None) -> str:
+    """Return an image or sound as HTML. row: of a table; weights, top: by (segment, position), or such."""
+    places = {position: weight for (_, position), weight in weights.items()}
+    return kind.marked(row, places, {position for _, position in top}, cut)
 
 
 def _marked(text: str, segment: int, weights: Mapping[tuple[int, int], float], top: frozenset) -> str:

@@ -26,6 +26,7 @@ class MethodSettings(Entry):
     n_samples: the budget of forward passes for one example; methods that need fewer take fewer.
     stable: the mean Jaccard index of top ten and exact one that is enough, see `explain`; absent, the budget is spent.
     boundary: "as-released" perturbs pairs as the authors' scripts do, their boundary with them.
+    mask: what stands where a feature is left out, see `explain`; absent, as by default.
     like: the method that it is, where it goes by another name because it is run in two ways.
     models: those that it explains, the large one among them; absent, all.
     """
@@ -33,6 +34,7 @@ class MethodSettings(Entry):
     n_samples: Annotated[int, Field(ge=2, le=10**9)] = 1000
     stable: Annotated[float, Field(gt=0, lt=1)] | None = None
     boundary: Literal["safe", "as-released"] = "safe"
+    mask: str | None = None
     like: str | None = None
     models: tuple[str, ...] | None = None
 
@@ -40,8 +42,8 @@ class MethodSettings(Entry):
 class TaskSettings(Entry):
     """What one task changes: recipe keys, methods, number of explained examples; and what it is.
 
-    title, labels, columns, paper, generated, splits: see `registry.Task`. They replace what the registry has of a task
-    of this name, key by key; a task that it has not is defined by them.
+    title, labels, columns, paper, generated, splits, features: see `registry.Task`. They replace what the registry has
+    of a task of this name, key by key; a task that it has not is defined by them.
     """
 
     recipe: dict = {}
@@ -53,6 +55,7 @@ class TaskSettings(Entry):
     paper: str | None = None
     generated: str | None = None
     splits: Splits | None = None
+    features: str | None = None
 
 
 class ModelSettings(Entry):

@@ -247,7 +247,7 @@ def _start(spec: ModelSpec) -> dict:
 
 def _data(experiment: Experiment, task: str) -> dict:
     """Return what decides the examples of a task: its definition, with the bytes of files in place of their names."""
-    definition = experiment.task(task).model_dump(mode="json", exclude={"title", "paper"})
+    definition = experiment.task(task).model_dump(mode="json", exclude={"title", "paper", "features"})
     for source in itertools.chain.from_iterable(sources or () for sources in (definition["splits"] or {}).values()):
         file = Path(source["file"] or "")
         if file.is_file():

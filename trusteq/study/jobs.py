@@ -28,10 +28,12 @@ class Job:
     explainer: str
     boundary: str
     stable: float | None = None
+    mask: str | None = None
+    features: str | None = None
 
     @property
     def settings(self) -> dict[str, str | int | float]:
-        """What it is told by, without what is not set: the keys of tables that are older than `stable` stay."""
+        """What it is told by, without what is not set: the keys of tables that are older than an option stay."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @property
@@ -43,7 +45,8 @@ class Job:
     def options(self) -> dict[str, str | int | float]:
         """What `explain` and `estimate` are to be called with."""
         options = {"method": self.explainer, "n_samples": self.n_samples, "seed": self.explainer_seed}
-        return options | {"boundary": self.boundary} | ({} if self.stable is None else {"stable": self.stable})
+        given = {name: getattr(self, name) for name in ("stable", "mask", "features")}
+        return options | {"boundary": self.boundary} | {name: of for name, of in given.items() if of is not None}
 
 
 def jobs(
@@ -61,7 +64,18 @@ def jobs(
         seeds[RANDOM_HEAD] = own if experiment.common_masks else stream_seed(own, RANDOM_HEAD)
     return [
         Job(
-            task, model, seed, method, kind, how.n_samples, explainer_seed, how.like or method, how.boundary, how.stable
+            task,
+            model,
+            seed,
+            method,
+            kind,
+            how.n_samples,
+            explainer_seed,
+            how.like or method,
+            how.boundary,
+            how.stable,
+            how.mask,
+            experiment.task(task).features,
         )
         for method, how in experiment.task_methods(task).items()
         if (methods is None or method in methods) and model in experiment.models_of(task, method)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trusteq import project
+from trusteq import modality, project
 from trusteq.blocks import Stored, blocks_of, write_blocks
 from trusteq.errors import ArtefactError, DataError, nearest, reading
 from trusteq.examples.load import load_examples
@@ -37,6 +37,7 @@ from trusteq.words import by_place
 OVER_MODELS = ("calibration", "comparison", "compression")
 _FACTS = ("metrics.json", "timing.json", "history.csv")
 _TEXTS = ("word", "text_a", "text_b")
+SHOWN = 8  # examples of images or sound that are published, so that pages can show some
 
 
 def publish(run: Results, folder: Path | None = None) -> Path:
@@ -122,7 +123,10 @@ def _rewrite_manifest(source: Path, target: Path, files: list[Path]) -> None:
 
 
 def publish_examples(run: Results, task: str, folder: Path) -> None:
-    """Write which test examples share a first text, and the places of the words that are known to matter."""
+    """Write which test examples share a first text, and the places of the words that are known to matter.
+
+    Of images and sound, also the few examples that pages show.
+    """
     facts = {"experiment": run.experiment.name, "task": task}
     groups = clusters(run, task)
     if groups is not None:
@@ -137,6 +141,9 @@ def publish_examples(run: Results, task: str, folder: Path) -> None:
     ]
     table = pd.DataFrame(rows, columns=["truth", "id", "segment", "position"])
     write_table(table, folder / "truth" / f"{task}.parquet", **facts)
+    if modality.of(run.experiment.task(task).columns) is not None and (shown := run.shown(task)) is not None:
+        explained = shown["id"].isin(run.comparison(task, "examples")["id"])
+        write_table(modality.packed(shown[explained].head(SHOWN)), folder / "shown" / f"{task}.parquet", **facts)
 
 
 def names() -> list[str]:
@@ -204,8 +211,8 @@ def tables_of(folder: Path) -> dict[str, pd.DataFrame]:
 def _place(path: Path) -> tuple[str, dict]:
     """Return the name of the table that a file is a part of, and what its rows are of, from where it is."""
     stage, task, *rest = path.parts
-    if stage in ("groups", "truth"):
-        return "groups" if stage == "groups" else "known_words", {"task": task}
+    if stage in ("groups", "truth", "shown"):
+        return {"truth": "known_words"}.get(stage, stage), {"task": task}
     if stage == "predictions":
         seed, _, part = rest[1].partition("-")
         return stage, {"task": task, "model": rest[0], "seed": int(seed), "part": part or PARTS[0]}
@@ -234,8 +241,13 @@ def _with_words(run: Results, attributions: pd.DataFrame, hub: str | Path | None
     """Return attributions with a column of words, from the data sets; the joint of the authors' scripts is "SEP"."""
     known = {}
     for task in run.experiment.tasks:
-        places = by_place(load_examples(run.experiment.task(task), "test", hub=hub))
-        known |= {(task, *place): word for place, word in places.items()}
+        settings = run.experiment.task(task)
+        if modality.of(settings.columns) is None:
+            places = by_place(load_examples(settings, "test", hub=hub))
+            known |= {(task, *place): word for place, word in places.items()}
+        else:
+            rows = attributions.loc[attributions["task"] == task, ["id", "segment", "position"]].drop_duplicates()
+            known |= {(task, *place): f"{place[1]}:{place[2]}" for place in rows.itertuples(index=False, name=None)}
     keys = zip(*(attributions[name] for name in ("task", "id", "segment", "position")), strict=True)
     found = [known.get(key, "SEP" if key[2] < 0 else None) for key in keys]
     if None in found:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from trusteq import project
+from trusteq import modality, project
 from trusteq.blocks import Stored
 from trusteq.errors import ArtefactError, nearest, reading
 from trusteq.listing import LIST, MODEL, Listing, artefact_problems, find, foreign_to
@@ -63,8 +63,23 @@ class Results:
         return cls(folder, Experiment.load(folder / "experiment.yaml"))
 
     def may_show(self, task: str) -> bool:
-        """Return whether a page may show the texts of a task: published results show those that we generate alone."""
-        return not self.is_published or self.experiment.task(task).generated
+        """Return whether a page may show the texts of a task: published results show those that we generate alone.
+
+        Images and sound are made of what a reader may not have; the few that a page shows are published, see `shown`.
+        """
+        settings = self.experiment.task(task)
+        return not self.is_published or (settings.generated and modality.of(settings.columns) is None)
+
+    def shown(self, task: str) -> pd.DataFrame | None:
+        """Return the test examples that a page may show, of published images and sound a few; None where it may not."""
+        file = self.path("shown", task)
+        if self.is_published and file.is_file():
+            return modality.unpacked(read_table(file, made_by="trusteq publish"))
+        if not self.may_show(task):
+            return None
+        from trusteq.examples.load import load_examples
+
+        return load_examples(self.experiment.task(task), "test")
 
     def model(self, task: str, model: str, seed: int) -> Path:
         """Return the folder of a fine-tuned model with its metrics and training history."""

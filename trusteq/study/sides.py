@@ -193,7 +193,7 @@ def known_truths(run: Results, task: str) -> dict[str, pd.Series]:
     settings = run.experiment.task(task)
     if settings.generated:
         test = load_examples(settings, "test").set_index("id")
-        return {name: test[name] for name in ("evidence", "shortcut")}
+        return {name: test[name] for name in ("evidence", "shortcut") if name in test}
     if settings.splits.test == load_task("snli").splits.test:  # whatever the task is called
         try:
             return {"edits": load_edits().set_index("id")["edited"]}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from trusteq import modality
 from trusteq.alignment.ranking import Ranking
 from trusteq.calibration.bins import check_predictions
 from trusteq.errors import DataError, ExperimentError, ModelError, nearest
@@ -48,6 +49,8 @@ def audit(
     n_samples: int = 1000,
     explain: int = 200,
     k: int = 10,
+    mask: str = "delete",
+    features: str | None = None,
     clusters: str | None = "text_a",
     slices: str | None = None,
     watch: Sequence[str] | None = None,
@@ -69,6 +72,7 @@ def audit(
     each model twice, under seeds of its own, so that the explainer's agreement with itself is the ceiling; twins, and
     the large model's encoder under a random head where it is a checkpoint, once. until_decided: fewer of them, block by
     block, as soon as the alignment is decided (`sequential`).
+    mask, features: what stands where a feature is left out, and how an image or sound is cut; see `explain`.
     clusters: the column that says which examples belong together, such as SNLI's hypotheses about one premise, or None
     where all are independent. slices: a column whose parts are compared one by one. watch: single words that must not
     decide, such as names and places; how much either model goes by them is said, and decides nothing.
@@ -96,7 +100,8 @@ def audit(
     _check_columns(examples, clusters, slices)
     if dev is not None:
         _check_columns(dev := checked_examples(dev, labels, where="audit, dev"), clusters)
-    check_method((large, compressed, *retrained), examples, method=method, n_samples=n_samples)
+    how = {"method": method, "n_samples": n_samples, "mask": mask}
+    check_method((large, compressed, *retrained), examples, **how)
     twins, untrained = {f"retrained {n}": of for n, of in enumerate(retrained, 1)}, _untrained(large, seed)
     names = _told_apart(names, [*twins, RANDOM_HEAD])
     asked = {names[0]: large, names[1]: compressed} | twins
@@ -105,10 +110,10 @@ def audit(
     predictions = {name: predicted(name, of, examples, labels, clusters, kept=kept) for name, of in models.items()}
     if dev is not None:
         on_dev = [predicted(name, models[name], dev, labels, clusters, kept=kept, split="-dev") for name in names]
-    options = {"method": method, "n_samples": n_samples, "seed": seed}
+    options = how | {"features": features, "seed": seed}
     explaining = _Explaining(models, names, predictions, kept, options, k, labels, clusters)
     chosen, level, looks = sample(examples, explain, seed=seed), 1.0, None
-    said = _said(examples, dev) + word_notes(chosen)
+    said = _said(examples, dev) + word_notes(chosen) + _mask_notes(examples, mask, features)
     if progress:
         kept.estimate([of for name in models for of in explaining.wanted(name, chosen)], n_samples)
 
@@ -132,12 +137,17 @@ def audit(
         dev=on_dev,
         slices=None if slices is None else examples[slices].astype(str).to_numpy(),
         looks=looks,
-        notes=[*said, *_template_notes(asked, examples), *_cut_notes(cut, asked, examples)],
+        notes=[
+            *said,
+            *_mask_notes(examples, mask, features),
+            *_template_notes(asked, examples),
+            *_cut_notes(cut, asked, examples),
+        ],
         examples=chosen,
         watch=listed,
     )
     missed = [f"{name}: {note}." for name, of in zip(names, sides, strict=True) for note in _unconverged(of)]
-    facts = found.facts | {"cut": cut, "sizes": sizes_of((large, compressed))}
+    facts = found.facts | {"cut": cut, "sizes": sizes_of((large, compressed))} | _units(examples)
     seconds, calls = [kept.seconds_of(name) for name in names], [kept.asked[name] for name in names]
     speed = speed_of((large, compressed), seconds, calls, texts=len(examples))
     return replace(found, notes=(*found.notes, *kept.notes(), *missed), facts=facts, speed=speed)
@@ -196,13 +206,13 @@ def checked_models(models: Sequence[Callable], labels: Sequence[str] | None) -> 
     return found
 
 
-def check_method(models: Sequence, examples: pd.DataFrame, *, method: str, n_samples: int) -> None:
+def check_method(models: Sequence, examples: pd.DataFrame, **how) -> None:
     """Raise what explaining these examples by a method would raise, before any model is run."""
     from trusteq.attribution.explain import check
 
-    check(examples, method=method, n_samples=n_samples)
+    check(examples, **how)
     for model in models:
-        check(examples, method=method, n_samples=n_samples, classifier=model)
+        check(examples, **how, classifier=model)
 
 
 def _classifier(model, labels: Sequence[str] | None):
@@ -223,6 +233,19 @@ def _cut_notes(cut: Mapping[str, int], models: Mapping[str, Callable], examples:
         f"{name} takes {models[name].max_length} tokens: {n} of {len(examples)} examples are longer, and cut."
         for name, n in cut.items()
     ]
+
+
+def _units(examples: pd.DataFrame) -> dict[str, str]:
+    """Return what the features of images or sound are called; nothing of texts, whose features are words."""
+    kind = modality.of(examples)
+    return {} if kind is None else {"units": kind.units}
+
+
+def _mask_notes(examples: pd.DataFrame, mask: str, features: str | None) -> list[str]:
+    if (kind := modality.of(examples)) is None:
+        return []
+    cut, masked = features or kind.cut, kind.mask(mask)
+    return [f"Features are {kind.units} ({cut}), masked by {masked}: another cut or mask may give another alignment."]
 
 
 def _told_apart(names: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:

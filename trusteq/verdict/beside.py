@@ -1,11 +1,14 @@
 """Examples on which two models look at different things, their words weighted by both, side by side."""
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from trusteq import modality
 from trusteq.alignment.ranking import Ranking
+from trusteq.modality import Modality
 from trusteq.verdict.comparison import SIDES, Comparison
 from trusteq.verdict.predictions import Predictions
 from trusteq.words import spans
@@ -36,12 +39,16 @@ class Piece:
 
 @dataclass(frozen=True)
 class Seen:
-    """An example as one model sees it: what it predicts, how probable it calls that and the gold label, the texts."""
+    """An example as one model sees it: what it predicts, how probable it calls that and the gold label, the texts.
+
+    picture: in place of texts, HTML of an image or sound.
+    """
 
     predicted: str
     probability: float
     of_gold: float
     texts: tuple[tuple[Piece, ...], ...]
+    picture: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,13 +96,17 @@ def groups(
     found: Comparison, examples: pd.DataFrame, *, more: Mapping[str, Sequence[str]], most: int = 4
 ) -> tuple[Group, ...]:
     """Return what is shown of each kind, at most so many examples each; `more`: further ids by title, shown first."""
-    pairs = {row.id: (row.text_a, row.text_b) for row in examples.itertuples()}
-    texts = {name: [text for text in pair if isinstance(text, str)] for name, pair in pairs.items()}
+    inputs, kind = {row.id: row for row in examples.itertuples()}, modality.of(examples)
+    seen = _read if kind is None else functools.partial(_pictured, kind)
     kinds = {title: list(ids) for title, ids in more.items()} | by_kind(found)
     return tuple(
-        Group(title, len(ids), tuple(beside(found, name, texts[name]) for name in ids[:most]))
+        Group(title, len(ids), tuple(seen(found, name, inputs[name]) for name in ids[:most]))
         for title, ids in kinds.items()
     )
+
+
+def _read(found: Comparison, name: str, example) -> Beside:
+    return beside(found, name, [text for text in (example.text_a, example.text_b) if isinstance(text, str)])
 
 
 def beside(found: Comparison, name: str, texts: Sequence[str]) -> Beside:
@@ -109,10 +120,30 @@ def beside(found: Comparison, name: str, texts: Sequence[str]) -> Beside:
         _seen(of, row, [_pieces(text, n, weighed, top, kept[n]) for n, text in enumerate(texts)])
         for of, weighed, top in zip(_predictions(found), weights, tops, strict=True)
     )
+    return _beside(found, name, row, sides, [_words(texts, places) for places in _sets(*tops)])
+
+
+def _pictured(kind: Modality, found: Comparison, name: str, example) -> Beside:
+    """Return an explained image or sound as both models see it; example: a row with the array."""
+    k, row = found.a.explained.k, int((found.a.predictions.ids == name).argmax())
+    tops = [frozenset(ranking.ranked[name][:k]) for ranking in found.rankings]
+    cut, sides = found.rankings[0].attributions.attrs.get("features"), []
+    for of, ranking, top in zip(_predictions(found), found.rankings, tops, strict=True):
+        weights = {position: weight for (_, position), weight in _weights(ranking, name).items()}
+        picture = kind.marked(example, weights, {position for _, position in top}, cut)
+        sides.append(replace(_seen(of, row, ()), picture=picture))
+    names = [tuple(str(position) for _, position in sorted(places)) for places in _sets(*tops)]
+    return _beside(found, name, row, tuple(sides), names)
+
+
+def _sets(large: frozenset, compressed: frozenset) -> tuple[frozenset, frozenset, frozenset]:
+    """Return the top features of both, and of one alone."""
+    return large & compressed, large - compressed, compressed - large
+
+
+def _beside(found: Comparison, name: str, row: int, sides: tuple[Seen, Seen], words: Sequence[tuple[str, ...]]):
     scores = found.alignment.table.set_index("id").loc[name]
-    sets = (tops[0] & tops[1], tops[0] - tops[1], tops[1] - tops[0])
     gold = found.a.predictions.labels[found.a.predictions.gold[row]]
-    words = (_words(texts, places) for places in sets)
     return Beside(name, gold, float(scores["jaccard"]), float(scores["chance"]), sides, *words)
 
 

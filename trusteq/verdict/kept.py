@@ -116,6 +116,8 @@ class Kept:
         method: str,
         n_samples: int,
         seed: int,
+        mask: str = "delete",
+        features: str | None = None,
         times: int = 2,
         look: str = "",
     ) -> list[Wanted]:
@@ -133,6 +135,9 @@ class Kept:
             rows = said.probabilities[pd.Index(said.ids).get_indexer(examples["id"])]
             made_of["model"] = _hash(made_of["model"].encode() + np.ascontiguousarray(rows).tobytes())
         options = {"method": method, "n_samples": n_samples, "labels": list(getattr(model, "labels", said.labels))}
+        # As if they were not there where they say nothing: the keys of tables that are older than them stay.
+        options |= {} if mask == "delete" else {"mask": mask}
+        options |= {} if features is None else {"features": features}
         found = []
         for time_of in range(times if METHODS[method].draws else 1):
             given = options | {"seed": stream_seed(seed, "audit", side, str(time_of))}

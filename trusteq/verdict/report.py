@@ -195,6 +195,7 @@ class Audit:
             sizes=sizes_shown(self.facts["sizes"]) if any(self.facts.get("sizes", {}).values()) else None,
             speed=speed_sentence(self.speed) if speed and self.speed else None,
             sides=(large, compressed),
+            units=self.facts.get("units", "words"),
             margins=_figure(margins),
             paper=paper_sentence(found.paper),
             curve=None if found.alignment is None else _figure(curve),
