@@ -58,7 +58,7 @@ TemplateOption = Annotated[
 MaskOption = Annotated[
     str,
     typer.Option(
-        help="What a masked word leaves: delete, [MASK], [UNK]; of images mean, blur or zero; of sound silence or noise."
+        help="What a masked word leaves: delete, [MASK], [UNK]; of images mean, blur, zero; of sound silence or noise."
     ),
 ]
 FeaturesOption = Annotated[

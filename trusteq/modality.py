@@ -6,15 +6,12 @@ import io
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from trusteq.errors import ArtefactError, DataError, nearest, reading
-
-if TYPE_CHECKING:
-    from trusteq.attribution.features import Features
 
 # The column that holds the inputs in a table of examples -> the module whose MODALITY describes them.
 MODULES: dict[str, str] = {}
@@ -51,7 +48,7 @@ class Modality:
     read: Callable[..., tuple[np.ndarray, dict[str, Any]]]
     check: Callable[[object, str], None]
     check_fits: Callable[[object, pd.DataFrame], None]
-    example_of: Callable[..., "Features"]
+    example_of: Callable
     auto_model: str
     auto_processor: str
     argument: str

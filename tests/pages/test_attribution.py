@@ -54,7 +54,7 @@ def test_faithfulness_by_model_and_method(run, shown, tmp_path):
 
 
 def test_texts_of_the_first_and_the_last_model(run, shown, monkeypatch):
-    monkeypatch.setattr("trusteq.pages.attribution.load_examples", lambda *_, **__: made_up.EXAMPLES)
+    monkeypatch.setattr("trusteq.examples.load.load_examples", lambda *_, **__: made_up.EXAMPLES)
     attribution.examples(attribution.chosen(run, TASK))
     assert [text.data.count("tq-example") for text in shown] == [2] * 4
     assert "Demo-large, lime" in shown[0].data
@@ -78,7 +78,7 @@ def test_the_cost_of_attribution():
 
 
 def test_tables_on_disk_are_shown_as_tables_that_are_held(run, shown, monkeypatch):
-    monkeypatch.setattr("trusteq.pages.attribution.load_examples", lambda *_, **__: made_up.EXAMPLES)
+    monkeypatch.setattr("trusteq.examples.load.load_examples", lambda *_, **__: made_up.EXAMPLES)
 
     def page():
         shown.clear()

@@ -321,7 +321,7 @@ def test_evidence_and_shortcut(run, shown, tmp_path):
 
 
 def test_the_same_texts_of_the_large_and_the_last_model(run, shown, monkeypatch):
-    monkeypatch.setattr("trusteq.pages.comparison.load_examples", lambda *_, **__: made_up.EXAMPLES)
+    monkeypatch.setattr("trusteq.examples.load.load_examples", lambda *_, **__: made_up.EXAMPLES)
     comparison.same_reasons(run, TASK)
     assert shown[0].data == "2 of 4 test examples are classified correctly by both models."
     assert [text.data.partition("</")[0].rpartition(">")[2] for text in shown[1:]] == [
