@@ -1,0 +1,303 @@
+"""The page "Beyond sentence pairs": the same questions, asked of other inputs and other families of models."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from trusteq.estimates import Estimate
+from trusteq.pages.figures import GREY, entitled, legend_above, method_colours, named_rows, rows_figure
+from trusteq.pages.findings import about
+from trusteq.pages.replace import NOT_ASKED
+from trusteq.pages.replace import held as audited
+from trusteq.pages.show import open_with, page_style, put, show, titles
+from trusteq.pages.trainings import (
+    Evidence,
+    Measured,
+    Pair,
+    evidence,
+    magnitude,
+    mean_of,
+    measured,
+    once,
+    over_trainings,
+    twins_measured,
+)
+from trusteq.study.publish import names, open_published
+from trusteq.study.results import Results
+from trusteq.verdict.margins import DIFFERENT, EQUIVALENT, UNDECIDED, load_margins, measures_of
+from trusteq.verdict.report import Audit
+from trusteq.verdict.retraining import NO_WORSE, WORSE
+
+VERSION = 1
+UNTRAINED = "random-head"
+_ON_SCALE = "0: two random sets, 1: the explainer with itself"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is read, and by which family of models: one published run, on its first task.
+
+    name: of the kind, such as "images". found: its pairs of models. audits: of the smaller models, by title.
+    """
+
+    name: str
+    run: Results
+    task: str
+    found: Evidence
+    audits: Mapping[str, Audit]
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods that explain all models."""
+        return list(dict.fromkeys(pair.method for pair in self.found.pairs))
+
+    def pairs(self, method: str) -> list[Pair]:
+        """Return the large model with each smaller one, explained by a method."""
+        return [pair for pair in self.found.pairs if pair.method == method]
+
+    def twins(self, method: str) -> list[Pair]:
+        """Return the large model with itself trained again."""
+        return [pair for pair in self.found.twins if pair.method == method]
+
+    def control(self, method: str, name: str) -> pd.DataFrame:
+        """Return the large model's alignment with one of its controls, one row a training seed."""
+        rows = self.run.comparison(self.task, "controls")
+        return rows[(rows["model_b"] == name) & (rows["method"] == method)]
+
+
+def held(published: Mapping[str, str]) -> list[Kind]:
+    """Return what is published of each kind of input, by name; set the style of the page's figures."""
+    page_style()
+    return [_kind(name, open_published(of)) for name, of in published.items() if of in names()]
+
+
+def _kind(name: str, run: Results) -> Kind:
+    return Kind(name, run, next(iter(run.experiment.tasks)), evidence([run]), audited(run.folder))
+
+
+def opening(kinds: list[Kind]) -> None:
+    """Say what carries over in one sentence, and draw the anchors of every kind."""
+    found = anchors(kinds)
+    open_with(answer(found), anchor_figure(found))
+
+
+def anchors(kinds: list[Kind]) -> pd.DataFrame:
+    """Return where alignments lie from chance, 0, to ceiling, 1: one row a kind, method and what is compared.
+
+    Columns: kind, method, what, value, low, high, trainings, model. what: "knows no task", the large model's encoder
+    under a random head; "compressed", one row a model that was trained; "trained again". Intervals are over examples,
+    and over trainings too where there are three or more (see `trainings.over_trainings`).
+    """
+    rows = [row for kind in kinds for method in kind.methods for row in _anchors(kind, method)]
+    return pd.DataFrame(rows, columns=["kind", "method", "what", "model", "value", "low", "high", "trainings"])
+
+
+def _anchors(kind: Kind, method: str) -> Iterator[tuple]:
+    untrained = kind.control(method, UNTRAINED)
+    ends = untrained[["normalised", "normalised_low", "normalised_high"]].mean()
+    yield kind.name, method, "knows no task", "its random head", *ends, len(untrained)
+    for model, found in _by_model(measured(kind.pairs(method), lambda pair: pair.place)).items():
+        yield kind.name, method, "compressed", model, *_numbers(found)
+    if again := measured(kind.twins(method), lambda pair: pair.place):
+        value = mean_of([place for _, place in again])
+        trainings = len({of for pair, _ in again for of in (pair.training, pair.other_training)})
+        yield kind.name, method, "trained again", "trained again", value.value, *value.interval, trainings
+
+
+def _by_model(found: list[Measured]) -> dict[str, list[Measured]]:
+    groups: dict[str, list[Measured]] = {}
+    for one in found:
+        groups.setdefault(one[0].model, []).append(one)
+    return groups
+
+
+def _numbers(found: list[Measured]) -> tuple[float, float, float, int]:
+    estimate, trainings = over_trainings(found)
+    return estimate.value, *estimate.interval, trainings
+
+
+def answer(found: pd.DataFrame) -> str:
+    """Return in one sentence on how many kinds compressed models are below the large one trained again, and by whom."""
+    below, asked = [], []
+    for kind, rows in found.groupby("kind", sort=False):
+        again = rows[rows["what"] == "trained again"].set_index("method")["value"]
+        small = rows[rows["what"] == "compressed"].groupby("method")["value"].mean()
+        if len(again):
+            asked.append(kind)
+            below += [kind] * bool((small < again.reindex(small.index)).all())
+    ends = found[found["what"] == "compressed"].groupby("kind")["value"].mean()
+    least, most = ends.idxmin(), ends.idxmax()
+    return (
+        f"On {len(below)} of {len(asked)} kinds of input and family, compressed models agree less with the large one "
+        "than it does with itself trained again, by every explainer; between chance and ceiling they come, on average, "
+        f"to {ends[least]:.2f} ({least}) up to {ends[most]:.2f} ({most})."
+    )
+
+
+_MARKS = {"knows no task": "x", "compressed": "o", "trained again": "D"}
+
+
+def anchor_figure(found: pd.DataFrame):
+    """Draw the anchors, a row for each kind and method: what knows no task, each compressed model, trained again."""
+    keys = list(dict.fromkeys(zip(found["kind"], found["method"], strict=True)))
+    ax, colours = rows_figure(1.3 * len(keys)), method_colours(list(dict.fromkeys(found["method"])))
+    for y, (kind, method) in enumerate(keys):
+        rows = found[(found["kind"] == kind) & (found["method"] == method)]
+        for what, mark in _MARKS.items():
+            of = rows[rows["what"] == what]
+            heights = y + 0.5 * (np.arange(len(of)) - (len(of) - 1) / 2) / max(len(of), 4)
+            colour = colours[method] if what == "compressed" else "0.25"
+            ax.hlines(heights, of["low"], of["high"], color=colour, linewidth=1)
+            ax.plot(
+                of["value"],
+                heights,
+                mark,
+                color=colour,
+                markersize=5,
+                markerfacecolor="white" if mark == "D" else colour,
+            )
+    for what, mark in _MARKS.items():
+        ax.plot(
+            [], [], mark, color="0.25", markerfacecolor="white" if mark == "D" else "0.25", markersize=5, label=what
+        )
+    for x in (0, 1):
+        ax.axvline(x, color=GREY, linewidth=1)
+    legend_above([ax])
+    least = min(-0.05, found["low"].min())
+    named_rows(ax, [f"{kind}, {method}" for kind, method in keys], xlabel=_ON_SCALE, xlim=(least, 1.1))
+    return entitled(ax, "Between chance and ceiling")
+
+
+def anchor_table(kinds: list[Kind]) -> None:
+    """Show the four anchors as Jaccard indices, and the compressed models between them, by kind and method."""
+    rows = [_anchor_row(kind, method) for kind in kinds for method in kind.methods]
+    put(show(pd.DataFrame(rows), digits=2, formats={"features": "{:.0f}"}))
+
+
+def _anchor_row(kind: Kind, method: str) -> dict:
+    pairs, again = kind.pairs(method), kind.twins(method)
+    alignments = [pair.found.alignment for pair in pairs]
+    untrained, features = kind.control(method, UNTRAINED), [of.table["n_features"].mean() for of in alignments]
+    means = [of.mean for of in alignments]
+    return {
+        "of": kind.name,
+        "method": method,
+        "top": kind.run.experiment.k,
+        "features": float(np.mean(features)),
+        "blind": float(np.mean([of.chance for of in alignments])),
+        "knows no task": untrained["jaccard"].mean(),
+        "compressed": f"{min(means):.2f} to {max(means):.2f}",
+        "trained again": float(np.mean([pair.found.alignment.mean for pair in again])) if again else np.nan,
+        "ceiling": float(np.mean([pair.itself.mean() for pair in pairs])),
+        "examples": len(alignments[0].table),
+    }
+
+
+def model_table(kinds: list[Kind]) -> None:
+    """Show each compressed model: its change of calibration, its flips, its place by method, the three answers."""
+    put(show(models(kinds), digits=3))
+
+
+def models(kinds: list[Kind]) -> pd.DataFrame:
+    """Return one row a kind and compressed model, over its trainings."""
+    return pd.DataFrame([row for kind in kinds for row in _models(kind)])
+
+
+def _models(kind: Kind) -> Iterator[dict]:
+    error = load_margins()[measures_of("calibration")[0]].score
+    changes = _by_model(measured(once(kind.found.pairs), lambda pair: pair.found.differences[error]))
+    places = {of: _by_model(measured(kind.pairs(of), lambda pair: pair.place)) for of in kind.methods}
+    verdicts, again = (kind.run.comparison(kind.task, name) for name in ("verdicts", "retraining"))
+    names = {title: name for name, title in titles(kind.run).items()}
+    for model, found in changes.items():
+        value, low, high, trainings = _numbers(found)
+        row = {"of": kind.name, "model": model, "trainings": trainings}
+        row |= {"accuracy": kind.audits[model].comparison.b.predictions.right.mean()}
+        row |= {"change of error": f"{value:+.3f} ({low:+.3f} to {high:+.3f})"}
+        row |= {"flips": _flips(kind.audits[model])}
+        for method, of in places.items():
+            numbers = _numbers(of[model]) if model in of else None
+            row[f"place, {method}"] = f"{numbers[0]:.2f} ({numbers[1]:.2f} to {numbers[2]:.2f})" if numbers else "–"
+        row["interchangeable"] = _worst(verdicts[verdicts["model"] == names[model]]["verdict"])
+        answers = again[again["model"] == names[model]]["answer"]
+        row["beside training again"] = _worst(answers) if len(answers) else NOT_ASKED
+        row["alone"] = _alone(kind.audits[model])
+        yield row
+
+
+_ORDER = (DIFFERENT, WORSE, UNDECIDED, EQUIVALENT, NO_WORSE)
+
+
+def _worst(answers: pd.Series) -> str:
+    """Return the answer that stands for several, by explainer and training: no, as soon as one says so."""
+    return min(answers, key=_ORDER.index)
+
+
+def _flips(found: Audit) -> str:
+    row = found.agreement.set_index("measure").loc["negative_flips"]
+    return f"{row['value']:.1%}"
+
+
+def _alone(found: Audit) -> str:
+    return f"{float(np.nan_to_num(found.asked['share'])):.0%}"
+
+
+def carries_over(kinds: list[Kind]) -> None:
+    """Show, kind by kind, what holds there of what holds for pairs of sentences, with its interval over trainings."""
+    put(show(trends(kinds)))
+
+
+def trends(kinds: list[Kind]) -> pd.DataFrame:
+    """Return one row a kind and trend: of, trend, estimate, 95%, about, holds ("yes", "no" or "cannot say")."""
+    return pd.DataFrame([row for kind in kinds for row in _trends(kind)])
+
+
+def _trends(kind: Kind) -> Iterator[dict]:
+    margin, step = 1 - load_margins()[measures_of("alignment")[0]].margin, {}
+    for twin, value in twins_measured(kind.found.twins, lambda pair: pair.below_ceiling):
+        step[twin.method, twin.training] = value
+    trained = [pair for pair in kind.found.pairs if pair.is_trained]
+    error = load_margins()[measures_of("calibration")[0]]
+    known = [pair for pair in trained if (pair.method, pair.training) in step]
+    asked = {
+        "other features: below the margin for the same": (trained, lambda pair: pair.place, margin, False),
+        "more than training again": (
+            known,
+            lambda pair: pair.below_ceiling - step[pair.method, pair.training],
+            0,
+            True,
+        ),
+        "another calibration: the error moves beyond its margin": (
+            once(trained),
+            lambda pair: pair.found.differences[error.score],
+            error.margin,
+            True,
+        ),
+    }
+    for trend, (pairs, value, line, above) in asked.items():
+        if found := measured(pairs, value):
+            yield {"of": kind.name, "trend": trend} | _trend(found, line, above, of_model=_OF_MODEL.get(trend))
+
+
+_OF_MODEL = {"another calibration: the error moves beyond its margin": magnitude}  # up or down
+
+
+def _trend(found: list[Measured], line: float, above: bool, *, of_model: Callable[[Estimate], Estimate] | None) -> dict:
+    models = [over_trainings(of) for of in _by_method(found).values()]
+    models = [(of_model(estimate) if of_model else estimate, n) for estimate, n in models]
+    one: Estimate = mean_of([estimate for estimate, _ in models])
+    low, high = one.interval
+    holds = (low > line, high < line) if above else (high < line, low > line)
+    said = {(True, False): "yes", (False, True): "no"}.get(holds, "cannot say")
+    trainings = min(n for _, n in models)
+    row = {"estimate": one.value, "95%": f"{low:.3f} to {high:.3f}", "line": line, "holds": said}
+    return row | {"trainings": trainings, "about": about(trainings)}
+
+
+def _by_method(found: list[Measured]) -> dict[tuple[str, str], list[Measured]]:
+    groups: dict[tuple[str, str], list[Measured]] = {}
+    for one in found:
+        groups.setdefault((one[0].method, one[0].model), []).append(one)
+    return groups
