@@ -6,6 +6,7 @@ Every case is wrong for certain: noise that may leave a file valid is no case.
 import contextlib
 import functools
 import gzip
+import importlib.util
 import io
 import itertools
 import json
@@ -14,6 +15,7 @@ import resource
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -668,6 +670,52 @@ def _changed(checkpoint: Path, files: dict[str, bytes | None]) -> Callable[[Path
     return write
 
 
+# --- files of GGUF ---
+
+
+def gguf_cases() -> Iterator[Case]:
+    """Yield files made from that of a tiny Llama; none where the package that reads and writes them is missing."""
+    if importlib.util.find_spec("gguf") is None:
+        return
+    data = _gguf()
+    at = {name: data.index(name.encode()) + len(name) for name in ("llama.block_count", "tokenizer.ggml.model")}
+    found = {f"cut at {share:.0%}": data[: int(share * len(data))] for share in (0.001, 0.02, 0.1, 0.5, 0.9)}
+    found |= {"empty": b"", "noise": os.urandom(900), "magic": b"GGUF", "text": b"a man reads", "zeros": bytes(900)}
+    found |= {"version 99": data[:4] + b"\x63" + data[5:]}
+    for name, place in {"tensors": 8, "keys": 16, "length of a key": 24}.items():
+        for number in (2**31, 2**60):
+            found[f"{number:,} {name}"] = data[:place] + number.to_bytes(8, "little") + data[place + 8 :]
+    for name, place in at.items():
+        found[f"a kind that is none, {name}"] = data[:place] + b"\x4d\x00\x00\x00" + data[place + 4 :]
+        found[f"{name} of noise"] = data[: place + 4] + b"\xff" * 8 + data[place + 12 :]
+    tensor = data.index(b"blk.0.attn_q.weight") + len("blk.0.attn_q.weight")
+    for name, offset, number in (("wide", 4, 2**40), ("away", 24, 2**50), ("kind", 20, 2**12)):
+        size = 4 if name == "kind" else 8
+        place = tensor + offset
+        found[f"a tensor {name}"] = data[:place] + number.to_bytes(size, "little") + data[place + size :]
+    for name, data in found.items():
+        yield Case("gguf", name, _gguf_written(lambda data=data: data))
+    changes = {"architecture": "no-such"}, {"layers": 2**30}, {"width": 2**31 - 1}, {"layers": 0}, {"width": 0}
+    changes += {"tokens": []}, {"merges": ["x"]}, {"layers": 1}, {"layers": 3}, {}
+    for change in changes:
+        yield Case("gguf", f"{change or 'no head'}", _gguf_written(functools.partial(_gguf, **change)))
+
+
+def _gguf(**changes) -> bytes:
+    from gguf_files import llama, write
+
+    with tempfile.TemporaryDirectory() as folder:
+        return write(Path(folder) / "tiny.gguf", llama(), **changes).read_bytes()
+
+
+def _gguf_written(data: Callable[[], bytes]) -> Callable[[Path], list]:
+    def write(folder: Path) -> list:
+        (folder / "bad.gguf").write_bytes(data())
+        return ["explain", folder / "bad.gguf", "--text-a", "the man reads", "--labels", "no,yes"]
+
+    return write
+
+
 # --- manifests and published folders ---
 
 JSONS = [b"", b"null", b"5", b"[]", b"{}", b'"x"', b"[" * 100_000, b'{"files":' * 50_000, b"\xff\xfe", b"{", b"\0"]
@@ -833,6 +881,7 @@ def all_cases(checkpoint: Path, published: Path, *, seed: int = 0) -> Iterator[C
         word_cases(),
         experiment_cases(rng),
         checkpoint_cases(checkpoint),
+        gguf_cases(),
         published_cases(published),
         manifest_cases(),
         option_cases(),

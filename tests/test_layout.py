@@ -62,8 +62,9 @@ def test_every_line_of_the_lock_is_an_exact_pin():
 
 def test_every_direct_dependency_is_pinned():
     project = tomllib.loads((root() / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    of_clusters = project["optional-dependencies"].pop("cluster")  # pinned there: one machine needs none
-    assert all("==" in name for name in of_clusters if not name.startswith("trusteq["))
+    # Pinned there: one machine needs no cluster, and tests no weights of 98 MB.
+    own = [name for extra in ("cluster", "smollm2") for name in project["optional-dependencies"].pop(extra)]
+    assert all("==" in name for name in own if not name.startswith("trusteq["))
     extras = [name for names in project["optional-dependencies"].values() for name in names]
     direct = [name for name in project["dependencies"] + extras if not name.startswith("trusteq[")]
     locked = pins(lock_lines())

@@ -53,7 +53,8 @@ def test_a_sample_of_malformed_inputs_ends_in_one_line(cases, tmp_path):
     found, figures = problems(chosen, tmp_path)
     assert found == []
     kinds = {kind.partition(",")[0] for kind in figures}
-    assert kinds == {"predictions", "examples", "experiment", "checkpoint", "published", "manifest", "option", "words"}
+    known = {"predictions", "examples", "experiment", "checkpoint", "published", "manifest", "option", "words"}
+    assert kinds - {"gguf"} == known  # that one only where the package is
 
 
 @pytest.mark.slow

@@ -139,15 +139,22 @@ class Compression(Entry):
 def _from_here(checkpoint: str) -> str:
     """Return a folder's absolute path, since jobs run in folders of their own, and a Hub id as it is."""
     is_folder = Path(checkpoint).is_dir() or checkpoint.startswith(("/", "."))
-    return str(Path(checkpoint).absolute()) if is_folder else checkpoint
+    return str(Path(checkpoint).absolute()) if is_folder else _file_from_here(checkpoint)
+
+
+def _file_from_here(hub: str) -> str:
+    """Return the absolute path of a file of GGUF, and any other name as it is."""
+    return str(Path(hub).absolute()) if hub.endswith(".gguf") and Path(hub).is_file() else hub
 
 
 Checkpoint = Annotated[str, Field(min_length=1), AfterValidator(_from_here)]
+Pretrained = Annotated[str, AfterValidator(_file_from_here)]
 
 
 class ModelSpec(Entry):
     """A model before fine-tuning: pretrained weights from the Hub, a shape to train from scratch, or a compression.
 
+    hub: its Hub id; or a file of GGUF, a path or `package/file.gguf`, inside a package that is installed.
     checkpoint: one that is fine-tuned already, a folder or a Hub id, which is used as it is. A relative folder starts
     from the working directory, as a `Source` does.
     template: what makes one text of a pair, for pretrained weights whose tokenizer puts nothing between the two.
@@ -159,7 +166,7 @@ class ModelSpec(Entry):
 
     name: str
     title: Title
-    hub: str | None = None
+    hub: Pretrained | None = None
     scratch: Scratch | None = None
     compress: Compression | None = None
     checkpoint: Checkpoint | None = None

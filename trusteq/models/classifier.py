@@ -3,6 +3,8 @@
 import contextlib
 import copy
 import functools
+import importlib.util
+import io
 import json
 import os
 import pickle
@@ -41,6 +43,7 @@ from trusteq.statistics import stream_seed
 # Checkpoints may be stored in half precision; we compute in single precision.
 LOADING = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
 LONGEST = 4096  # tokens of a text, for models that have no last place and a tokenizer without a limit
+GGUF = ".gguf"  # llama.cpp's files, weights in few bits, tokenizer and all, which are read in single precision
 TEMPLATE = "trusteq_template"  # the key of a checkpoint's config.json with the template that it was fine-tuned with
 # Numbers of a config.json that say how often something is made.
 _COUNTS = re.compile(r"(layer|block|group|expert|stage|label)s?$|^n_|^num_|depth")
@@ -238,7 +241,8 @@ def read_config(name: str | Path, source: str, **names) -> transformers.Pretrain
 
     names: what to put into it. Code that a checkpoint brings is never run, nor asked about.
     """
-    settings, _ = transformers.PretrainedConfig.get_config_dict(source)
+    source, file = read_from(source)
+    settings, _ = transformers.PretrainedConfig.get_config_dict(source, **file)
     if not isinstance(settings, dict):
         raise ModelError(f"model {name}: config.json is {type(settings).__name__}, not an object; save it again")
     _check_counts(name, settings)
@@ -248,7 +252,7 @@ def read_config(name: str | Path, source: str, **names) -> transformers.Pretrain
                 f"model {name}: {key} of config.json is {settings[key]!r:.60}; save it with save_pretrained"
             )
     bounds.check(len(settings.get("id2label") or ()), bounds.MOST_CLASSES, "classes", f"model {name}", ModelError)
-    return transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **names)
+    return transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **file, **names)
 
 
 def _check_counts(name: str | Path, settings: Mapping) -> None:
@@ -260,8 +264,9 @@ def _check_counts(name: str | Path, settings: Mapping) -> None:
 
 
 def _check_size(name: str | Path, source: str, config: transformers.PretrainedConfig, kind: type) -> None:
-    """Raise ModelError where a folder's config.json describes more weights than its files can hold, 4 bits each."""
-    n_bytes = sum(file.stat().st_size for pattern in _WEIGHTS for file in Path(source).glob(pattern))
+    """Raise ModelError where a config describes more weights than its files can hold: 4 bits each, in a GGUF 1 bit."""
+    files = [Path(source)] if source.endswith(GGUF) else [of for kind in _WEIGHTS for of in Path(source).glob(kind)]
+    n_bytes = sum(file.stat().st_size for file in files) * (4 if source.endswith(GGUF) else 1)
     if not n_bytes:
         return  # none, or of the Hub
     with torch.device("meta"), no_init_weights(), warnings.catch_warnings():
@@ -301,7 +306,7 @@ def _model(name: str | Path, source: str, config: transformers.PretrainedConfig)
             raise ModelError(f"model {name}: config.json names a way to compress {way!r}; {nearest(way, WAYS)}")
     _check_size(name, source, config, kind)
     if all(WAYS[way].ordinary for way in ways):
-        return kind.from_pretrained(source, config=config, trust_remote_code=False, **LOADING)
+        return weights_at(source, config, kind)
     # Random weights would only be replaced, and until then they fill the memory that compressing saves.
     with no_init_weights():
         model = kind.from_config(config) if hasattr(kind, "from_config") else kind(config)
@@ -391,7 +396,9 @@ def in_any_company(name: str | Path, classifier: Classifier) -> Classifier:
 
 
 def locate(path_or_hub_id: str | Path, hub: str | Path | None = None) -> str:
-    """Return what `from_pretrained` should read: a folder, the mirror's folder of a Hub id, or the Hub id."""
+    """Return what is read: a folder, the mirror's folder of a Hub id, the Hub id, or a file of GGUF (`read_from`)."""
+    if str(path_or_hub_id).endswith(GGUF):
+        return _gguf_file(str(path_or_hub_id))
     if Path(path_or_hub_id).is_dir():
         return str(path_or_hub_id)
     mirror = hub or os.environ.get("TRUSTEQ_HUB")
@@ -400,6 +407,42 @@ def locate(path_or_hub_id: str | Path, hub: str | Path | None = None) -> str:
     if str(path_or_hub_id).count("/") > 1 or str(path_or_hub_id).startswith((".", "/")):
         raise ModelError(f"{path_or_hub_id}: no such folder; give a checkpoint's folder or a Hub id")
     return str(path_or_hub_id)
+
+
+def _gguf_file(name: str) -> str:
+    """Return the path of a file of GGUF, given as one or as `package/file.gguf`, inside a package that is installed.
+
+    The package is looked for, never imported. Raises ModelError where it, or what reads such files, is not installed.
+    """
+    package, _, inside = name.partition("/")
+    found = importlib.util.find_spec(package) if package.isidentifier() and inside else None
+    folders = () if found is None else found.submodule_search_locations or ()
+    there = [file for file in (Path(name), *[Path(of, inside) for of in folders]) if file.is_file()]
+    if not there or importlib.util.find_spec("gguf") is None:
+        missing = "no such file, nor one in an installed package" if not there else "the package gguf reads such files"
+        raise ModelError(f"model {name:.300}: {missing}; pip install 'trusteq[smollm2]', or give the path of a file")
+    return str(there[0].absolute())
+
+
+def read_from(source: str) -> tuple[str, dict[str, str]]:
+    """Return what the library's `from_pretrained` takes for what `locate` found: where, and which file of GGUF."""
+    file = Path(source)
+    return (str(file.parent), {"gguf_file": file.name}) if source.endswith(GGUF) else (source, {})
+
+
+def weights_at(source: str, config: transformers.PretrainedConfig, kind: type) -> tuple:
+    """Return the model at a source, in single precision whatever it is stored in, and the report on its weights."""
+    where, file = read_from(source)
+    if not file:
+        return kind.from_pretrained(where, config=config, trust_remote_code=False, **LOADING)
+    vars(config).pop("_model_name_or_path", None)  # what the file calls itself
+    whole = transformers.GgufConfig(dequantize=True)  # on a GPU, the library may leave weights in 4 bits otherwise
+    with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that no setting of the library turns off
+        model, report = kind.from_pretrained(
+            where, config=config, quantization_config=whole, trust_remote_code=False, **file, **LOADING
+        )
+    model.config.name_or_path = file["gguf_file"]  # of a path, the name alone
+    return model, report
 
 
 @contextlib.contextmanager
@@ -427,6 +470,8 @@ def _why_not_loaded(name: str | Path, error: BaseException) -> str:
     if isinstance(error.__cause__, LocalEntryNotFoundError):
         return f"the Hub cannot be reached; name a mirror that holds models/{name} with --hub DIR"
     text = str(error).strip().split("\n")[0]
+    if str(name).endswith(GGUF):
+        return f"no whole GGUF file of a family that the library reads; download it again ({shortened(text, 150)})"
     if "weights_only" in text or isinstance(error, pickle.UnpicklingError):  # the library would have us run it
         return "its weights are a pickle that holds more than tensors, which is not read; save them as safetensors"
     return shortened(text, 300) if isinstance(error, (OSError, ValueError)) and text else said(error)
@@ -435,7 +480,8 @@ def _why_not_loaded(name: str | Path, error: BaseException) -> str:
 def load_tokenizer(name: str | Path, source: str) -> transformers.PreTrainedTokenizerBase:
     """Return the tokenizer at `source`; raise ModelError if there is none, or none that the packages here can read."""
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        source, file = read_from(source)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **file)
     except (ImportError, ValueError) as error:
         if not isinstance(error.__context__ or error, ImportError):
             raise
@@ -596,7 +642,9 @@ def _pretrained(spec: ModelSpec, head: str, names: dict):
         tokenizer = load_tokenizer(spec.hub, source)
         kind = transformers.AutoModel if head in HEADS else transformers.AutoModelForSequenceClassification
         _check_encoder(spec.hub, config, head)
-        model, report = kind.from_pretrained(source, config=config, trust_remote_code=False, **LOADING)
+        if source.endswith(GGUF):
+            _check_size(spec.hub, source, config, kind)
+        model, report = weights_at(source, config, kind)
     _check_pretrained(spec, model, report)
     if head in HEADS:
         encoder, model = model, HEADS[head](config)

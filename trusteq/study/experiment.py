@@ -72,7 +72,7 @@ class ModelSettings(Entry):
     seeds: Seeds | None = None
     like: str | None = None
     title: str | None = None
-    hub: str | None = None
+    hub: registry.Pretrained | None = None
     scratch: Scratch | None = None
     compress: Compression | None = None
     checkpoint: registry.Checkpoint | None = None

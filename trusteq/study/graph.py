@@ -234,7 +234,7 @@ def _version(method: str) -> dict[str, int]:
 
 
 def _start(spec: ModelSpec) -> dict:
-    """Return what a model is made from: its definition, with the bytes of a checkpoint's files in place of its name."""
+    """Return what a model is made from: its definition, with the bytes of files of the user's own in place of names."""
     # Nothing is said of what is not there, as before models could have it: their keys are what they were.
     absent = {name for name in ("checkpoint", "template") if getattr(spec, name) is None}
     definition = spec.model_dump(mode="json", exclude=absent)
@@ -242,6 +242,10 @@ def _start(spec: ModelSpec) -> dict:
     if spec.checkpoint and folder.is_dir():
         files = sorted(file for file in folder.iterdir() if file.suffix in CHECKPOINT and file.name not in ABOUT)
         definition["checkpoint"] = {file.name: sha256(file) for file in files}
+    for origin in ("hub", "checkpoint"):
+        file = Path(getattr(spec, origin) or "")
+        if file.suffix == ".gguf" and file.is_file():
+            definition[origin] = sha256(file) + file.suffix
     return definition
 
 
