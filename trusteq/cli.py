@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 # What brings the modules that not everybody needs; all others come with "study".
 _EXTRAS = {
+    "images": ("mlxtend", "skimage"),
     "models": ("accelerate", "captum", "datasets", "safetensors", "tokenizers", "torch", "transformers"),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
 }

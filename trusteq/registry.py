@@ -13,6 +13,14 @@ from trusteq.escapes import plain
 from trusteq.models.compress import WAYS, check_options
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
+# What a task can be generated as -> the module whose generate(name, split) makes the examples.
+GENERATORS = {
+    "nli": "trusteq.examples.synthetic",
+    "paraphrase": "trusteq.examples.synthetic",
+    "digits": "trusteq.examples.digits",
+    "digits-beside": "trusteq.examples.digits",
+    "spoken": "trusteq.examples.spoken",
+}
 
 
 class Entry(BaseModel):
@@ -74,10 +82,12 @@ class Splits(Entry):
 
 
 class Task(Entry):
-    """A classification task over single texts or pairs of texts.
+    """A classification task over single texts, pairs of texts, images or sounds.
 
     labels: class names, in the order of the label indices.
-    columns: the source's column for each of `text_a`, `text_b` (absent for single texts) and `label`.
+    columns: the source's column for each of `text_a`, `text_b` (absent for single texts) and `label`; for `image` or
+    `sound` in place of texts.
+    generated: a name in GENERATORS.
     paper: the task of the paper whose numbers stand beside ours, "nli" or "pi".
     features: how images, or sound, are cut into what is explained, such as "grid-4x8" (`modality.Modality.cut`).
     """
@@ -85,9 +95,9 @@ class Task(Entry):
     name: str
     title: Title
     labels: Annotated[tuple[Title, ...], Field(min_length=2, max_length=bounds.MOST_CLASSES)]
-    columns: dict[Literal["text_a", "text_b", "label"], str]
+    columns: dict[Literal["text_a", "text_b", "image", "sound", "label"], str]
     paper: Literal["nli", "pi"] | None = None
-    generated: Literal["nli", "paraphrase"] | None = None
+    generated: Literal[tuple(GENERATORS)] | None = None
     splits: Splits | None = None
     features: str | None = None
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import importlib
 import io
 import os
 from collections.abc import Collection, Iterator
@@ -12,7 +13,7 @@ import pandas as pd
 
 from trusteq import modality
 from trusteq.errors import DataError, nearest
-from trusteq.registry import Source, Task, load_task
+from trusteq.registry import GENERATORS, Source, Task, load_task
 from trusteq.words import words
 
 SPLITS = ("train", "dev", "test")
@@ -25,8 +26,9 @@ def load_examples(
     """Return the examples of one split of a task.
 
     Columns: id (str, unique, "<split>-<row>"), text_a, text_b (None for single texts), label (index into the task's
-    labels); generated tasks add clean_label, evidence and shortcut. `.attrs["unlabelled"]` counts the rows skipped
-    for want of a gold label. A split may be read from the Hub, from files, or from both; ids of files give way to ours.
+    labels); generated tasks have what their generator says besides (evidence, shortcut), and image, or sound and rate,
+    in place of texts. `.attrs["unlabelled"]` counts the rows skipped for want of a gold label. A split may be read
+    from the Hub, from files, or from both; ids of files give way to ours.
 
     hub: a mirror (`DIR/datasets/<hub id>/`) read before the Hub; default: the environment's TRUSTEQ_HUB.
     limit: draw a sample of so many examples with `seed`, kept in file order.
@@ -53,9 +55,7 @@ def sample(examples: pd.DataFrame, limit: int | None, *, seed: int = 0) -> pd.Da
 
 def _whole(task: Task, split: str, hub: str | Path | None) -> pd.DataFrame:
     if task.generated:
-        from trusteq.examples.synthetic import generate
-
-        return generate(task.generated, split)
+        return importlib.import_module(GENERATORS[task.generated]).generate(task.generated, split)
     if split == "test" or task.splits.dev:
         return _read(task, split, getattr(task.splits, split), hub)
     held_out, kept = _hold_out(_read(task, "train", task.splits.train, hub))
