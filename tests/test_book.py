@@ -71,7 +71,7 @@ def test_each_page_of_the_story_opens_with_its_answer_and_a_picture(built):
             [of for of in opening.select(what) if of.find_parent("section") is opening]
             for what in ("strong", "svg.tq-figure")
         )
-        assert said and len(drawn) == (file != "beyond"), file  # there are no numbers yet
+        assert said and len(drawn) == 1, file
 
 
 def test_no_page_loads_anything_from_the_network(built):

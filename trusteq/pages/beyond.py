@@ -244,6 +244,22 @@ def _alone(found: Audit) -> str:
     return f"{float(np.nan_to_num(found.asked['share'])):.0%}"
 
 
+def truth(kinds: list[Kind]) -> None:
+    """Show how much of the top set lies on what is known to decide, by model, where it is known."""
+    tables = [table for kind in kinds if len(table := _truth(kind))]
+    put(show(pd.concat(tables), digits=2) if tables else "Of none of these is it known what decides.")
+
+
+def _truth(kind: Kind) -> pd.DataFrame:
+    found = kind.run.comparison(kind.task, "truth")
+    found = found[(found["truth"] == "evidence") & (found["measure"] == "precision")]
+    means = found.groupby(["method", "model"], sort=False)[["value", "chance"]].mean().reset_index()
+    shown = titles(kind.run) | {UNTRAINED: "its random head", "retrained": "trained again"}
+    means = means[means["model"].isin(shown)]
+    columns = {"of": kind.name, "method": means["method"], "model": means["model"].map(shown)}
+    return pd.DataFrame(columns | {"of the top set, on what decides": means["value"], "by chance": means["chance"]})
+
+
 def carries_over(kinds: list[Kind]) -> None:
     """Show, kind by kind, what holds there of what holds for pairs of sentences, with its interval over trainings."""
     put(show(trends(kinds)))

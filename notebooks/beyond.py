@@ -1,0 +1,104 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Beyond sentence pairs
+#
+# The paper asks it in its last words: do the same trends carry over to decoder-only language models, to images and to
+# audio? Here the question is put to each with the same instruments: what chance gives, what a model shows that knows no
+# task, what the large model shows when it is trained again, and what its explainer shows with itself.
+
+# %% tags=["parameters"]
+published = {  # kind of input, family of models: a folder of data/published
+    "text pairs, encoder": "snli-minilm",
+    "single texts, encoder": "sst2-minilm",
+    "single texts, decoder with a head": "smollm2-sst2",
+    "single texts, decoder by label words": "smollm2-words",
+    "images, transformer": "digits",
+    "sound, transformer": "spoken",
+}
+
+# %%
+from trusteq.pages import beyond as page
+
+kinds = page.held(published)
+
+# %%
+page.opening(kinds)
+
+# %% [markdown]
+# A row for each kind of input and explainer. *Knows no task*: the large model's own encoder under a random head (of
+# label words, random words in their place). *Compressed*: one point a smaller model, with its 95% interval. *Trained
+# again*: the large model beside itself under another training seed.
+#
+# ## What carries over
+#
+# Three things hold for pairs of sentences. *Other features*: compressed models are shown to lie below the margin within
+# which features would count as the same. *More than training again*: they are further below their ceiling than the
+# large model is when it is trained again. *Another calibration*: the error moves, up or down, by more than its margin.
+# Each number is the mean over compressed models that were trained, and over explainers, with the mean of their intervals;
+# three trainings or more speak of further ones, fewer of these checkpoints. Where an interval lies on both sides of its
+# line, these examples cannot say.
+
+# %%
+page.carries_over(kinds)
+
+# %% [markdown]
+# ## The four anchors
+#
+# As Jaccard indices of the top features, which is what the paper reports. They cannot be compared down the page: how
+# many features there are, and how many of them count as top, decides what chance alone gives.
+
+# %%
+page.anchor_table(kinds)
+
+# %% [markdown]
+# ## The models, one by one
+#
+# *Change of error*: of the debiased calibration error, less the large model's. *Flips*: of all inputs, those that the
+# large model has right and the small one wrong. *Place*: of its top features, from chance, 0, to ceiling, 1. Then the
+# three answers: *interchangeable*, "not equivalent" as soon as one explainer or training says so; *beside training
+# again*, "worse" as soon as one does; *alone*, on which share of the inputs it may answer at 1% of flips (of the first
+# training).
+
+# %%
+page.model_table(kinds)
+
+# %% [markdown]
+# ## Is the top set where the answer is?
+#
+# Of images and sound it is known by construction which features decide: the digit with the bar, the keyword among three
+# words. How much of the top set lies there says whether explanations can be trusted at all on such inputs, before two
+# models are compared by them.
+
+# %%
+page.truth(kinds)
+
+# %% [markdown]
+# ## How to read it
+#
+# - **The decoder** was brought from 4 bits to single precision before anything was done with it, and so was its
+#   "large" model: what is lost between SmolLM2 as it was released and this one is no part of the comparison. Few
+#   sentences are explained, since a pass takes a tenth of a second on the machine that made this.
+# - **Label words.** Probabilities are normalised over the label words alone, which makes confidence look higher than
+#   the model's own: what share of its probability lies on them is in the run's metrics.
+# - **Images and sound** are small models on made-up data: two digits, one of them with a bar; three words in noise. What
+#   stands where a patch or a segment is left out matters: the results of each run say which, and have LIME under
+#   another mask beside it.
+# - **Margins** are those of text pairs. Whether a place of 0.75 is as good on patches as it is on words, nobody has
+#   asked users.
+#
+# ## What is open
+#
+# Models that write text: what "the same answer" and "how sure" mean for a sequence would have to be settled first.
+# Languages other than English. Images and sound of the world, and models of their size: the same experiment files name
+# them by Hub id, see [rerun](../rerun.md).
