@@ -2,6 +2,7 @@
 
 import functools
 import html
+import io
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from trusteq.alignment.ranking import top_features
 from trusteq.attribution.methods import METHODS
 from trusteq.escapes import plain
 from trusteq.modality import Modality
+from trusteq.pages.drawn import described, themed
 from trusteq.registry import registered
 from trusteq.verdict.handover import RISKS
 
@@ -433,6 +435,29 @@ def handover_title(table: pd.DataFrame, chosen: pd.DataFrame | None) -> str:
     alone = table.loc[table["share"].idxmax()]
     lost = (f"{risk.title} {alone[name]:+.1%}" for name, risk in RISKS.items())
     return f"Of all inputs answered alone: {', '.join(lost)}"
+
+
+def inline(draw: Callable) -> dict[str, str]:
+    """Return what `draw` puts on a new figure, in the book's style: its SVG, and its text for who cannot see it.
+
+    The caller's figures stay as they are. Colours are variables, so that the page can be dark.
+    """
+    open_before = set(plt.get_fignums())
+    with plt.style.context(STYLE):
+        plt.figure()  # what draws on the current axes would draw on the caller's
+        draw()
+        file = io.StringIO()
+        alt = described(plt.gcf())
+        settled(plt.gcf()).savefig(file, format="svg", metadata=NO_METADATA, bbox_inches="tight")
+    for opened in set(plt.get_fignums()) - open_before:
+        plt.close(opened)
+    text = file.getvalue()
+    return {"svg": themed(text[text.index("<svg") :]), "alt": alt}
+
+
+def picture(drawn: Mapping[str, str], alt: str) -> str:
+    """Return as HTML what `inline` drew; alt: what it shows, for who cannot see it."""
+    return f'<div class="tq-picture" role="img" aria-label="{html.escape(alt)}">{drawn["svg"]}</div>'
 
 
 def highlights(

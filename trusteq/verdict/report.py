@@ -1,9 +1,8 @@
 """Reports: an audit as JSON, as one self-contained page and as a section of a model card; a calibration as a page."""
 
 import importlib.metadata
-import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,18 +18,15 @@ from trusteq.calibration.intervals import null_bands, scores_beside
 from trusteq.calibration.proper_scores import SCORES
 from trusteq.escapes import markdown
 from trusteq.estimates import proportion
-from trusteq.pages.drawn import described, themed
 from trusteq.pages.figures import (
-    NO_METADATA,
     OUTCOME_COLOURS,
-    STYLE,
     alignment_curve,
     confidence_histogram,
     entitled,
     handover_curve,
+    inline,
     margin_intervals,
     reliability_diagram,
-    settled,
 )
 from trusteq.store import to_json, write_text
 from trusteq.verdict.agreement import agreement_table, slice_table
@@ -187,7 +183,7 @@ class Audit:
             dimensions=dimension_table(found),
             beside_retraining=None if self.twins is None else retraining_table(self.twins, found.margins),
             handover=None if self.handover is None else handover_table(self.handover),
-            risks=None if self.curve is None else _figure(risks),
+            risks=None if self.curve is None else inline(risks),
             agreement=agreement_shown(self.agreement),
             slices=None if self.slices is None else slices_shown(self.slices),
             anchors=None if self.anchors is None else anchors_shown(self.anchors),
@@ -196,10 +192,10 @@ class Audit:
             speed=speed_sentence(self.speed) if speed and self.speed else None,
             sides=(large, compressed),
             units=self.facts.get("units", "words"),
-            margins=_figure(margins),
+            margins=inline(margins),
             paper=paper_sentence(found.paper),
-            curve=None if found.alignment is None else _figure(curve),
-            reliability=_figure(lambda: _diagrams(self)),
+            curve=None if found.alignment is None else inline(curve),
+            reliability=inline(lambda: _diagrams(self)),
             scores=score_table(found.scores, self.bands),
             without=[score.title for score in SCORES.values() if not score.has_interval],
             reasons=_reasons(self),
@@ -413,7 +409,7 @@ def write_calibration(predictions: Predictions, folder: Path, *, name: str, seed
     notes = [*found, _INDEPENDENT]
     values = {"examples": len(predictions.gold), "labels": list(predictions.labels), "seed": seed, "notes": notes}
     values |= {"scores": _records(scores), "reliability": _records(reliability)}
-    figure, table = _figure(lambda: _diagram_and_histogram(reliability)), shown_scores(scores)
+    figure, table = inline(lambda: _diagram_and_histogram(reliability)), shown_scores(scores)
     page = _page(f"Calibration of {name}", audit=None, reliability=figure, scores=table, notes=notes)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(to_json(values), folder / "calibration.json")
@@ -539,24 +535,6 @@ def _markdown(table: pd.DataFrame) -> str:
     head, *rows = [list(table.columns), *table.to_numpy().tolist()]
     lines = [f"| {' | '.join(markdown(str(value)) for value in row)} |" for row in (head, *rows)]
     return "\n".join([lines[0], "|" + " --- |" * len(head), *lines[1:]])
-
-
-def _figure(draw: Callable) -> dict[str, str]:
-    """Return what `draw` puts on a new figure, in the book's style: its SVG, and its text for who cannot see it.
-
-    The caller's figures stay as they are. Colours are variables, so that the page can be dark.
-    """
-    open_before = set(plt.get_fignums())
-    with plt.style.context(STYLE):
-        plt.figure()  # what draws on the current axes would draw on the caller's
-        draw()
-        file = io.StringIO()
-        alt = described(plt.gcf())
-        settled(plt.gcf()).savefig(file, format="svg", metadata=NO_METADATA, bbox_inches="tight")
-    for opened in set(plt.get_fignums()) - open_before:
-        plt.close(opened)
-    text = file.getvalue()
-    return {"svg": themed(text[text.index("<svg") :]), "alt": alt}
 
 
 def _page(title: str, **values) -> str:
