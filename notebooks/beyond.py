@@ -45,9 +45,9 @@ page.opening(kinds)
 # Three things hold for pairs of sentences. *Other features*: compressed models are shown to lie below the margin within
 # which features would count as the same. *More than training again*: they are further below their ceiling than the
 # large model is when it is trained again. *Another calibration*: the error moves, up or down, by more than its margin.
-# Each number is the mean over compressed models that were trained, and over explainers, with the mean of their intervals;
-# three trainings or more speak of further ones, fewer of these checkpoints. Where an interval lies on both sides of its
-# line, these examples cannot say.
+# Each number is the mean over compressed models that were trained, and over explainers, with the mean of their
+# intervals; three trainings or more speak of further ones, fewer of these checkpoints. Where an interval lies on both
+# sides of its line, these examples cannot say.
 
 # %%
 page.carries_over(kinds)
@@ -91,8 +91,8 @@ page.truth(kinds)
 #   sentences are explained, since a pass takes a tenth of a second on the machine that made this.
 # - **Label words.** Probabilities are normalised over the label words alone, which makes confidence look higher than
 #   the model's own: what share of its probability lies on them is in the run's metrics.
-# - **Images and sound** are small models on made-up data: two digits, one of them with a bar; three words in noise. What
-#   stands where a patch or a segment is left out matters: the results of each run say which, and have LIME under
+# - **Images and sound** are small models on made-up data: two digits, one of them with a bar; three words in noise.
+#   What stands where a patch or a segment is left out matters: the results of each run say which, and have LIME under
 #   another mask beside it.
 # - **Margins** are those of text pairs. Whether a place of 0.75 is as good on patches as it is on words, nobody has
 #   asked users.

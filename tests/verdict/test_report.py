@@ -11,6 +11,7 @@ from refusals import one_line, refused
 
 from trusteq.calibration.proper_scores import SCORES, Score, mean
 from trusteq.errors import DataError, ExperimentError
+from trusteq.pages import figures
 from trusteq.registry import validated
 from trusteq.verdict import margins, report, shown
 from trusteq.verdict.audit import audit_predictions
@@ -202,7 +203,7 @@ def test_bad_input_leaves_nothing_behind(trusteq, tmp_path):
 def test_a_figure_that_is_open_is_not_drawn_on():
     before, figure = plt.get_fignums(), plt.figure(figsize=(0.2, 0.2))
     with plt.style.context({"figure.constrained_layout.use": True}):
-        assert "<svg" in report._figure(lambda: plt.gca().plot([0, 1], [0, 1]))["svg"]
+        assert "<svg" in figures.inline(lambda: plt.gca().plot([0, 1], [0, 1]))["svg"]
     assert figure.axes == [] and plt.get_fignums() == [*before, figure.number]
     plt.close(figure)
 
