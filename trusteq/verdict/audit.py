@@ -139,7 +139,6 @@ def audit(
         looks=looks,
         notes=[
             *said,
-            *_mask_notes(examples, mask, features),
             *_template_notes(asked, examples),
             *_cut_notes(cut, asked, examples),
         ],
