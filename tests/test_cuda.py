@@ -257,7 +257,9 @@ WAYS = {
     "prune-weights": {"share": 0.5},
     "prune-heads": {"share": 0.5},
     "low-rank": {"keep": 0.5},
+    "drop-attention": {"layers": [1]},
     "int8": {},
+    "int4": {},
 }
 
 

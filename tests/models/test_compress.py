@@ -29,7 +29,7 @@ from trusteq.models.compress import (
     steps,
 )
 from trusteq.models.forward import bert_logits, is_bert
-from trusteq.models.layers import HEADS, Int8Linear, factorised, whole_products
+from trusteq.models.layers import HEADS, Int4Linear, Int8Linear, factorised, whole_products
 from trusteq.models.recipe import Recipe
 from trusteq.registry import Compression, ModelSpec, validated
 
@@ -41,7 +41,9 @@ SIZES |= {"num_hidden_layers": 3, "num_attention_heads": 4, "initializer_range":
 HEAD_SIZE = 4
 OPTIONS = {
     "keep-layers": {"layers": (0, 2)},
+    "drop-attention": {"layers": (1,)},
     "int8": {},
+    "int4": {},
     "prune-weights": {"share": 0.5},
     "prune-heads": {"share": 0.5},
     "low-rank": {"keep": 0.6},
@@ -210,7 +212,7 @@ def test_pruned_weights_stay_at_0_in_training_and_the_others_move(tmp_path):
     assert share_of_zeros(load_classifier(tmp_path / "saved", device="cpu").model) == pytest.approx(0.5, abs=1e-3)
 
 
-@pytest.mark.parametrize("way", ["keep-layers", "prune-heads", "low-rank"])
+@pytest.mark.parametrize("way", ["keep-layers", "prune-heads", "low-rank", "drop-attention"])
 def test_the_other_ways_recover_in_the_form_they_have(way, tmp_path):
     whole = classifier()
     before = compressed(whole, way).model.state_dict()
@@ -412,6 +414,89 @@ def test_int8_is_explained_by_gradients_as_its_rounded_weights_are(method):
     pd.testing.assert_frame_equal(found, expected, check_exact=False, atol=1e-6)
 
 
+# --- int4 ---
+
+
+@pytest.mark.parametrize("n_in", [24, 32, 33, 96, 100])
+def test_weights_in_4_bits_are_within_half_a_step_of_their_block(n_in):
+    layer = torch.nn.Linear(n_in, 5)
+    layer.weight.data = states(5, n_in) * torch.tensor([1.0, 100, 1e-3, 0, 1])[:, None] + 0.5
+    weight, small = layer.weight.detach().double().numpy(), Int4Linear.of(layer)
+    assert small.blocks.dtype == torch.uint8 and small.blocks.shape == (5, -(-n_in // 32), 20)
+    found = small.weight.double().numpy()
+    assert found.shape == (5, n_in)
+    for start in range(0, n_in, 32):
+        block, made = weight[:, start : start + 32], found[:, start : start + 32]
+        step = np.ptp(block, axis=1, keepdims=True) / 15
+        # The step and the least weight are in half precision: 11 bits.
+        assert (
+            np.abs(made - block) <= step / 2 + 2.0**-11 * (np.abs(block).max(axis=1, keepdims=True) + 16 * step)
+        ).all()
+        assert all(len(set(row)) <= 16 for row in made)
+
+
+def test_the_bytes_are_those_of_gguf():
+    gguf = pytest.importorskip("gguf")
+    layer = torch.nn.Linear(96, 7, bias=False)
+    layer.weight.data = states(7, 96)
+    layer.weight.data[3], layer.weight.data[4] = 0, 0.25
+    expected = gguf.quants.quantize(layer.weight.detach().numpy(), gguf.GGMLQuantizationType.Q4_1)
+    small = Int4Linear.of(layer)
+    np.testing.assert_array_equal(small.blocks.flatten(1).numpy(), expected)
+    np.testing.assert_array_equal(
+        small.weight.numpy(), gguf.quants.dequantize(expected, gguf.GGMLQuantizationType.Q4_1)
+    )
+    assert torch.equal(small(states(3, 96)), states(3, 96) @ small.weight.T)
+
+
+def test_int4_is_a_model_of_rounded_weights_and_5_bits_each(tmp_path):
+    whole = classifier(hidden_size=64, intermediate_size=128)
+    small, rounded = compressed(whole, "int4"), copy.deepcopy(whole)
+    for layer in linear_layers(rounded.model):
+        layer.weight.data = Int4Linear.of(layer).weight
+    torch.testing.assert_close(logits(small), logits(rounded), rtol=0, atol=1e-5)
+    n = sum(layer.weight.numel() for layer in linear_layers(whole.model))
+    tuned = finetune.FineTuned(small, pd.DataFrame(columns=finetune.HISTORY, dtype=float), 0.0)
+    finetune.save(tuned, tmp_path / "small", metrics={}, timing={})
+    finetune.save(replace(tuned, classifier=whole), tmp_path / "whole", metrics={}, timing={})
+    sizes = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("small", "whole")]
+    assert sizes[0]["parameters"] == sizes[1]["parameters"]
+    saved = sizes[1]["weights_bytes"] - sizes[0]["weights_bytes"]
+    assert saved == pytest.approx(4 * n - 5 * n / 8, rel=0.01)  # a file has names and places besides
+
+
+# --- drop-attention ---
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("layers", [(0,), (1,), (2, 0), (0, 1, 2)])
+def test_a_block_that_is_dropped_is_one_that_writes_nothing(kind, layers):
+    whole = classifier(kind)
+    made, silent = compressed(whole, "drop-attention", layers=layers), copy.deepcopy(whole)
+    for number in layers:
+        block = encoder_layers(silent.model)[number].attention
+        writing = block.out_lin if kind == "distilbert" else block.output.dense
+        for values in writing.parameters():
+            values.data.zero_()
+    torch.testing.assert_close(logits(made), logits(silent), rtol=0, atol=1e-5)
+    fewer = finetune.sizes(whole.model)["parameters"] - finetune.sizes(made.model)["parameters"]
+    assert fewer == len(layers) * 4 * (16 * 16 + 16)
+
+
+def test_blocks_that_cannot_be_dropped():
+    for layers, reason in (((0, 3), "no layer 3"), ((-1,), "no layer -1"), ((1, 1), "twice")):
+        one_line(
+            ModelError,
+            lambda of=layers: compressed(classifier(), "drop-attention", layers=of),
+            "drop-attention",
+            reason,
+        )
+    once = compressed(classifier(), "drop-attention", layers=(1,))
+    one_line(ModelError, lambda: compressed(once, "drop-attention", layers=(1,)), "drop-attention changed nothing")
+    twice = compressed(once, "drop-attention", layers=(0,))
+    assert torch.equal(logits(twice), logits(compressed(classifier(), "drop-attention", layers=(0, 1))))
+
+
 # --- on disk ---
 
 
@@ -438,6 +523,8 @@ CHAINS = [
     ("low-rank", "prune-weights"),
     ("prune-weights", "low-rank"),
     ("prune-weights", "prune-heads"),
+    ("keep-layers", "drop-attention", "prune-heads", "int4"),
+    ("drop-attention", "low-rank", "int8"),
 ]
 
 
@@ -486,7 +573,7 @@ def test_half_precision_on_disk_is_single_precision_in_use(way, tmp_path):
         part.save_pretrained(tmp_path)
     loaded = load_classifier(tmp_path, device="cpu")
     types = {values.dtype for values in loaded.model.state_dict().values()}
-    assert types == {torch.float32} | ({torch.int8} if way == "int8" else set())
+    assert types == {torch.float32} | {"int8": {torch.int8}, "int4": {torch.uint8}}.get(way, set())
     expected = settled(made.model.float())
     wanted = replace(made, model=expected).predict_proba(*PAIRS)
     np.testing.assert_allclose(loaded.predict_proba(*PAIRS), wanted, rtol=0, atol=1e-6)
@@ -497,7 +584,7 @@ def test_a_way_that_finds_nothing_to_change(monkeypatch):
     bare = replace(whole, model=copy.deepcopy(whole.model))
     for layer in linear_layers(bare.model):
         layer.__class__ = type("Other", (torch.nn.Linear,), {})
-    for way, options in {"int8": {}, "low-rank": {"keep": 0.5}, "prune-weights": {"share": 0.5}}.items():
+    for way, options in {"int8": {}, "int4": {}, "low-rank": {"keep": 0.5}, "prune-weights": {"share": 0.5}}.items():
         one_line(ModelError, lambda way=way, of=options: compressed(bare, way, **of), way, "Bert", "linear")
     assert compressed(bare, "keep-layers", layers=(0,)).model.config.num_hidden_layers == 1
     monkeypatch.setitem(WAYS, "idle", Way(lambda model: None))
@@ -534,6 +621,9 @@ def test_a_way_is_one_function_and_one_record(ordinary, tmp_path, monkeypatch):
 def test_the_engines_pass_is_the_models(kind, way):
     # In single precision, whose rounding 8 bits would now and then magnify: weights as narrow as usual.
     made = compressed(classifier(kind, initializer_range=0.1), way)
+    if way == "drop-attention":
+        assert not is_bert(made.model)  # its own pass is taken
+        return
     assert is_bert(made.model)
     tokens = inputs(made)
     with torch.inference_mode():
@@ -569,7 +659,7 @@ def test_a_share_is_between_0_and_1(way, name, share):
 @pytest.mark.parametrize(
     ("way", "options", "parts"),
     [
-        ("int9", {}, ["int9", "did you mean 'int8'?", "keep-layers"]),
+        ("int9", {}, ["int9", "did you mean 'int", "keep-layers"]),
         ("prune-weights", {"shares": 0.5}, ["takes share"]),
         ("prune-weights", {}, ["share", "required"]),
         ("int8", {"share": 0.5}, ["'share'", "takes no options"]),
@@ -592,6 +682,8 @@ def test_8_bits_are_not_trained_on():
     ("ways", "parts"),
     [
         *((("int8", way), [f"{way} cannot follow int8", "last"]) for way in WAYS),
+        *((("int4", way), [f"{way} cannot follow int4", "last"]) for way in WAYS),
+        (("drop-attention", "keep-layers"), ["keep-layers cannot follow drop-attention"]),
         (("low-rank", "low-rank"), ["low-rank cannot follow low-rank", "once"]),
         (("low-rank", "prune-heads"), ["prune-heads cannot follow low-rank", "last"]),
     ],
@@ -623,6 +715,8 @@ def edit(folder, change):
         ("prune-heads", ["weights of another shape", "attention.output.dense.weight"]),
         ("low-rank", ["weights missing"]),
         ("int8", ["weights missing", "scale"]),
+        ("int4", ["weights missing", "blocks"]),
+        ("drop-attention", ["weights", "layer.1.attention"]),
     ],
 )
 def test_a_config_that_claims_what_the_weights_are_not(way, parts, tmp_path, capfd):
@@ -632,7 +726,7 @@ def test_a_config_that_claims_what_the_weights_are_not(way, parts, tmp_path, cap
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("way", ["prune-heads", "low-rank", "int8"])
+@pytest.mark.parametrize("way", ["prune-heads", "low-rank", "int8", "int4", "drop-attention"])
 def test_weights_that_are_what_the_config_does_not_say(way, tmp_path):
     folder = claims(tmp_path / "model", way, weights="compressed")
     edit(folder, lambda config: config.pop("compression"))
@@ -641,7 +735,7 @@ def test_weights_that_are_what_the_config_does_not_say(way, tmp_path):
 
 def test_a_config_that_names_no_known_way(tmp_path):
     folder = claims(tmp_path / "model", "int9", weights="whole", options={"bits": 8})
-    one_line(ModelError, lambda: load_classifier(folder, device="cpu"), folder, "int9", "did you mean 'int8'?")
+    one_line(ModelError, lambda: load_classifier(folder, device="cpu"), folder, "int9", "did you mean 'int")
 
 
 @pytest.mark.parametrize("value", ["int8", None, ["int8"], [{"way": "int8"}], {"way": "int8", "options": {}}])

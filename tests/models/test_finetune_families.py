@@ -1,8 +1,10 @@
 """Every family that is fine-tuned: from what it comes as, through an epoch, to disk and back; each way to compress."""
 
+import copy
 import functools
 import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,8 +18,8 @@ from word_tokenizer import SPECIAL, WORDS, tokenizer
 from trusteq.errors import ModelError
 from trusteq.models import finetune
 from trusteq.models.classifier import build, compress, load_classifier, random_head
-from trusteq.models.compress import WAYS, layer_stacks, linear_layers, share_of_zeros, steps
-from trusteq.models.layers import Int8Linear, ThinProduct, as_linear
+from trusteq.models.compress import ATTENTION, WAYS, layer_stacks, linear_layers, share_of_zeros, steps
+from trusteq.models.layers import Int4Linear, Int8Linear, NoAttention, ThinProduct, as_linear
 from trusteq.models.recipe import Recipe
 from trusteq.models.template import Template
 from trusteq.models.training import tokenised, with_words_deleted
@@ -297,13 +299,17 @@ def test_a_text_of_words_alone_keeps_a_token_when_all_are_deleted(monkeypatch):
 
 OPTIONS = {
     "keep-layers": {"layers": (0,)},
+    "drop-attention": {"layers": (1,)},
     "int8": {},
+    "int4": {},
     "prune-weights": {"share": 0.5},
     "prune-heads": {"share": 0.5},
     "low-rank": {"keep": 0.6},
 }
 # What cannot be done, and what is then said. All else is done.
 REFUSED = {("ALBERT", "keep-layers"): "no 2 layers with weights of their own"}
+REFUSED |= {("ALBERT", "drop-attention"): "the model has 1"}
+REFUSED |= {(family, "drop-attention"): "does not know the layers" for family in ("XLNet", "T5")}
 HEADS = ("BERT", "BERT, no pooler", "RoBERTa", "RoBERTa, base", "XLM-R", "ELECTRA")
 REFUSED |= {(family, "prune-heads"): "of BERT and RoBERTa" for family in FAMILIES if family not in HEADS}
 
@@ -314,17 +320,39 @@ def matrices(model):
     return {name: as_linear(part).weight.detach() for name, part in model.named_modules() if id(part) in inside}
 
 
+WRITES = ("o_proj", "out_proj", "c_proj", "Wo", "out_lin", "output.dense", "attn.o")
+
+
+def silenced(model):
+    """A copy whose attention in every second layer adds nothing, since what it writes with is 0."""
+    made = copy.deepcopy(model)
+    for stack in layer_stacks(made):
+        block = next(getattr(stack[1], name) for name in ATTENTION if hasattr(stack[1], name))
+        (writing,) = [part for name, part in block.named_modules() if name.endswith(WRITES)]
+        for values in writing.parameters():
+            values.data.zero_()
+    return made
+
+
 def measured(way, before, after):
     """Assert, without what made it, that a model is what a way makes of another."""
     if way == "keep-layers":
         assert [len(stack) for stack in layer_stacks(after)] == [1] * len(layer_stacks(before))
         assert after.num_parameters() < before.num_parameters()
         return
+    if way == "drop-attention":
+        for stack in layer_stacks(after):
+            assert [any(isinstance(part, NoAttention) for part in layer.modules()) for layer in stack] == [False, True]
+        return
     for name, weight in matrices(before).items():
         made = after.get_submodule(name)
         if way == "int8":
             assert isinstance(made, Int8Linear)
             torch.testing.assert_close(made.weight * made.scale[:, None], weight, rtol=0, atol=float(made.scale.max()))
+        if way == "int4":
+            assert isinstance(made, Int4Linear)
+            step = (weight.amax(dim=1) - weight.amin(dim=1)).max() / 15
+            torch.testing.assert_close(made.weight, weight, rtol=0, atol=float(0.52 * step))
         if way == "low-rank":
             assert isinstance(made, ThinProduct) and made[0].bias is None
             rank = int(0.6 * weight.numel() / sum(weight.shape))
@@ -358,6 +386,9 @@ def test_each_way_makes_what_it_says_or_says_why_not(family, way, home, tmp_path
     before, after, again = (of.predict_proba(*PAIRS) for of in (whole, made, loaded))
     assert np.abs(after - before).max() > 1e-6
     np.testing.assert_allclose(again, after, rtol=0, atol=1e-5)
+    if way == "drop-attention":
+        silent = replace(whole, model=silenced(whole.model)).predict_proba(*PAIRS)
+        np.testing.assert_allclose(after, silent, rtol=0, atol=1e-5)
     sizes = [finetune.sizes(of.model) for of in (made, loaded)]
     assert sizes[0] == sizes[1]
 

@@ -706,7 +706,7 @@ def compress(classifier: Classifier, compression: Compression) -> Classifier:
     for step in before:
         if step["way"] in way.cannot_follow:
             raise ModelError(
-                f"{compression.way} cannot follow {step['way']}, which leaves no whole matrices of floats; "
+                f"{compression.way} cannot follow {step['way']}, which leaves nothing whole for it to work on; "
                 f"compress by {step['way']} once, and last"
             )
     apply(model, compression.way, options, whole=classifier.model)

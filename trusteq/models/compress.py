@@ -22,6 +22,8 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Layers = Annotated[tuple[int, ...], Field(min_length=1)]
 # The linear layers of an attention block that read the hidden states, and the one that writes them (BERT, RoBERTa).
 READING, WRITING = ("query", "key", "value"), "dense"
+# What a layer calls its attention block: Llama and BART, GPT-2, BERT.
+ATTENTION = ("self_attn", "attn", "attention")
 # What a configuration calls the number of layers, of encoder and decoder, and what it lists with one entry a layer.
 DEPTHS, BY_LAYER = ("num_hidden_layers", "decoder_layers", "num_decoder_layers"), ("layer_types", "attention_window")
 
@@ -34,13 +36,17 @@ def keep_layers(model: "transformers.PreTrainedModel", *, layers: Layers) -> Non
             f"keep-layers: {type(model).__name__} has no {depth} layers with weights of their own, in encoder and "
             "decoder alike; compress it in another way"
         )
-    if len(set(layers)) < len(layers):  # two names for one tensor: the library does not save that
-        raise ModelError(f"keep-layers: a layer occurs twice in {', '.join(map(str, layers))}; name each one once")
-    if outside := [layer for layer in layers if not 0 <= layer < depth]:
-        raise ModelError(f"keep-layers: no layer {outside[0]}; the model has {depth}, counted from 0")
+    _check_layers(layers, depth, way="keep-layers")
     for stack in stacks:
         _keep(stack, layers, name=type(model).__name__)
     keep_config(model.config, layers)
+
+
+def _check_layers(layers: Layers, depth: int, *, way: str) -> None:
+    if len(set(layers)) < len(layers):  # kept twice, they are two names for one tensor: the library does not save that
+        raise ModelError(f"{way}: a layer occurs twice in {', '.join(map(str, layers))}; name each one once")
+    if outside := [layer for layer in layers if not 0 <= layer < depth]:
+        raise ModelError(f"{way}: no layer {outside[0]}; the model has {depth}, counted from 0")
 
 
 def _keep(stack: "torch.nn.ModuleList", layers: Layers, *, name: str) -> None:
@@ -72,6 +78,32 @@ def int8(model: "transformers.PreTrainedModel") -> None:
     from trusteq.models.layers import Int8Linear
 
     _replace_linear(model, Int8Linear.of, way="int8")
+
+
+def int4(model: "transformers.PreTrainedModel") -> None:
+    """Store the weights of linear layers in 4 bits, 5 with the steps of their blocks (see `Int4Linear`)."""
+    from trusteq.models.layers import Int4Linear
+
+    _replace_linear(model, Int4Linear.of, way="int4")
+
+
+def drop_attention(model: "transformers.PreTrainedModel", *, layers: Layers) -> None:
+    """Drop the attention blocks of these layers, counted from 0; their feed-forward blocks stay.
+
+    Source: He et al. (2024), What matters in Transformers? Not all attention is needed, "Attention Drop".
+    """
+    from trusteq.models.layers import NoAttention
+
+    for stack in layer_stacks(model):
+        _check_layers(layers, len(stack), way="drop-attention")
+        for layer in (stack[number] for number in layers):
+            name = next((of for of in ATTENTION if hasattr(layer, of)), None)
+            if name is None:
+                kind = type(model).__name__
+                raise ModelError(f"drop-attention does not know the layers of {kind}; compress it in another way")
+            parts = getattr(layer, name).named_modules()
+            norm = next((part for called, part in parts if called.endswith("LayerNorm")), None)
+            setattr(layer, name, NoAttention(norm))
 
 
 def prune_weights(model: "transformers.PreTrainedModel", *, share: Share) -> None:
@@ -149,7 +181,7 @@ class Way:
     function: changes a model in place; its keyword-only parameters, annotated, are the options.
     ordinary: whether the library's own form holds the result, so that nothing is put together when it is loaded.
     trainable: whether the result can be trained on.
-    cannot_follow: ways that leave it no whole matrices of floats to work on.
+    cannot_follow: ways that leave it no whole matrices of floats, or layers unlike each other.
     claim: takes a loaded model and the options, and returns what is found instead of what this way makes, or None; only
     for what can be loaded without being there. undoes: claims of earlier steps that no longer hold after this one.
     """
@@ -157,17 +189,25 @@ class Way:
     function: Callable[..., None]
     ordinary: bool = False
     trainable: bool = True
-    cannot_follow: tuple[str, ...] = ("int8",)
+    cannot_follow: tuple[str, ...] = ("int8", "int4")
     claim: Callable[..., str | None] | None = None
     undoes: tuple[Callable, ...] = (_fewer_zeros,)
 
 
 WAYS: dict[str, Way] = {
-    "keep-layers": Way(keep_layers, ordinary=True, claim=_other_depth, undoes=(_other_depth, _fewer_zeros)),
+    "keep-layers": Way(
+        keep_layers,
+        ordinary=True,
+        cannot_follow=("int8", "int4", "drop-attention"),
+        claim=_other_depth,
+        undoes=(_other_depth, _fewer_zeros),
+    ),
+    "drop-attention": Way(drop_attention),
     "int8": Way(int8, trainable=False, undoes=()),
+    "int4": Way(int4, trainable=False),
     "prune-weights": Way(prune_weights, ordinary=True, claim=_fewer_zeros),
-    "prune-heads": Way(prune_heads, cannot_follow=("int8", "low-rank")),
-    "low-rank": Way(low_rank, cannot_follow=("int8", "low-rank")),
+    "prune-heads": Way(prune_heads, cannot_follow=("int8", "int4", "low-rank")),
+    "low-rank": Way(low_rank, cannot_follow=("int8", "int4", "low-rank")),
 }
 STEP = {"way", "options"}
 
@@ -248,10 +288,10 @@ def check_claim(name: str, model: "transformers.PreTrainedModel") -> None:
 
 
 def share_of_zeros(model: "transformers.PreTrainedModel") -> float:
-    """Return the share of the weights of linear layers that are 0, in 8 bits or not."""
-    from trusteq.models.layers import Int8Linear
+    """Return the share of the weights of linear layers that are 0, in few bits or not."""
+    from trusteq.models.layers import Int4Linear, Int8Linear
 
-    weights = [layer.weight for layer in (*linear_layers(model), *_inside(model, (Int8Linear,)))]
+    weights = [layer.weight for layer in (*linear_layers(model), *_inside(model, (Int8Linear, Int4Linear)))]
     return float(sum((weight == 0).sum() for weight in weights) / sum(weight.numel() for weight in weights))
 
 
@@ -305,8 +345,12 @@ def _replace_linear(model: "transformers.PreTrainedModel", make: Callable, *, wa
 
 
 def _attention_blocks(model: "transformers.PreTrainedModel") -> Iterable["torch.nn.Module"]:
+    from trusteq.models.layers import NoAttention
+
     for layer in encoder_layers(model):
         block = getattr(layer, "attention", None)
+        if isinstance(block, NoAttention):
+            continue
         attention = getattr(block, "self", None)
         # Longformer has a second set of heads, for the tokens that all others read.
         if not all(hasattr(attention, name) for name in READING) or hasattr(attention, "query_global"):

@@ -17,6 +17,7 @@ from trusteq.modality import given
 from trusteq.models.checkpoint import Checkpoint, bytes_of
 from trusteq.models.classifier import compress, ready, untuned
 from trusteq.models.compress import DEPTHS, settled
+from trusteq.models.layers import Int4Linear
 from trusteq.models.recipe import Recipe
 from trusteq.models.training import Batch, check_teacher, known, rows_for, student_loss
 from trusteq.registry import ModelSpec
@@ -220,7 +221,7 @@ def save(tuned: FineTuned, folder: Path, *, metrics: dict, timing: dict, key: st
 
 def sizes(model) -> dict[str, int]:
     """Return parameters and nonzero_parameters (`counted`), layers, a decoder's too, and hidden_size."""
-    return counted(weights_of(model)) | {
+    return counted(model) | {
         "layers": sum(getattr(model.config, name, 0) for name in DEPTHS),
         "hidden_size": model.config.hidden_size,
     }
@@ -231,12 +232,15 @@ def weights_of(model) -> list[torch.Tensor]:
     return list({(values.data_ptr(), values.shape): values for values in model.state_dict().values()}.values())
 
 
-def counted(weights: Sequence[torch.Tensor]) -> dict[str, int]:
-    """Return parameters and nonzero_parameters."""
-    return {
-        "parameters": sum(values.numel() for values in weights),
-        "nonzero_parameters": sum(int(values.count_nonzero()) for values in weights),
-    }
+def counted(model) -> dict[str, int]:
+    """Return parameters and nonzero_parameters; of weights in 4 bits each one, and not the bytes that hold them."""
+    packed = {part.blocks.data_ptr(): part for part in model.modules() if isinstance(part, Int4Linear)}
+    found = {"parameters": 0, "nonzero_parameters": 0}
+    for values in weights_of(model):
+        values = packed[values.data_ptr()].weight if values.data_ptr() in packed else values
+        found["parameters"] += values.numel()
+        found["nonzero_parameters"] += int(values.count_nonzero())
+    return found
 
 
 def device_name(classifier: Checkpoint) -> str:

@@ -17,7 +17,7 @@ import torch
 import transformers
 from torch.nn.functional import scaled_dot_product_attention
 
-from trusteq.models.layers import EncoderClassifier
+from trusteq.models.layers import EncoderClassifier, NoAttention
 
 # Tokens of one batch. On a GPU a batch must be large to keep it busy; on a CPU it must stay in the cache.
 BUDGET = {"cuda": 1 << 17, "cpu": 1 << 12}
@@ -182,7 +182,9 @@ def is_bert(model) -> bool:
     ours = isinstance(model, EncoderClassifier)
     encoder = getattr(model, "encoder" if ours else "bert", None)
     known = ours or type(model) is transformers.BertForSequenceClassification
-    return known and type(encoder) is transformers.BertModel and encoder.config.hidden_act == "gelu"
+    if not (known and type(encoder) is transformers.BertModel and encoder.config.hidden_act == "gelu"):
+        return False
+    return not any(isinstance(layer.attention, NoAttention) for layer in encoder.encoder.layer)
 
 
 def bert_logits(model, input_ids: torch.Tensor, token_type_ids=None, attention_mask=None) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Parts of a model that the library does not have: heads of ours, 8-bit weights, a product of two thin matrices."""
+"""Parts of a model that the library does not have: heads of ours, weights in few bits, thin products."""
 
 import torch
 import transformers
@@ -8,6 +8,7 @@ from trusteq import modality
 from trusteq.errors import ModelError
 
 LARGEST = 127
+BLOCK = 32  # weights that share a step, in 4 bits
 EXACT = 1024  # so many products of two 8-bit numbers add up to less than 2**24, all whole numbers of single precision
 
 
@@ -119,6 +120,62 @@ def whole_products(rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         return torch._int_mm(rows, weight.T)
     parts = zip(rows.split(EXACT, dim=1), weight.split(EXACT, dim=1), strict=True)
     return sum(torch.nn.functional.linear(a.float(), b.float()).to(torch.int32) for a, b in parts)
+
+
+class Int4Linear(torch.nn.Module):
+    """A linear layer with weights in 4 bits, that multiplies them in single precision.
+
+    Every 32 weights of a row are a block with a step and a least weight in half precision: 20 bytes, those of GGUF's
+    Q4_1, so that a weight takes 5 bits. Source: llama.cpp, `ggml-quants.c`, `quantize_row_q4_1_ref`.
+    """
+
+    def __init__(self, blocks: torch.Tensor, bias: torch.Tensor | None, n_in: int):
+        super().__init__()
+        self.register_buffer("blocks", blocks)  # uint8, (out, blocks of a row, 20)
+        self.register_buffer("bias", bias)  # (out,), or None
+        self.n_in = n_in
+
+    @classmethod
+    def of(cls, layer: torch.nn.Linear) -> "Int4Linear":
+        """Return the layer with its weights rounded to 4 bits; a row's last block is filled up with its last weight."""
+        weight, bias = layer.weight.detach(), layer.bias
+        missing = -weight.shape[1] % BLOCK
+        whole = torch.cat([weight, weight[:, -1:].expand(-1, missing)], dim=1).unflatten(1, (-1, BLOCK))
+        least = whole.amin(dim=-1, keepdim=True)
+        step = (whole.amax(dim=-1, keepdim=True) - least) / 15
+        numbers = ((whole - least) * torch.where(step > 0, 1 / step, 0) + 0.5).to(torch.uint8).clamp(max=15)
+        low, high = numbers.chunk(2, dim=-1)
+        ends = torch.cat([step, least], dim=-1).half().view(torch.uint8)
+        blocks = torch.cat([ends, low | high << 4], dim=-1)
+        return cls(blocks, None if bias is None else bias.detach().clone(), weight.shape[1])
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The weights in single precision, (out, in)."""
+        ends, both = self.blocks.split([4, BLOCK // 2], dim=-1)
+        step, least = ends.contiguous().view(torch.float16).float().chunk(2, dim=-1)
+        numbers = torch.cat([both & 15, both >> 4], dim=-1)
+        return (numbers * step + least).flatten(1)[:, : self.n_in]
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """Return (..., out) from (..., in)."""
+        return torch.nn.functional.linear(states, self.weight, self.bias)
+
+
+class NoAttention(torch.nn.Module):
+    """What is left of an attention block that is dropped: it adds nothing to the states that pass it by.
+
+    norm: the normalisation inside the block, of the sum of both (BERT), which stays; None where the sum is taken
+    outside of it (Llama).
+    """
+
+    def __init__(self, norm: torch.nn.Module | None):
+        super().__init__()
+        self.LayerNorm = norm  # as in BERT, so that a block that is dropped twice is what it was
+
+    def forward(self, hidden_states: torch.Tensor, *_, **__) -> tuple[torch.Tensor, None]:
+        """Return what the block returns, for states of shape (n, tokens, hidden), and no weights of attention."""
+        return torch.zeros_like(hidden_states) if self.LayerNorm is None else self.LayerNorm(hidden_states), None
 
 
 def as_linear(layer: torch.nn.Module) -> torch.nn.Linear:

@@ -16,7 +16,7 @@ def size_of(model: Callable) -> dict[str, int] | None:
     from trusteq.models.finetune import counted, weights_of
 
     weights = weights_of(model.model)
-    return counted(weights) | {"weights_bytes": sum(values.numel() * values.element_size() for values in weights)}
+    return counted(model.model) | {"weights_bytes": sum(values.numel() * values.element_size() for values in weights)}
 
 
 def sizes_of(models: Sequence[Callable]) -> dict[str, dict[str, int] | None]:
