@@ -18,6 +18,7 @@ MOST_BYTES = 2**29  # of one table, unpacked; SNLI's own training file has 466 M
 MOST_CELLS = 20_000_000  # of one table
 MOST_COLUMNS = 2_000
 MOST_CLASSES = 1_000
+MOST_PIXELS = 2**24  # of one image
 MOST_LINE = 2**20  # letters of one line of a table
 MOST_JSON = 2**26  # bytes of a manifest, of the facts of a model
 MOST_YAML, MOST_NODES, MOST_NESTED = 2**18, 20_000, 50  # bytes, values with all aliases followed, and depth

@@ -112,7 +112,10 @@ Width = Annotated[int, Field(ge=1, le=bounds.MOST_WIDTH)]
 
 
 class Scratch(Entry):
-    """The shape of a BERT trained from random weights."""
+    """The shape of a transformer trained from random weights: of a BERT, or of one that reads arrays in patches.
+
+    patch_size: pixels of the side of what such a one takes for a token.
+    """
 
     num_hidden_layers: Annotated[int, Field(ge=1, le=bounds.MOST_LAYERS)]
     hidden_size: Width
@@ -122,6 +125,8 @@ class Scratch(Entry):
     hidden_dropout_prob: float = 0.1
     attention_probs_dropout_prob: float = 0.1
     initializer_range: float = 0.02
+    # Not said where there is none, as before models could have it: keys are what they were.
+    patch_size: Width | None = Field(None, exclude_if=lambda size: size is None)
 
 
 class Compression(Entry):

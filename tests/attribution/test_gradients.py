@@ -314,17 +314,17 @@ def steps_taken(monkeypatch):
 def test_the_delta_is_captums_as_a_share_of_what_is_gained(bert, texts, n_samples):
     from captum.attr import LayerIntegratedGradients
 
-    tokens = example(bert, "x", *texts).tokens()
-    padded = torch.tensor(np.where(tokens.feature >= 0, tokens.padding, tokens.ids)).repeat(3, 1)
-    types = torch.tensor(tokens.types)
+    inputs, seconds = example(bert, "x", *texts).inputs(), None if texts[1] is None else [texts[1]]
+    padded = torch.tensor(np.where(inputs.feature >= 0, bert.tokenizer.pad_token_id, inputs.values)).repeat(3, 1)
+    types = bert.tokenizer([texts[0]], seconds, return_tensors="pt")["token_type_ids"]
 
     def probabilities(ids):
         return bert.model(ids, token_type_ids=types.expand(len(ids), -1)).logits.double().softmax(dim=-1)
 
     explainer = LayerIntegratedGradients(probabilities, bert.model.get_input_embeddings())
     options = {"n_steps": n_samples // 3, "method": "gausslegendre", "target": [0, 1, 2]}
-    found = explainer.attribute(torch.tensor(tokens.ids).repeat(3, 1), padded, **options, return_convergence_delta=True)
-    seconds = None if texts[1] is None else [texts[1]]
+    ids = torch.tensor(inputs.values).repeat(3, 1)
+    found = explainer.attribute(ids, padded, **options, return_convergence_delta=True)
     gained = bert.predict_proba([texts[0]], seconds)[0] - padded_probabilities(bert, *texts)
     expected = np.abs(found[1].numpy()) / np.maximum(np.abs(gained), FLOOR)
     np.testing.assert_allclose(delta_of(bert, "x", *texts, n_samples=n_samples), expected, rtol=0, atol=1e-3)

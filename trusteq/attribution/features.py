@@ -5,7 +5,7 @@ A new kind (lines of a text, an image in patches) is one class that follows `Fea
 
 import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +15,8 @@ from trusteq import words
 from trusteq.errors import ExperimentError
 
 if TYPE_CHECKING:
+    import torch
+
     from trusteq.models.classifier import Classifier
     from trusteq.models.forward import Rows
 
@@ -60,25 +62,40 @@ class Features(Protocol):
         """
         return assembler.classifier.encode(*self.texts(masks))
 
-    def tokens(self) -> "Tokens":
+    def inputs(self) -> "Inputs":
         """Return what a model reads of the whole example, for methods that follow its gradients."""
-        raise ExperimentError(f"{type(self).__name__}: no gradients; nothing tells which tokens a feature has")
+        raise ExperimentError(f"{type(self).__name__}: no gradients; nothing tells what a model reads of a feature")
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """What a model reads of an example, and which feature each token belongs to.
+class Inputs:
+    """What a model reads of an example, and which feature each element of that belongs to.
 
-    ids: token ids, (1, tokens). types: segment of each token, (1, tokens); None where the model takes none.
-    feature: number of the feature of each token, (tokens,); -1 for special tokens and punctuation.
-    padding: id of the padding token, None where there is none.
+    values: (1, ...), such as token ids, (1, tokens), or pixels, (1, channels, height, width). baseline: the same
+    without any feature; None where the model has nothing for that. feature: number of the feature of each element,
+    (...); -1 for what belongs to none, as special tokens and punctuation do.
+    logits: tensors, (n, ...) -> logits, (n, classes). layer: what `logits` gives the values to first, and whose output
+    gradients are taken of: the embeddings of tokens; of numbers, one that leaves them as they are.
+    device: of the model. n_tokens: that the model sees at once, or what takes as much memory.
     """
 
-    model: object
-    ids: np.ndarray
-    types: np.ndarray | None
+    values: np.ndarray
+    baseline: np.ndarray | None
     feature: np.ndarray
-    padding: int | None
+    logits: "Callable[[torch.Tensor], torch.Tensor]"
+    layer: "torch.nn.Module"
+    device: "torch.device"
+    n_tokens: int
+
+    @classmethod
+    def of_numbers(
+        cls, model, values: np.ndarray, baseline: np.ndarray, feature: np.ndarray, *, n_tokens: int
+    ) -> "Inputs":
+        """Return what a model reads that takes numbers as they are, such as pixels: its first argument."""
+        import torch
+
+        layer = torch.nn.Identity()
+        return cls(values, baseline, feature, lambda given: model(layer(given)).logits, layer, model.device, n_tokens)
 
 
 # How a masked word is replaced: the tokenizer's attribute that says by what, None where the word is deleted.
@@ -129,13 +146,21 @@ class Texts(Features):
         """Return the token ids put together from those of the pieces; None where they cannot be."""
         return assembler.rows(self.sides, self.replacement, masks)
 
-    def tokens(self) -> Tokens:
-        """Return the tokens of the texts, cut to what the model takes."""
-        tokenizer = self.classifier.tokenizer
+    def inputs(self) -> Inputs:
+        """Return the tokens of the texts, cut to what the model takes; without words they are the padding token."""
+        import torch
+
+        model, padding = self.classifier.model, self.classifier.tokenizer.pad_token_id
         found, segments, places = _tokenised(self.classifier, self.sides)
-        ids, types = (np.array(found[name]) if name in found else None for name in ("input_ids", "token_type_ids"))
-        feature = words.of_tokens(self.sides, segments, places)
-        return Tokens(self.classifier.model, ids, types, np.array(feature), tokenizer.pad_token_id)
+        ids, feature = np.array(found["input_ids"]), np.array(words.of_tokens(self.sides, segments, places))
+        padded = None if padding is None else np.where(feature >= 0, padding, ids)
+        types = torch.tensor(found["token_type_ids"], device=model.device) if "token_type_ids" in found else None
+
+        def logits(given: torch.Tensor) -> torch.Tensor:
+            beside = {} if types is None else {"token_type_ids": types.expand(len(given), -1)}
+            return model(given, **beside).logits
+
+        return Inputs(ids, padded, feature, logits, model.get_input_embeddings(), model.device, ids.shape[1])
 
     def fitted(self) -> "Texts":
         """Return the example without the words that its classifier does not see.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trusteq.attribution.as_released import NLI, PI, Joined, JoinedTokens, JoinedWords, permutations
-from trusteq.attribution.features import Features, Tokens
+from trusteq.attribution.features import Features, Inputs
 from trusteq.attribution.lime import lime
 from trusteq.attribution.owen import owen
 from trusteq.attribution.shapley import shapley
@@ -26,12 +26,12 @@ BUDGET = {"cuda": 1 << 13, "cpu": 1 << 9}
 
 
 def integrated_gradients(example: Features, n_samples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gradients of the probabilities along the way from no words to all words, (features, classes).
+    """Return the gradients of the probabilities along the way from no features to all, (features, classes).
 
-    The way is the straight line between embeddings; without words, each of their tokens is the padding token, special
-    tokens and punctuation stay. The weights add up to what the probability gains on the way, up to the error of
-    Gauss-Legendre's rule with 50 points, or as many as `n_samples` passes allow when each class takes its own; two at
-    least. A word without a token has weight 0.
+    The way is the straight line from `Inputs.baseline`. Of texts it is one between embeddings; without words, each of
+    their tokens is the padding token, special tokens and punctuation stay. The weights add up to what the probability
+    gains on the way, up to the error of Gauss-Legendre's rule with 50 points, or as many as `n_samples` passes allow
+    when each class takes its own; two at least. A feature of which the model reads nothing has weight 0.
 
     Beside the weights stands each class's `convergence_delta`, (classes,). Where one is above TOLERANCE, the rule is
     applied again with twice the points, up to 400, as long as all that were taken keep to `n_samples` passes.
@@ -42,18 +42,18 @@ def integrated_gradients(example: Features, n_samples: int, rng: np.random.Gener
     import torch
     from captum.attr import LayerIntegratedGradients
 
-    tokens, n_classes = example.tokens(), example.n_classes
-    if tokens.padding is None:
+    inputs, n_classes = example.inputs(), example.n_classes
+    if inputs.baseline is None:
         raise ExperimentError("integrated-gradients starts from padding, and the tokenizer has no pad_token; set one")
-    device = tokens.model.device
-    padded = torch.tensor(np.where(tokens.feature >= 0, tokens.padding, tokens.ids), device=device)
-    batch = max(n_classes, BUDGET.get(device.type, BUDGET["cpu"]) // tokens.ids.shape[1])
-    options = {"baselines": padded.repeat(n_classes, 1), "method": "gausslegendre", "internal_batch_size": batch}
-    gained, affordable = _gained(example, tokens, padded), n_samples // n_classes
+    baseline = torch.tensor(inputs.baseline, device=inputs.device)
+    batch = max(n_classes, BUDGET.get(inputs.device.type, BUDGET["cpu"]) // inputs.n_tokens)
+    baselines = torch.cat([baseline] * n_classes)
+    options = {"baselines": baselines, "method": "gausslegendre", "internal_batch_size": batch}
+    gained, affordable = _gained(inputs, baseline), n_samples // n_classes
     steps = int(np.clip(affordable, 2, STEPS))
     while True:
-        terms = _attributed(LayerIntegratedGradients, example, tokens, n_steps=steps, **options)
-        weights = _by_feature(terms, example, tokens)
+        terms = _attributed(LayerIntegratedGradients, inputs, n_classes, n_steps=steps, **options)
+        weights = _by_feature(terms, example, inputs)
         affordable -= steps
         delta = convergence_delta(weights.sum(axis=0), gained)
         more = min(2 * steps, affordable, MOST_STEPS)
@@ -73,28 +73,29 @@ def convergence_delta(total: np.ndarray, gained: np.ndarray) -> np.ndarray:
     return np.abs(total - gained) / np.maximum(np.abs(gained), FLOOR)
 
 
-def _gained(example: Features, tokens: Tokens, padded: "torch.Tensor") -> np.ndarray:
-    """Return what each probability gains on the way from padding to words, (classes,).
+def _gained(inputs: Inputs, baseline: "torch.Tensor") -> np.ndarray:
+    """Return what each probability gains on the way from the baseline, (classes,).
 
-    At its start the embeddings are those of padding, and no more: of the padded ids themselves RoBERTa would count
-    places anew, and a decoder's head would read another token.
+    At the start of the way of a text the embeddings are those of padding, and no more: of the padded ids themselves
+    RoBERTa would count places anew, and a decoder's head would read another token.
     """
     import torch
 
-    probabilities, ids = _asked(example, tokens)
-    embeddings, start = tokens.model.get_input_embeddings(), []
+    probabilities, start = _probabilities(inputs), []
+    values = torch.tensor(inputs.values, device=inputs.device)
     with torch.no_grad():
-        end = probabilities(ids[:1])
-        with embeddings.register_forward_hook(lambda *call: start.append(call[-1])):
-            probabilities(padded)
-        with embeddings.register_forward_hook(lambda *call: start[0]):
-            return (end - probabilities(ids[:1]))[0].cpu().numpy()
+        end = probabilities(values)
+        with inputs.layer.register_forward_hook(lambda *call: start.append(call[-1])):
+            probabilities(baseline)
+        with inputs.layer.register_forward_hook(lambda *call: start[0]):
+            return (end - probabilities(values))[0].cpu().numpy()
 
 
 def gradient_x_input(example: Features, n_samples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gradients of the probabilities times the embeddings, (features, classes); one pass a class.
+    """Return the gradients of the probabilities times what they are taken of, (features, classes); one pass a class.
 
-    A word's weight is the sum over its tokens and over the hidden dimension; a word without a token has weight 0.
+    A word's weight is the sum over its tokens and over the hidden dimension of their embeddings, that of what is made
+    of numbers the sum over these; a feature of which the model reads nothing has weight 0.
     Beside the weights stands how much the sum over the hidden dimension leaves of its terms, (classes,), from 0 to 1:
     next to nothing, below CANCELLED, for a model that brings each embedding to one length before anything reads it
     (DeBERTa, ModernBERT), since no probability changes along an embedding then.
@@ -103,42 +104,41 @@ def gradient_x_input(example: Features, n_samples: int, rng: np.random.Generator
     """
     from captum.attr import LayerGradientXActivation
 
-    tokens = example.tokens()
-    terms = _attributed(LayerGradientXActivation, example, tokens)
+    inputs = example.inputs()
+    terms = _attributed(LayerGradientXActivation, inputs, example.n_classes)
     left, whole = (of.abs().amax(dim=1).cpu().numpy() for of in (terms.sum(dim=-1), terms.abs().sum(dim=-1)))
     share = np.divide(left, whole, out=np.ones_like(whole), where=whole > 0)  # of a gradient that is 0 nothing cancels
-    return _by_feature(terms, example, tokens), share
+    return _by_feature(terms, example, inputs), share
 
 
-def _asked(example: Features, tokens: Tokens) -> tuple[Callable, "torch.Tensor"]:
-    """Return the function from token ids, (n, tokens), to probabilities, (n, C), and the ids, a row for each class."""
-    import torch
+def _probabilities(inputs: Inputs) -> Callable:
+    """Return the function from what a model reads, (n, ...), to probabilities, (n, C)."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    model = tokens.model
-    types = None if tokens.types is None else torch.tensor(tokens.types, device=model.device)
 
     # The faster attention kernels of a GPU add up their gradients in no fixed order.
     @sdpa_kernel(SDPBackend.MATH)
-    def probabilities(ids: "torch.Tensor") -> "torch.Tensor":
-        given = {} if types is None else {"token_type_ids": types.expand(len(ids), -1)}
-        return model(ids, **given).logits.double().softmax(dim=-1)
+    def probabilities(values: "torch.Tensor") -> "torch.Tensor":
+        return inputs.logits(values).double().softmax(dim=-1)
 
-    return probabilities, torch.tensor(tokens.ids, device=model.device).repeat(example.n_classes, 1)
-
-
-def _attributed(attribution: Callable, example: Features, tokens: Tokens, **options) -> "torch.Tensor":
-    """Return what a method of captum's gives the embeddings, (classes, tokens, hidden)."""
-    probabilities, ids = _asked(example, tokens)
-    explainer = attribution(probabilities, tokens.model.get_input_embeddings())
-    found = explainer.attribute(ids, target=list(range(example.n_classes)), **options)
-    return found[:, : ids.shape[1]].detach().double()  # Longformer adds padding of its own at the end
+    return probabilities
 
 
-def _by_feature(terms: "torch.Tensor", example: Features, tokens: Tokens) -> np.ndarray:
-    """Return the sums of (classes, tokens, hidden) over each feature's tokens, (features, classes)."""
-    weights, inside = np.zeros((example.n_features, example.n_classes)), tokens.feature >= 0
-    np.add.at(weights, tokens.feature[inside], terms.sum(dim=-1).T.cpu().numpy()[inside])
+def _attributed(attribution: Callable, inputs: Inputs, n_classes: int, **options) -> "torch.Tensor":
+    """Return what a method of captum's gives the layer, (classes, elements, hidden); of numbers hidden is 1."""
+    import torch
+
+    explainer = attribution(_probabilities(inputs), inputs.layer)
+    values = torch.cat([torch.tensor(inputs.values, device=inputs.device)] * n_classes)
+    found = explainer.attribute(values, target=list(range(n_classes)), **options)
+    found = found[:, : len(inputs.feature)].detach().double()  # Longformer adds padding of its own at the end
+    return found.reshape(n_classes, inputs.feature.size, -1)
+
+
+def _by_feature(terms: "torch.Tensor", example: Features, inputs: Inputs) -> np.ndarray:
+    """Return the sums of (classes, elements, hidden) over each feature's elements, (features, classes)."""
+    feature = inputs.feature.ravel()
+    weights, inside = np.zeros((example.n_features, example.n_classes)), feature >= 0
+    np.add.at(weights, feature[inside], terms.sum(dim=-1).T.cpu().numpy()[inside])
     return weights
 
 

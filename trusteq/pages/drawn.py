@@ -75,10 +75,14 @@ def _marks(artist: Artist, ax: Axes) -> Iterator[dict]:
         points = np.ma.filled(np.ma.asarray(artist.get_xydata(), dtype=float), np.nan)
         yield from ({"mark": "point", "x": x, "y": y} for x, y in points)
     elif isinstance(artist, PathCollection):
-        yield from ({"mark": "point", "x": x, "y": y} for x, y in np.ma.filled(artist.get_offsets(), np.nan))
+        points = np.ma.filled(artist.get_offsets(), np.nan)
+        values = [{}] * len(points) if artist.get_array() is None else [{"value": of} for of in artist.get_array()]
+        yield from ({"mark": "point", "x": x, "y": y} | of for (x, y), of in zip(points, values, strict=True))
     elif isinstance(artist, LineCollection):
         for (x, y), *_, (x_to, y_to) in filter(len, artist.get_segments()):  # one without ends has no segment
             yield {"mark": "line", "x": x, "y": y, "x_to": x_to, "y_to": y_to}
+    elif isinstance(artist, AxesImage) and artist.get_array().ndim == 3:
+        return  # a picture in colours: what is drawn on it are the data
     elif isinstance(artist, QuadMesh | AxesImage):
         cells = np.ma.filled(np.ma.asarray(artist.get_array(), dtype=float), np.nan)
         middle = 0.5 * isinstance(artist, QuadMesh)
