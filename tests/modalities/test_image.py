@@ -1,5 +1,6 @@
 """Images in patches: trees, masks, what models read, weights against closed forms and the libraries' own explainers."""
 
+import io
 import itertools
 import sys
 import zlib
@@ -16,7 +17,7 @@ from scipy.cluster.hierarchy import is_valid_linkage
 
 from trusteq import bounds
 from trusteq.attribution.engine import TextPredictor
-from trusteq.attribution.explain import gradient_notes, weigh
+from trusteq.attribution.explain import explain, gradient_notes, weigh
 from trusteq.attribution.lime import surrogate
 from trusteq.attribution.methods import METHODS, STEPS, TOLERANCE
 from trusteq.attribution.owen import owen
@@ -36,6 +37,7 @@ from trusteq.modalities.image import (
     scratch,
 )
 from trusteq.models.array_classifier import ArrayClassifier
+from trusteq.models.classifier import load_classifier
 from trusteq.registry import Scratch
 
 ASKING = sorted(name for name, of in METHODS.items() if not of.needs_gradients and name != "random")
@@ -52,8 +54,8 @@ def picture(height, width, channels=None, seed=0):
     return found if channels else found[..., 0]
 
 
-def example(image, how="grid-3x4", *, mask="mean", classifier=None, id="x", n_classes=2):
-    return example_of(SimpleNamespace(id=id, image=image), n_classes, classifier=classifier, mask=mask, features=how)
+def example(image, cut="grid-3x4", *, mask="mean", classifier=None, id="x", n_classes=2):
+    return example_of(SimpleNamespace(id=id, image=image), n_classes, classifier=classifier, mask=mask, cut=cut)
 
 
 def yes(found):
@@ -80,7 +82,7 @@ def test_a_grid_is_as_equal_as_it_can_be(shape, rows, columns):
 
 
 def test_the_default_is_seven_by_seven_and_places_are_those_of_words():
-    found = example(picture(28, 56), None)
+    found = example(picture(28, 56), MODALITY.cut)
     assert found.n_features == 49 and found.features[8] == (0, 8, "r1 c1") and found.grid == (7, 7)
 
 
@@ -196,8 +198,7 @@ def test_masked_images_pixel_by_pixel(channels, how, mask):
 def test_what_stands_for_a_patch_by_hand():
     image = picture(6, 8, 3)
     colour = [round(float(image[..., channel].mean())) for channel in range(3)]
-    for mask in ("mean", "delete"):
-        np.testing.assert_array_equal(all_masked(image, mask, 4), np.broadcast_to(colour, image.shape))
+    np.testing.assert_array_equal(all_masked(image, MODALITY.mask("delete"), 4), np.broadcast_to(colour, image.shape))
     assert not all_masked(image, "zero", 4).any()
     # A Gaussian of half a patch's side, 3 pixels wide here, along one axis and then the other; edges are repeated.
     grey, sigma = picture(12, 12).astype(float), 1.5
@@ -598,6 +599,7 @@ def test_files_are_read_as_grey_or_colour(tmp_path, mode):
     found, facts = read(file)
     expected = np.asarray(colour.convert(mode).convert("L" if mode in ("L", "1", "LA") else "RGB"))
     assert facts == {} and found.dtype == np.uint8
+    np.testing.assert_array_equal(read(io.BytesIO(file.read_bytes()), "row 3")[0], found)
     np.testing.assert_array_equal(found, expected)
 
 
@@ -641,4 +643,26 @@ def test_files_that_are_no_image_are_said_in_one_line(tmp_path):
         with pytest.raises(DataError) as error:
             read(file)
         assert str(error.value).startswith(f"{file}: {said}") and "\n" not in str(error.value), error.value
+    with pytest.raises(DataError, match=r"^here: row 2: .*; save it again as PNG or JPEG$"):
+        read(io.BytesIO(whole[:900]), "here: row 2")
     assert bounds.MOST_PIXELS < 2**25
+
+
+# --- from a folder to a table ---
+
+
+def test_a_saved_model_is_loaded_for_images_and_explained(tmp_path, capfd):
+    image = picture(8, 16)
+    made = vit(image)
+    made.model.save_pretrained(tmp_path)
+    made.processor.save_pretrained(tmp_path)
+    capfd.readouterr()
+    classifier = load_classifier(tmp_path, device="cpu")
+    assert capfd.readouterr() == ("", "") and classifier.modality is MODALITY and classifier.labels == made.labels
+    np.testing.assert_array_equal(classifier.predict_proba([image]), made.predict_proba([image]))
+    table = pd.DataFrame({"id": ["x"], "image": [image]})
+    for method in GRADIENTS:
+        found = explain(classifier, table, method=method, features="grid-2x4", mask="blur")
+        inside = example(image, "grid-2x4", mask="blur", classifier=classifier, n_classes=3)
+        expected, _ = METHODS[method].explain(inside, 1000, None)
+        np.testing.assert_array_equal(found["weight"].to_numpy().reshape(3, 8).T, expected)

@@ -1,15 +1,19 @@
 """Pictures of attributions of images: what is tinted, framed and said, by hand."""
 
+import base64
+import io
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.patches import PathPatch
+from PIL import Image
 
 from trusteq.alignment import chance_jaccard
-from trusteq.modalities.image import patches
+from trusteq.modalities.image import MODALITY, patches
 from trusteq.pages.drawn import described, drawn
 from trusteq.pages.image import AGAINST, DARKEST, FOR, TINT, finding, overlay, side_by_side
 from trusteq.pages.show import figure_bundle
@@ -31,15 +35,17 @@ def overlaid(image=IMAGE, **options):
     return overlay(image, patches(IMAGE, "grid-2x3")[0], WEIGHTS, plt.figure().gca(), **options)
 
 
+def light(image):
+    return DARKEST + (1 - DARKEST) * image / 255
+
+
 @pytest.mark.parametrize("image", [IMAGE, np.stack([IMAGE] * 3, axis=-1)])
 def test_each_patch_is_tinted_by_sign_and_strength_over_a_light_grey_image(image):
-    below, tint = (of.get_array() for of in overlaid(image).get_images())
-    np.testing.assert_allclose(below[..., 0], DARKEST + (1 - DARKEST) * IMAGE / 255)
-    assert (below == below[..., :1]).all()
-    np.testing.assert_allclose(tint[0, 0], [*FOR, TINT])
-    np.testing.assert_allclose(tint[3, 5], [*FOR, TINT / 8])
-    np.testing.assert_allclose(tint[1, 3], [*AGAINST, TINT / 2])
-    np.testing.assert_allclose(tint[0, 4, 3], 0)
+    (found,) = (of.get_array() for of in overlaid(image).get_images())
+    assert found.shape == (4, 6, 3)
+    for place, colour, share in (((0, 0), FOR, 1), ((3, 5), FOR, 1 / 8), ((1, 3), AGAINST, 1 / 2), ((0, 4), FOR, 0)):
+        expected = TINT * share * np.array(colour) + (1 - TINT * share) * light(IMAGE)[place]
+        np.testing.assert_allclose(found[place], expected, rtol=0, atol=1e-12)
 
 
 def test_the_data_are_the_patches_with_their_weights():
@@ -86,13 +92,14 @@ def test_a_frame_follows_any_outline():
 
 def test_weights_that_are_all_zero_are_drawn():
     ax = overlay(IMAGE, patches(IMAGE, "grid-2x3")[0], np.zeros(6), plt.figure().gca())
-    assert ax.get_images()[1].get_array()[..., 3].max() == 0 and len(drawn(ax.figure)) == 0
+    np.testing.assert_allclose(ax.get_images()[0].get_array()[..., 0], light(IMAGE))
+    assert len(drawn(ax.figure)) == 0
 
 
 def test_two_models_side_by_side():
     other = table([0.4, 0.1, 0.0, 0.2, -0.3, 0.0])
     both = {"Large": pd.concat([table(WEIGHTS[::-1], "test-9"), table(WEIGHTS)]), "Small": other}
-    figure = side_by_side(ROW, both, "yes", features="grid-2x3", k=3)
+    figure = side_by_side(ROW, both, "yes", cut="grid-2x3", k=3)
     large, small = (frames(ax) for ax in figure.axes)
     assert len(large) == len(small) == 3 and len(large.keys() & small.keys()) == 2
     assert {large[of] for of in large.keys() & small.keys()} == {2.6}
@@ -107,7 +114,7 @@ def test_two_models_side_by_side():
 
 
 def test_one_model_and_several():
-    one = side_by_side(ROW, {"Large": table(WEIGHTS)}, "no", features="grid-2x3", k=2)
+    one = side_by_side(ROW, {"Large": table(WEIGHTS)}, "no", cut="grid-2x3", k=2)
     assert "The top 2 of 6 patches" in described(one) and "against it" in described(one)
     assert set(frames(one.axes[0]).values()) == {1.0}
     several = [frozenset({1, 2}), frozenset({2, 3}), frozenset({2, 4})]
@@ -116,9 +123,29 @@ def test_one_model_and_several():
 
 
 def test_a_page_keeps_it_as_picture_drawing_and_data_that_a_phone_shows_whole():
-    figure = side_by_side(ROW, {"Large <b>": table(WEIGHTS), "Small": table(WEIGHTS)}, "yes", features="grid-2x3")
+    figure = side_by_side(ROW, {"Large <b>": table(WEIGHTS), "Small": table(WEIGHTS)}, "yes", cut="grid-2x3")
     data, about = figure_bundle(figure)
     assert set(data) >= {"image/png", "image/svg+xml", "text/csv"} and "by chance" in about["image/png"]["alt"]
     assert len(data["text/csv"].splitlines()) == 1 + 2 * 5
     width = float(data["image/svg+xml"].split('width="')[1].split("pt")[0])
     assert width * 4 / 3 <= 530 and "<b>" not in data["image/svg+xml"]
+
+
+def test_an_image_in_a_text_is_one_drawing_that_says_what_is_framed():
+    weights = dict(enumerate(WEIGHTS.tolist()))
+    found = MODALITY.marked(SimpleNamespace(id="x", image=IMAGE), weights, {0, 4}, "grid-2x3")
+    tree = ElementTree.fromstring(found)
+    said = "2 of 6 patches framed, r0 c0 +0.4000, r1 c1 -0.3000"
+    assert tree.get("role") == "img" and tree.get("aria-label") == tree.find("title").text == said
+    assert tree.get("viewBox") == "0 0 6 4" and "max-width: 100%" in tree.get("style")
+    content = base64.b64decode(tree.find("image").get("href").removeprefix("data:image/png;base64,"))
+    pixels, ax = np.asarray(Image.open(io.BytesIO(content))), overlaid()
+    np.testing.assert_array_equal(pixels, np.rint(255 * ax.get_images()[0].get_array()))
+    paths = [of.get("d") for of in tree.findall("path")]
+    assert paths[0] == paths[1] and paths[2] == paths[3]  # a dark line on a light one, for each
+    assert sorted(paths[0][1:].split("M")) == ["0 0L0 2", "0 0L2 0", "0 2L2 2", "2 0L2 2"]
+
+
+def test_weights_that_are_all_zero_are_shown_without_a_frame():
+    found = MODALITY.marked(SimpleNamespace(id="x", image=IMAGE), dict.fromkeys(range(49), 0.0), set(), "grid-1x1")
+    assert "<path" not in found and 'aria-label="0 of 1 patches framed"' in found

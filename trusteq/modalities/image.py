@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ GRID = "grid-7x7"
 _GRID, _SLIC = re.compile(r"grid-([1-9]\d{0,3})x([1-9]\d{0,3})"), re.compile(r"slic-([1-9]\d{0,4})")
 MASKS = ("mean", "blur", "zero")
 _AS_THEY_ARE = ("L", "RGB")  # kinds of pixels in a file, as Pillow calls them
-_TO_RGB = ("P", "CMYK", "YCbCr")
+_CONVERTED = {"P": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "1": "L"}
 _WITH_ALPHA = {"LA": "L", "La": "L", "PA": "RGB", "RGBA": "RGB", "RGBa": "RGB"}
 _A_TOKEN = 16 * 16  # pixels, of a model that does not say how large its patches are
 HINT = "save it again as PNG or JPEG"
@@ -79,23 +79,22 @@ class Patches(Features):
 
 
 def patches(
-    image: np.ndarray, how: str | None = None, *, where: str = "image"
+    image: np.ndarray, cut: str, *, where: str = "image"
 ) -> tuple[np.ndarray, tuple[str, ...], tuple[int, int] | None]:
     """Return the patch of each pixel, (height, width), the patches' names, and (rows, columns) where they are a grid.
 
-    how: "grid-ROWSxCOLUMNS", whose sizes differ by a pixel at most, or "slic-N", about N segments of scikit-image's
-    SLIC in its own settings (grey images as colour images that have none); None: a grid of 7 by 7.
+    cut: "grid-ROWSxCOLUMNS", whose sizes differ by a pixel at most, or "slic-N", about N segments of scikit-image's
+    SLIC in its own settings (grey images as colour images that have none).
 
     Raises ExperimentError for any other, or a grid finer than the image.
     Source: Achanta et al. (2012), SLIC superpixels.
     """
-    how = how or GRID
-    if found := _GRID.fullmatch(how):
+    if found := _GRID.fullmatch(cut):
         return _grid(image, int(found[1]), int(found[2]), where)
-    if found := _SLIC.fullmatch(how):
+    if found := _SLIC.fullmatch(cut):
         patch = _slic(image, int(found[1]))
         return patch, tuple(f"s{number}" for number in range(patch.max() + 1)), None
-    raise ExperimentError(f"unknown features {how!r} of an image; {nearest(how, (GRID, 'slic-50'))}, with any numbers")
+    raise ExperimentError(f"unknown features {cut!r} of an image; {nearest(cut, (GRID, 'slic-50'))}, with any numbers")
 
 
 def _grid(image: np.ndarray, rows: int, columns: int, where: str) -> tuple:
@@ -161,7 +160,7 @@ def centres_of(patch: np.ndarray) -> np.ndarray:
 def all_masked(image: np.ndarray, mask: str, n_patches: int) -> np.ndarray:
     """Return an image with all of it masked, of its shape and type.
 
-    mask: "mean" (or "delete"), the mean colour of the image; "blur", the image behind a Gaussian of half the side that
+    mask: "mean", the mean colour of the image; "blur", the image behind a Gaussian of half the side that
     a square of a patch's mean area has; "zero".
     """
     if mask == "zero":
@@ -171,23 +170,21 @@ def all_masked(image: np.ndarray, mask: str, n_patches: int) -> np.ndarray:
 
         sigma = np.sqrt(image.shape[0] * image.shape[1] / n_patches) / 2
         found = gaussian_filter(image.astype(np.float64), (sigma, sigma, 0)[: image.ndim], mode="nearest")
-    elif mask in ("mean", "delete"):
+    elif mask == "mean":
         found = np.broadcast_to(image.mean(axis=(0, 1)), image.shape)
     else:
         raise ExperimentError(f"unknown mask {mask!r} of an image; {nearest(mask, MASKS)}")
     return np.rint(found).astype(image.dtype)
 
 
-def example_of(
-    row, n_classes: int, *, classifier: object = None, mask: str = "mean", features: str | None = None
-) -> Patches:
-    """Return a row of a table of examples, with id and image, as what is explained."""
-    patch, names, grid = patches(row.image, features, where=str(row.id))
+def example_of(row, n_classes: int, *, classifier: object = None, mask: str = "mean", cut: str = GRID) -> Patches:
+    """Return a row of a table of examples, with id and image, as what is explained; cut: see `patches`."""
+    patch, names, grid = patches(row.image, cut, where=str(row.id))
     masked = all_masked(row.image, mask, len(names))
     return Patches(row.id, n_classes, row.image, patch, names, masked, grid, classifier)
 
 
-def read(path: Path) -> tuple[np.ndarray, dict]:
+def read(file: Path | BinaryIO, where: str | None = None) -> tuple[np.ndarray, dict]:
     """Return the image in a file, uint8, (height, width) or (height, width, 3), and no facts about it.
 
     It is turned as its file says that it is to be shown. A palette, CMYK and 1 bit a pixel become colour or grey.
@@ -195,34 +192,35 @@ def read(path: Path) -> tuple[np.ndarray, dict]:
     """
     from PIL import Image, ImageOps
 
-    if not path.is_file():
-        raise DataError(f"{path}: {'not a file' if path.exists() else 'no such file'}; name an image")
-    with reading(DataError, path, HINT), warnings.catch_warnings():
+    where = where or str(file)
+    if isinstance(file, Path) and not file.is_file():
+        raise DataError(f"{where}: {'not a file' if file.exists() else 'no such file'}; name an image")
+    with reading(DataError, where, HINT), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a large one, which is refused here, or of what is wrong beside the pixels
-        with Image.open(path) as file:
-            bounds.check(file.width * file.height, bounds.MOST_PIXELS, "pixels", path, DataError)
-            if getattr(file, "n_frames", 1) > 1:
-                raise DataError(f"{path}: {file.n_frames} images in one file; save one alone")
-            found = np.asarray(_plain(ImageOps.exif_transpose(file), path))
-    check(found, str(path))
+        with Image.open(file) as image:
+            bounds.check(image.width * image.height, bounds.MOST_PIXELS, "pixels", where, DataError)
+            if getattr(image, "n_frames", 1) > 1:
+                raise DataError(f"{where}: {image.n_frames} images in one file; save one alone")
+            found = np.asarray(_plain(ImageOps.exif_transpose(image), where))
+    check(found, where)
     return found, {}
 
 
-def _plain(image: "Image.Image", path: Path) -> "Image.Image":
+def _plain(image: "Image.Image", where: str) -> "Image.Image":
     """Return an image of Pillow's in grey or colour, 8 bits a channel."""
     if "transparency" in image.info:
         image = image.convert("RGBA")
     if image.mode in _WITH_ALPHA:
         if image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
-            raise DataError(f"{path}: lets what is behind it show through; save it without transparency")
+            raise DataError(f"{where}: lets what is behind it show through; save it without transparency")
         image = image.convert(_WITH_ALPHA[image.mode])
     if image.mode in _AS_THEY_ARE:
         return image
-    if image.mode in _TO_RGB:
-        return image.convert("RGB")
-    if image.mode == "1":
-        return image.convert("L")
-    raise DataError(f"{path}: pixels of the kind {image.mode}, and 8 bits a channel, grey or RGB, are read; {HINT}")
+    if image.mode not in _CONVERTED:
+        raise DataError(
+            f"{where}: pixels of the kind {image.mode}, and 8 bits a channel, grey or RGB, are read; {HINT}"
+        )
+    return image.convert(_CONVERTED[image.mode])
 
 
 def check(array: object, where: str) -> None:
@@ -325,7 +323,9 @@ def scratch(shape: "Scratch", names: dict, array: np.ndarray) -> tuple[object, o
 
 MODALITY = Modality(
     name="image",
-    unit="patch",
+    units="patches",
+    cut=GRID,
+    suffixes=(".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"),
     masks=MASKS,
     read=read,
     check=check,
@@ -336,4 +336,5 @@ MODALITY = Modality(
     argument="pixel_values",
     encode=encode,
     scratch=scratch,
+    pages="trusteq.pages.image",
 )

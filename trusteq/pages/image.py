@@ -1,5 +1,7 @@
 """Attributions of images as pictures: each patch tinted by its weight, the top ones framed, models side by side."""
 
+import base64
+import io
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
@@ -12,11 +14,12 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from trusteq.alignment import chance_jaccard, jaccard, top_features
-from trusteq.modalities.image import centres_of, patches
+from trusteq.modalities.image import GRID, centres_of, patches
 from trusteq.pages.figures import WIDTH, headed, small_multiples
 
 FOR, AGAINST = (58 / 255, 110 / 255, 220 / 255), (235 / 255, 130 / 255, 20 / 255)
 TINT, DARKEST = 0.75, 0.5  # how much of the image the largest weight hides; black, on which no colour could be seen
+NARROWEST, WIDEST = 280, 480  # pixels of a page that an image is wide
 _INK, _PAPER = "#262626", "#ffffff"
 # By whether it is so for all models: what the legend calls a frame, and its width.
 _FRAMES = {False: ("top", 1.0), True: ("top of all", 2.6)}
@@ -24,16 +27,14 @@ _FRAMES = {False: ("top", 1.0), True: ("top of all", 2.6)}
 _SIGNS = {1: ("for the class", "+", "#1f4e9e"), -1: ("against it", "_", "#c2590a")}
 
 
-def side_by_side(
-    row, attributions: Mapping[str, pd.DataFrame], label: str, *, features: str | None = None, k: int = 10
-) -> Figure:
+def side_by_side(row, attributions: Mapping[str, pd.DataFrame], label: str, *, cut: str = GRID, k: int = 10) -> Figure:
     """Return one image with the weights of each of several models, and how much their top sets overlap.
 
     row: of a table of examples, id and image. attributions: of the models, by their titles. label: the class whose
-    weights are shown. features: how the image was cut. A patch among the top `k` is framed, with a thick line where it
+    weights are shown. cut: into patches. A patch among the top `k` is framed, with a thick line where it
     is so for all models.
     """
-    patch, names, _ = patches(row.image, features)
+    patch, names, _ = patches(row.image, cut)
     of_image = {title: table[table["id"] == row.id] for title, table in attributions.items()}
     top = {title: _top(table, str(row.id), label, k) for title, table in of_image.items()}
     shared = frozenset.intersection(*top.values()) if len(top) > 1 else frozenset()
@@ -67,11 +68,7 @@ def overlay(
     """
     ax = ax or plt.gca()
     strength = np.abs(weights) / (np.abs(weights).max() or 1)
-    grey = image.mean(axis=2) if image.ndim == 3 else image
-    light = DARKEST + (1 - DARKEST) * grey / 255
-    ax.imshow(np.stack([light] * 3, axis=-1), interpolation="none")
-    tint = np.column_stack([np.where(weights[:, None] > 0, FOR, AGAINST), TINT * strength])
-    ax.imshow(tint[patch], interpolation="none")
+    ax.imshow(_tinted(image, patch, weights), interpolation="none")
     for number in top:
         _frame(ax, patch == number, _FRAMES[number in shared][1])
     for name, width in _FRAMES.values() if shared else ():
@@ -84,6 +81,51 @@ def overlay(
     ax.set(xlabel="pixels from the left", ylabel="pixels from the top")
     ax.grid(visible=False)
     return ax
+
+
+def _tinted(image: np.ndarray, patch: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the image in light greys, each patch tinted, (height, width, 3), from 0 to 1."""
+    grey = image.mean(axis=2) if image.ndim == 3 else image
+    light = DARKEST + (1 - DARKEST) * grey[..., None] / 255
+    share = TINT * np.abs(weights) / (np.abs(weights).max() or 1)
+    colour = np.where(weights[:, None] > 0, FOR, AGAINST)
+    return light + share[patch][..., None] * (colour[patch] - light)
+
+
+def marked(row, weights: Mapping[int, float], top: Collection[int], cut: str) -> str:
+    """Return an image of a table of examples as HTML, its patches tinted as by `overlay`, the top ones framed.
+
+    It has a text for who cannot see it, which is shown to a mouse too: the top patches with their weights.
+    """
+    patch, names, _ = patches(row.image, cut)
+    height, width = row.image.shape[:2]
+    pixels = _tinted(row.image, patch, np.array([weights[place] for place in range(len(names))]))
+    frames = "".join(_drawn_frame(patch == place) for place in sorted(top))
+    listed = [f"{names[place]} {weights[place]:+.4f}" for place in sorted(top, key=lambda of: -abs(weights[of]))]
+    about = ", ".join([f"{len(top)} of {len(names)} patches framed", *listed])
+    size = f"width: {min(max(width, NARROWEST), WIDEST)}px; max-width: 100%; height: auto; overflow: visible"
+    shown = f'width="{width}" height="{height}" style="image-rendering: pixelated"'
+    return (
+        f'<svg class="tq-image" role="img" aria-label="{about}" viewBox="0 0 {width} {height}" style="{size}">'
+        f'<title>{about}</title><image href="{_png(pixels)}" {shown}/>{frames}</svg>'
+    )
+
+
+def _png(pixels: np.ndarray) -> str:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(np.rint(255 * pixels).astype(np.uint8)).save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _drawn_frame(inside: np.ndarray) -> str:
+    """Return the outline of the pixels that are `inside` as elements of an SVG: dark on light."""
+    ends = (_outline(inside).vertices + 0.5).astype(int).reshape(-1, 4).tolist()
+    path = "".join(f"M{x} {y}L{x_to} {y_to}" for x, y, x_to, y_to in ends)
+    how = 'fill="none" stroke-linecap="square" vector-effect="non-scaling-stroke"'
+    lines = ((_PAPER, 3.5), (_INK, 1.8))
+    return "".join(f'<path d="{path}" {how} stroke="{colour}" stroke-width="{wide}"/>' for colour, wide in lines)
 
 
 def _frame(ax, inside: np.ndarray, width: float) -> None:
