@@ -455,11 +455,6 @@ def inline(draw: Callable) -> dict[str, str]:
     return {"svg": themed(text[text.index("<svg") :]), "alt": alt}
 
 
-def picture(drawn: Mapping[str, str], alt: str) -> str:
-    """Return as HTML what `inline` drew; alt: what it shows, for who cannot see it."""
-    return f'<div class="tq-picture" role="img" aria-label="{html.escape(alt)}">{drawn["svg"]}</div>'
-
-
 def highlights(
     attributions: pd.DataFrame, examples: pd.DataFrame, labels: Sequence[str], *, title: str = "", k: int = 10
 ) -> HTML:
