@@ -14,7 +14,7 @@ import pandas as pd
 from trusteq.errors import ArtefactError, DataError, nearest, reading
 
 # The column that holds the inputs in a table of examples -> the module whose MODALITY describes them.
-MODULES: dict[str, str] = {"image": "trusteq.modalities.image"}
+MODULES: dict[str, str] = {"image": "trusteq.modalities.image", "sound": "trusteq.modalities.sound"}
 TEXTS = ("text_a", "text_b")
 
 
