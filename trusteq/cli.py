@@ -39,6 +39,19 @@ TEXT_FIELDS = ("text_a", "text_b", "label")
 EXIT_CODES = {"equivalent": 0, "no-worse": 0, "yes": 0, "not-equivalent": 1, "worse": 1, "no": 1, "undecided": 3}
 
 
+class Calibration(StrEnum):
+    """What the probabilities of label words are divided by."""
+
+    none = "none"
+    contextual = "contextual"
+    batch = "batch"
+
+
+CalibrateOption = Annotated[
+    Calibration | None, typer.Option(help="Divide by what label words have for content-free texts, or for a batch.")
+]
+
+
 class Ask(StrEnum):
     """The three questions of an audit."""
 
@@ -64,6 +77,12 @@ MaskOption = Annotated[
 ]
 FeaturesOption = Annotated[
     str | None, typer.Option(help="How an image or sound is cut into features, such as grid-7x7, slic-50, segments-16.")
+]
+WordsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Label words of a language model: 'negative= negative,positive= positive'; the template asks for them."
+    ),
 ]
 ProjectOption = Annotated[Path | None, typer.Option(help="A checkout of trusteq; default: the one you are in.")]
 
@@ -259,6 +278,8 @@ def explain(
     features: FeaturesOption = None,
     labels: Annotated[str | None, typer.Option(help="A,B,C: class names in index order, where it has none.")] = None,
     template: TemplateOption = None,
+    words: WordsOption = None,
+    calibrate: CalibrateOption = None,
     seed: int = 0,
     hub: HubOption = None,
 ):
@@ -273,7 +294,12 @@ def explain(
 
     if (text_a is None) == (file is None):
         raise ExperimentError("explain: give --text-a, with --text-b for a pair, or --input FILE")
-    classifier = named_classifier(model, hub=hub, labels=_class_names(labels, None), template=template)
+    names, of_classes = _class_names(labels, None), _label_words(words)
+    classifier = named_classifier(model, hub=hub, labels=names, template=template, words=of_classes)
+    if calibrate is not None:
+        from trusteq.models.label_calibration import calibrated
+
+        classifier = calibrated(classifier, calibrate)
     if file is None:
         example = pd.DataFrame({"id": ["example"], "text_a": [text_a], "text_b": [text_b]}, dtype=object)
     else:
@@ -290,6 +316,11 @@ def explain(
         _note(note)
     if "mask" in weights.attrs:
         _note(f"features: {weights.attrs['features']}, masked by {weights.attrs['mask']}")
+    if "label_words" in weights.attrs:
+        from trusteq.models.label_calibration import facts, notes
+
+        for note in notes(facts(classifier, *modality.given(example))):
+            _note(note)
     _tell(f"predicted: {predicted}")
     if weights.empty:
         _note("there is no word to explain in these texts")
@@ -325,6 +356,8 @@ def audit(
     text_b: Annotated[str | None, typer.Option(help="Column of --data with the second text of a pair.")] = None,
     label: Annotated[str | None, typer.Option(help="Column of --data with the label.")] = None,
     template: TemplateOption = None,
+    words: WordsOption = None,
+    calibrate: CalibrateOption = None,
     retrained: Annotated[
         list[str] | None, typer.Option(help="The large model trained again with another seed, repeatable.")
     ] = None,
@@ -383,7 +416,10 @@ def audit(
             from trusteq.verdict.watch import read_words
 
             options["watch"] = read_words(watch)
-        named, options["keep"] = {"hub": hub, "template": template}, out
+        named, options["keep"] = {"hub": hub, "template": template, "words": _label_words(words)}, out
+        if named["words"] is not None and names is None:
+            how["labels"] = tuple(named["words"])
+        options["calibration"] = calibrate
         found = _audits_of_models(models, len(compressed), data, dev, how=how, named=named, options=options)
     rows, codes = [], []
     for name, folder, audited in zip(compressed, folders, found, strict=True):
@@ -493,6 +529,17 @@ def _class_names(labels: str | None, task: str | None) -> tuple[str, ...] | None
     from trusteq.registry import load_task
 
     return load_task(task).labels
+
+
+def _label_words(words: str | None) -> dict[str, str] | None:
+    """Return the words of --words by class: 'negative= negative,positive= positive', spaces before them kept."""
+    if words is None:
+        return None
+    pairs = [pair.partition("=") for pair in words.split(",")]
+    found = {label.strip(): word for label, _, word in pairs}
+    if len(found) < len(pairs) or not all(label.strip() and equal for label, equal, _ in pairs):
+        raise ExperimentError(f"--words {words}: give each class one word, as 'negative= negative,positive= positive'")
+    return found
 
 
 def _answered(found: "Audit", ask: Ask, share: float) -> str:

@@ -166,13 +166,20 @@ Checkpoint = Annotated[str, Field(min_length=1), AfterValidator(_from_here)]
 Pretrained = Annotated[str, AfterValidator(_file_from_here)]
 
 
+Calibration = Literal["none", "contextual", "batch"]
+
+
 class ModelSpec(Entry):
     """A model before fine-tuning: pretrained weights from the Hub, a shape to train from scratch, or a compression.
 
     hub: its Hub id; or a file of GGUF, a path or `package/file.gguf`, inside a package that is installed.
     checkpoint: one that is fine-tuned already, a folder or a Hub id, which is used as it is. A relative folder starts
     from the working directory, as a `Source` does.
-    template: what makes one text of a pair, for pretrained weights whose tokenizer puts nothing between the two.
+    template: what makes one text of a pair, for pretrained weights whose tokenizer puts nothing between the two; or the
+    prompt of a language model.
+    words: of each class, what a language model says of it after the template, with the space before it; the likelihood
+    of these tells the class, and there is no head. calibration: what it is divided by, "contextual" or "batch" (of the
+    dev split), see `models.label_calibration`.
     layers: keep only the first so many layers of the pretrained encoder.
     tokenizer: Hub id of the tokenizer of a model trained from scratch; without it, the generated corpora's own words.
     teacher: the fine-tuned model that this one also learns from.
@@ -188,6 +195,8 @@ class ModelSpec(Entry):
     layers: Annotated[int, Field(ge=1)] | None = None
     tokenizer: str | None = None
     template: str | None = None
+    words: dict[str, str] | None = None
+    calibration: Calibration | None = None
     teacher: str | None = None
     paper: str | None = None
 
@@ -197,6 +206,10 @@ class ModelSpec(Entry):
             raise ValueError("a model takes exactly one of 'hub', 'scratch', 'compress' and 'checkpoint'")
         if self.template is not None and not (self.hub or self.checkpoint):
             raise ValueError("'template' is for pretrained weights ('hub') or a 'checkpoint'")
+        if self.words is not None and self.template is None:
+            raise ValueError("'words' are what a language model says after a 'template'; give one")
+        if self.calibration and not (self.words or self.checkpoint):
+            raise ValueError("'calibration' is for label words; give 'words', or leave it out")
         if self.checkpoint and (self.teacher or self.tokenizer):
             raise ValueError("a 'checkpoint' is used as it is: it takes no teacher and no other tokenizer")
         if self.layers is not None and self.hub is None:

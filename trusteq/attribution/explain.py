@@ -70,7 +70,8 @@ def explain(
     words beyond what the model takes, which get no weight; of arrays "mask" and "features"; "retokenised", the number
     of examples whose masked texts could not be put together from the token ids of their words; "passes", the number of
     forward passes; with `stable` "stopped", the number of examples done before their budget was spent; "segmentation",
-    where any text is written without spaces: what cut it into words, see `words.segmentation`; of integrated-gradients
+    where any text is written without spaces: what cut it into words, see `words.segmentation`; "template" and
+    "label_words", of a model that has them, its prompt and what tells its classes; of integrated-gradients
     "convergence", id -> the largest `methods.convergence_delta` over the classes; of gradient-x-input "left", id -> the
     largest share over the classes that its sums leave of their terms.
 
@@ -96,6 +97,8 @@ def explain(
         table.attrs["segmentation"] = name
     if getattr(classifier, "template", None) is not None:
         table.attrs["template"] = classifier.template.text
+    if getattr(classifier, "words", ()):
+        table.attrs["label_words"] = classifier.model.label_words.model_dump(mode="json")
     return table
 
 
@@ -237,6 +240,8 @@ def check(
     if kind is not None:
         return
     replacement(mask, getattr(classifier, "tokenizer", None))
+    if getattr(classifier, "words", ()):
+        classifier.check_slots((examples["text_a"], examples["text_b"]), "explain")
     pairs = [isinstance(text, str) for text in examples["text_b"]]
     for kind in {is_pair and boundary == "safe" for is_pair in pairs}:
         classifier.check_texts(pairs=kind)

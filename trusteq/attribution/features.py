@@ -203,11 +203,15 @@ def _listed(texts: tuple[str, ...]) -> tuple[list[str], list[str] | None]:
 
 def _tokenised(classifier: "Classifier", texts: tuple[str, ...]) -> tuple:
     """Return the tokens, and of each which text it stands in, None for special ones, and its (start, end) there."""
+    template = classifier.template
+    by_template = template is not None and template.n_texts == len(texts)
+    if by_template:
+        texts = template.fitted(texts, classifier.tokenizer, classifier.max_length)
     options = {"truncation": True, "max_length": classifier.max_length, "return_offsets_mapping": True}
     found = classifier.tokenizer(*classifier.given(*_listed(texts)), **options)
     segments, offsets = found.sequence_ids(0), found["offset_mapping"][0]
-    if len(texts) == 2 and classifier.template is not None:
-        return found, *classifier.template.sides(texts, offsets)
+    if by_template:
+        return found, *template.sides(texts, offsets)
     return found, segments, offsets
 
 

@@ -75,7 +75,8 @@ class TokenPredictor:
 
     def _pieces(self, texts: tuple[str, ...], replacement: str) -> "_Pieces | None":
         """Return the pieces of texts; None where all words, or none, are not given the ids that the tokenizer gives."""
-        by_template = len(texts) == 2 and self.classifier.template is not None
+        template = self.classifier.template
+        by_template = template is not None and template.n_texts == len(texts)
         if by_template or len(texts) not in self._special_tokens or re.search(r"\s", replacement):
             return None
         if any(len(words.words(piece)) > _MOST_WORDS for text in texts for piece in _PIECE.findall(text)):

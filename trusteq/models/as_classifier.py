@@ -9,7 +9,7 @@ import json
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -321,12 +321,19 @@ def _lists_taken(function: Callable) -> tuple[int, int]:
     return needed, min(possible, 2)
 
 
-def named_classifier(name: str, *, hub=None, labels: Sequence[str] | None = None, template: str | None = None):
+def named_classifier(
+    name: str,
+    *,
+    hub=None,
+    labels: Sequence[str] | None = None,
+    template: str | None = None,
+    words: Mapping[str, str] | None = None,
+):
     """Return the classifier that a word of the command line names.
 
-    name: a checkpoint's folder or a Hub id (see `load_classifier`); an .onnx file, or the folder of one that holds no
-    other weights; a function of texts, or whatever else `as_classifier` takes, as "file.py:name" or
-    "package.module:name". Raises ModelError where there is no such thing.
+    name: a checkpoint's folder or a Hub id (see `load_classifier`, for template and words as well); an .onnx file, or
+    the folder of one that holds no other weights; a function of texts, or whatever else `as_classifier` takes, as
+    "file.py:name" or "package.module:name". Raises ModelError where there is no such thing.
     """
     place, colon, member = name.rpartition(":")
     if name.removesuffix(":").endswith(".py") and not Path(name).is_dir():
@@ -337,8 +344,8 @@ def named_classifier(name: str, *, hub=None, labels: Sequence[str] | None = None
 
         if (file := graph_file(name, hub)) is not None:
             return load_graph(file, labels=labels, template=template)
-        return load_classifier(name, hub=hub, labels=labels, template=template)
-    if template is not None:
+        return load_classifier(name, hub=hub, labels=labels, template=template, words=words)
+    if template is not None or words is not None:
         raise _no_template(name)
     module = _module(place, name)
     if not hasattr(module, member):
@@ -351,12 +358,19 @@ def named_classifier(name: str, *, hub=None, labels: Sequence[str] | None = None
     return replace(found, source=sha256(Path(file))) if file and isinstance(found, TextClassifier) else found
 
 
-def named_classifiers(names: Sequence[str], *, template: str | None = None, **given) -> list:
+def named_classifiers(
+    names: Sequence[str], *, template: str | None = None, words: Mapping[str, str] | None = None, **given
+) -> list:
     """Return the classifiers that words of the command line name: see `named_classifier`.
 
     template: of those that need one, whose tokenizer puts nothing between two texts; the others read pairs as they were
-    trained to. Where none needs one, all checkpoints are given it.
+    trained to. Where none needs one, all checkpoints are given it. With words it is the prompt of language models.
     """
+    if words is not None:
+        takes = [_takes_words(name, given.get("hub")) for name in names]
+        asked = takes if any(takes) else [True] * len(names)
+        prompt = {"template": template, "words": words}
+        return [named_classifier(name, **given, **prompt if of else {}) for name, of in zip(names, asked, strict=True)]
     found = [named_classifier(name, **given) for name in names]
     if template is None:
         return found
@@ -365,8 +379,21 @@ def named_classifiers(names: Sequence[str], *, template: str | None = None, **gi
     return [_joined(name, one, template) if of else one for name, one, of in zip(names, found, asked, strict=True)]
 
 
+def _takes_words(name: str, hub) -> bool:
+    """Return whether a word of the command line names a language model; what cannot be read is said where it is."""
+    if not Path(name).exists() and name.rpartition(":")[2].isidentifier():
+        return False
+    from trusteq.models.classifier import load_config
+    from trusteq.models.label_words import is_causal
+
+    try:
+        return is_causal(load_config(name, hub=hub))
+    except TrusteqError:
+        return False
+
+
 def _no_template(name: str) -> ModelError:
-    return ModelError(f"{name}: a template is for checkpoints; a function joins its texts itself")
+    return ModelError(f"{name}: a template, or words, are for checkpoints; a function joins its texts itself")
 
 
 def _joined(name: str, one, template: str):

@@ -32,10 +32,12 @@ from trusteq.models.array_classifier import ArrayClassifier, load_processor
 from trusteq.models.checkpoint import Checkpoint, chosen_device
 from trusteq.models.compress import WAYS, apply, check_claim, check_options, keep_config, put_together, settled, steps
 from trusteq.models.forward import Rows, started
+from trusteq.models.label_calibration import calibrated, other_words, reading, reads_words
+from trusteq.models.label_words import SETTINGS, LabelWords, LabelWordsModel, is_causal, tokens_of
 from trusteq.models.layers import HEADS, saved_kind
 from trusteq.models.probabilities import check_finite, check_output
 from trusteq.models.recipe import Recipe
-from trusteq.models.template import Template
+from trusteq.models.template import Template, check_slots
 from trusteq.registry import Compression, ModelSpec
 from trusteq.statistics import stream_seed
 
@@ -55,6 +57,7 @@ _FITS = {
     "dtype": lambda found: isinstance(found, str),
     "problem_type": lambda found: found in _PROBLEMS,
     TEMPLATE: lambda found: isinstance(found, str),
+    SETTINGS: lambda found: isinstance(found, dict),
 }
 _WEIGHTS = ("*.safetensors", "*.bin")
 # What a model must say the same of, alone and together, up to rounding.
@@ -92,14 +95,18 @@ class ReadsTokens:
             filled[name][kept] = np.concatenate(tokens[name])
         return Rows(filled["input_ids"], lengths, filled["token_type_ids"] if "token_type_ids" in tokens else None)
 
-    def given(self, firsts: list[str], seconds: list[str] | None) -> tuple[list[str], list[str] | None]:
-        """Return what the tokenizer is given: the texts as they are, or pairs as one text by the template."""
-        if seconds is None:
-            return firsts, None
-        if self.template is not None:
-            return [self.template.join(*pair) for pair in zip(firsts, seconds, strict=True)], None
-        self.check_texts(pairs=True)
-        return firsts, seconds
+    def given(
+        self, firsts: list[str], seconds: list[str] | None, *, whole: bool = False
+    ) -> tuple[list[str], list[str] | None]:
+        """Return what the tokenizer is given: the texts as they are, or within the template, cut unless `whole`."""
+        texts = (firsts,) if seconds is None else (firsts, seconds)
+        if self.template is None or self.template.n_texts != len(texts):
+            self.check_texts(pairs=seconds is not None)
+            return firsts, seconds
+        rows = zip(*texts, strict=True)
+        if not whole:
+            rows = (self.template.fitted(row, self.tokenizer, self.max_length) for row in rows)
+        return [self.template.join(*row) for row in rows], None
 
     def check_texts(self, *, pairs: bool) -> None:
         """Raise ModelError for pairs where the tokenizer joins them by nothing, and there is no template."""
@@ -112,16 +119,16 @@ class ReadsTokens:
 
     @property
     def needs_template(self) -> bool:
-        """Whether it has no template, and its tokenizer puts nothing between the texts of a pair."""
-        return self.template is None and self._loses_boundary
+        """Whether it has no template for pairs, and its tokenizer puts nothing between the texts of a pair."""
+        return (self.template is None or self.template.n_texts < 2) and self._loses_boundary
 
     def joined_by(self, template: str):
-        """Return the same classifier with a template for pairs; raise ModelError for what is none."""
+        """Return the same classifier with a template; raise ModelError for what is none."""
         return replace(self, template=Template.of(template))
 
     def n_cut(self, firsts: list[str], seconds: list[str] | None) -> int:
         """Return how many of the texts or pairs have more tokens than the model takes."""
-        tokens = self.tokenizer(*self.given(firsts, seconds), verbose=False)["input_ids"]
+        tokens = self.tokenizer(*self.given(firsts, seconds, whole=True), verbose=False)["input_ids"]
         return sum(len(ids) > self.max_length for ids in tokens)
 
     @functools.cached_property
@@ -152,7 +159,8 @@ class Classifier(ReadsTokens, Checkpoint):
     labels: class names, in the order of the columns of the probabilities.
     max_length: tokens of a text or pair; longer ones are cut, the longer side first.
     equal_lengths: whether only rows of equal length share a batch, since padding would change what the model says.
-    template: what makes one text of a pair, for a tokenizer that puts nothing between the two; None for all others.
+    template: what makes one text of a pair, for a tokenizer that puts nothing between the two, or asks for the class in
+    words; None for all others.
     """
 
     model: transformers.PreTrainedModel
@@ -176,10 +184,40 @@ class Classifier(ReadsTokens, Checkpoint):
         return [*own, None if self.template is None else self.template.text]
 
     def joined_by(self, template: str) -> "Classifier":
-        """Return the same classifier with a template for pairs, which its configuration keeps too."""
+        """Return the same classifier with a template, which its configuration keeps too."""
         joined = super().joined_by(template)
         setattr(self.model.config, TEMPLATE, joined.template.text)
-        return joined
+        return joined if not reads_words(self) else by_words(joined, dict(zip(self.labels, self.words, strict=True)))
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The label words whose likelihood tells the classes, in their order; none of a classifier with a head."""
+        return self.model.label_words.words if reads_words(self) else ()
+
+    @property
+    def padding(self) -> int | None:
+        """The id that rows are padded with; None where only rows of equal length share a batch."""
+        return None if self.equal_lengths else padding_id(self.model, self.tokenizer)
+
+    def predict_proba(self, text_a: Sequence[str], text_b: Sequence[str | None] | None = None) -> np.ndarray:
+        """Return class probabilities, float64 (n, C), as `ReadsTokens` does; raise DataError for an empty slot."""
+        self.check_slots((list(text_a), [] if text_b is None else list(text_b)), "predict_proba")
+        return super().predict_proba(text_a, text_b)
+
+    def check_slots(self, texts: tuple, where: str) -> None:
+        """Raise DataError, by row, where a slot of a prompt would be empty. texts: of each slot."""
+        if reads_words(self):
+            check_slots(texts, where)
+
+    def check_texts(self, *, pairs: bool) -> None:
+        """Raise ModelError where the boundary of pairs would be lost, or a prompt has a slot more or less."""
+        if reads_words(self) and pairs != (self.template.n_texts == 2):
+            kinds = ("pairs", "single texts") if pairs else ("single texts", "pairs")
+            raise ModelError(
+                f"the examples are {kinds[0]}, and template {self.template.text!r} is for {kinds[1]}; give one with "
+                f"{'{text_a} and {text_b}' if pairs else '{text_a} alone'}"
+            )
+        super().check_texts(pairs=pairs)
 
     def predict_rows(self, rows: Sequence[Rows]) -> list[np.ndarray]:
         """Return the class probabilities of each block of token ids, float64 of shape (n, C).
@@ -190,8 +228,7 @@ class Classifier(ReadsTokens, Checkpoint):
 
     def start_rows(self, rows: Sequence[Rows]) -> Callable[[], list[np.ndarray]]:
         """Return a function that waits for what `predict_rows` returns, on which a GPU works until then."""
-        padding = None if self.equal_lengths else padding_id(self.model, self.tokenizer)
-        finished = started(self.model, rows, padding=padding)
+        finished = started(self.model, rows, padding=self.padding)
         return lambda: [check_finite(softmax(block, axis=1)) for block in finished()]
 
 
@@ -202,6 +239,8 @@ def load_classifier(
     device: str = "auto",
     labels: Sequence[str] | None = None,
     template: str | None = None,
+    words: Mapping[str, str] | None = None,
+    calibration: str | None = None,
 ) -> Classifier | ArrayClassifier:
     """Load a fine-tuned classifier, of texts or of what else a checkpoint reads, from a folder, a mirror or the Hub.
 
@@ -212,6 +251,9 @@ def load_classifier(
     template: what makes one text of a pair for a tokenizer that puts nothing between the two (Llama, GPT-2), such as
     "Premise: {text_a}\\nHypothesis: {text_b}"; its own words are never features. Default: the one that a checkpoint was
     fine-tuned with here.
+    words: of a language model, what it would say of each class after the template, such as {"negative": " negative",
+    "positive": " positive"} after "Review: {text_a}\\nSentiment:"; their likelihoods tell the class. calibration: of
+    these, "contextual" or "none"; see `label_calibration.calibrated`.
 
     Raises ModelError: nothing there, weights missing or left over, class names missing, a Hub that cannot be reached, a
     head that is no classifier, probabilities that depend on the texts beside a text.
@@ -219,21 +261,87 @@ def load_classifier(
     source, joined = locate(path_or_hub_id, hub), None if template is None else Template.of(template)
     with loading(path_or_hub_id):
         config = read_config(path_or_hub_id, source)
-        labels = class_names(path_or_hub_id, config, labels)
-        kind = modality.of_config(config)
-        if kind is not None and template is not None:
-            raise ModelError(f"model {path_or_hub_id}: it reads {kind.name}, and a template is for texts; leave it out")
+        asks, kind = words is not None and saved_kind(config) is not LabelWordsModel, modality.of_config(config)
+        if kind is not None and (template, words) != (None, None):
+            raise ModelError(f"model {path_or_hub_id}: it reads {kind.name}; a template, and words, are for texts")
         load_reader = load_tokenizer if kind is None else functools.partial(load_processor, kind=kind)
-        tokenizer = load_reader(path_or_hub_id, source)
-        model, report = _model(path_or_hub_id, source, config)
-        check_weights(path_or_hub_id, report)
+        with _hint_at_words(words is None and is_causal(config) and saved_kind(config) is not LabelWordsModel):
+            names = _names_of(path_or_hub_id, config, labels, words)
+            tokenizer = load_reader(path_or_hub_id, source)
+            model, report = _model(path_or_hub_id, source, config, transformers.AutoModelForCausalLM if asks else None)
+            check_weights(path_or_hub_id, report)
         check_claim(path_or_hub_id, model)
         if kind is not None:
             return ArrayClassifier.of(path_or_hub_id, model, tokenizer, labels, kind, device=device)
         _check_ids(path_or_hub_id, model, tokenizer)
         if joined is not None:
             setattr(model.config, TEMPLATE, joined.text)
-        return in_any_company(path_or_hub_id, as_classifier(model, tokenizer, labels, device=device))
+        if words is not None:
+            model = asking(model, tokenizer, {label: words[label] for label in names})
+        found = in_any_company(path_or_hub_id, as_classifier(model, tokenizer, names, device=device))
+        return found if calibration is None else calibrated(found, calibration)
+
+
+@contextlib.contextmanager
+def _hint_at_words(is_language_model: bool) -> Iterator[None]:
+    try:
+        yield
+    except ModelError as error:
+        hint = "; it is a language model: to classify by what it would say, give words and a template"
+        raise ModelError(f"{error}{f'{hint} (--words, --template)' * is_language_model}") from error.__cause__
+
+
+def _names_of(
+    name: str | Path, config: transformers.PretrainedConfig, labels: Sequence[str] | None, words: Mapping | None
+) -> tuple[str, ...]:
+    """Return the class names of a checkpoint: its own, or those given with words, in the order of `labels`."""
+    if words is None:
+        return class_names(name, config, labels)
+    if not is_causal(config):
+        kind = (config.architectures or ["unknown"])[0]
+        raise ModelError(
+            f"model {name}: words are for a language model, and this is {kind}, with a head; leave them out"
+        )
+    if saved_kind(config) is LabelWordsModel:
+        labels = class_names(name, config, labels)
+    return checked_classes(words, labels)
+
+
+def checked_classes(words: Mapping[str, str], labels: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the classes that have words, in the order of `labels`, if given; raise ModelError for other classes."""
+    names = tuple(words) if labels is None else tuple(map(str, labels))
+    if strange := [label for label in words if label not in names]:
+        raise ModelError(f"words: there is no class {strange[0]!r}; {nearest(strange[0], names)}")
+    if missing := [label for label in names if label not in words]:
+        raise ModelError(f"words: class {missing[0]!r} has no word; give each class one, such as ' {missing[0]}'")
+    if len(names) < 2:
+        raise ModelError("words: give two classes or more, as 'negative= negative,positive= positive'")
+    return names
+
+
+def asking(model: transformers.PreTrainedModel, tokenizer, words: Mapping[str, str]) -> LabelWordsModel:
+    """Return a model that tells classes by words after the template of its configuration.
+
+    model: a language model, or one that tells them by other words. Raises ModelError where there is no template, and as
+    `tokens_of` does.
+    """
+    if (text := getattr(model.config, TEMPLATE, None)) is None:
+        raise ModelError("words need a template that asks for them, such as 'Review: {text_a}\\nSentiment:'; give one")
+    known = LabelWords(words=tuple(words.values()), tokens=tokens_of(words, tokenizer, Template.of(text)))
+    model.config.id2label = dict(enumerate(words))
+    model.config.label2id = {label: index for index, label in enumerate(words)}
+    if model.config.get_text_config().pad_token_id is None:  # any token will do: what is read is told by lengths
+        usable = [token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id) if token is not None]
+        model.config.get_text_config().pad_token_id = (usable or [0])[0]
+    tokenizer.padding_side = "right"
+    return LabelWordsModel.around(model.decoder if isinstance(model, LabelWordsModel) else model, known)
+
+
+def by_words(classifier: Classifier, words: Mapping[str, str]) -> Classifier:
+    """Return a classifier by label words with these words after its template, not calibrated."""
+    tokens = tokens_of(words, classifier.tokenizer, classifier.template)
+    changes = {"words": tuple(words.values()), "tokens": tokens, "by": classifier.model.label_words.by}
+    return reading(classifier, **changes, calibration="none", log_prior=None, estimated_on=0)
 
 
 def read_config(name: str | Path, source: str, **names) -> transformers.PretrainedConfig:
@@ -298,9 +406,9 @@ def _check_ids(name: str | Path, model: transformers.PreTrainedModel, tokenizer)
         raise ModelError(f"model {name}: its tokenizer has model_max_length {tokenizer.model_max_length}; give {least}")
 
 
-def _model(name: str | Path, source: str, config: transformers.PretrainedConfig) -> tuple:
-    """Return the model of a checkpoint, and the report for `check_weights`."""
-    kind, ways = saved_kind(config), [step["way"] for step in steps(config)]
+def _model(name: str | Path, source: str, config: transformers.PretrainedConfig, kind: type | None = None) -> tuple:
+    """Return the model of a checkpoint, by default of the class that wrote it, and the report for `check_weights`."""
+    kind, ways = kind or saved_kind(config), [step["way"] for step in steps(config)]
     for way in ways:
         if way not in WAYS:
             raise ModelError(f"model {name}: config.json names a way to compress {way!r}; {nearest(way, WAYS)}")
@@ -324,7 +432,7 @@ def as_classifier(model, tokenizer, labels: Sequence[str], *, device: "str | tor
     """Return a model ready to predict, on its device, by its own template; one without a padding token is given one."""
     device = chosen_device(device)
     _give_padding(model, tokenizer)
-    limit = min(tokenizer.model_max_length, positions(model))
+    limit = min(tokenizer.model_max_length, positions(model) - getattr(model, "n_after", 0))
     text = getattr(model.config, TEMPLATE, None)
     joined = None if text is None else Template.of(text)
     return Classifier(model.to(device).eval(), tokenizer, tuple(labels), int(limit), template=joined)
@@ -380,7 +488,8 @@ def in_any_company(name: str | Path, classifier: Classifier) -> Classifier:
     try:
         for equal_lengths in (classifier.equal_lengths, True):
             found = replace(classifier, equal_lengths=equal_lengths)
-            blocks = [found.encode([text], None) for text in COMPANY]
+            pairs = reads_words(found) and found.template.n_texts == 2
+            blocks = [found.encode([text], [text] if pairs else None) for text in COMPANY]
             alone = np.concatenate([found.predict_rows([block])[0] for block in blocks])
             check_output(alone, len(COMPANY), classifier.labels)
             if np.abs(np.concatenate(found.predict_rows(blocks)) - alone).max() <= tolerance:
@@ -562,10 +671,12 @@ def build(spec: ModelSpec, *, labels: Sequence[str], recipe: Recipe):
     """
     names = _class_settings(labels)
     model, tokenizer = _pretrained(spec, recipe.head, names) if spec.hub else _from_scratch(spec, recipe.head, names)
-    tokenizer.model_max_length = min(recipe.max_length, positions(model))
-    _agree_on_padding(model, tokenizer)
     if spec.template is not None:
         setattr(model.config, TEMPLATE, Template.of(spec.template).text)
+    if spec.words is not None:
+        model = asking(model, tokenizer, {label: spec.words[label] for label in checked_classes(spec.words, labels)})
+    tokenizer.model_max_length = min(recipe.max_length, positions(model) - getattr(model, "n_after", 0))
+    _agree_on_padding(model, tokenizer)
     return model, tokenizer
 
 
@@ -616,7 +727,7 @@ def _class_settings(labels: Sequence[str]) -> dict:
 
 def _check_pretrained(spec: ModelSpec, model: transformers.PreTrainedModel, report: dict) -> None:
     """Raise ModelError where pretrained weights are missing or left over but for a head's, and for layers cut."""
-    is_head = functools.partial(_is_head, model)
+    is_head = functools.partial(_is_head, model) if spec.words is None else lambda key: False
     check_weights(spec.hub, report, is_new=is_head, is_unused=lambda key: is_head(key) or _is_cut(spec, model, key))
 
 
@@ -642,6 +753,9 @@ def _pretrained(spec: ModelSpec, head: str, names: dict):
         tokenizer = load_tokenizer(spec.hub, source)
         kind = transformers.AutoModel if head in HEADS else transformers.AutoModelForSequenceClassification
         _check_encoder(spec.hub, config, head)
+        if spec.words is not None:
+            kind = transformers.AutoModelForCausalLM
+            _names_of(spec.hub, config, None, spec.words)
         if source.endswith(GGUF):
             _check_size(spec.hub, source, config, kind)
         model, report = weights_at(source, config, kind)
@@ -717,10 +831,13 @@ def compress(classifier: Classifier, compression: Compression) -> Classifier:
 def random_head(classifier: Classifier, *, seed: int) -> Classifier:
     """Return a twin of a classifier that reads the same states by a head drawn anew: a control, which learned nothing.
 
-    The head is every linear layer outside the encoder; what the encoder holds, BERT's pooler included, is kept. Weights
+    Of a classifier by label words, which has no head, other words are read (`label_calibration.other_words`). Else the
+    head is every linear layer outside the encoder; what the encoder holds, BERT's pooler included, is kept. Weights
     are drawn as before fine-tuning, normal with the standard deviation that the configuration says and biases 0, in a
     random stream of `seed`. The classifier itself is left as it is.
     """
+    if reads_words(classifier):
+        return other_words(classifier, seed=seed)
     model = copy.deepcopy(classifier.model)
     generator = torch.Generator().manual_seed(stream_seed(seed, "random-head"))
     with torch.no_grad():
@@ -738,8 +855,14 @@ def as_it_is(spec: ModelSpec, labels: Sequence[str]) -> Classifier:
 
     The rows of its head's last layer are moved. Raises ModelError as `load_classifier` does, and if none is the last.
     """
-    classifier = load_classifier(spec.checkpoint, labels=labels, template=spec.template)
-    model, order = classifier.model, [classifier.labels.index(label) for label in labels]
+    classifier = load_classifier(spec.checkpoint, labels=labels, template=spec.template, words=spec.words)
+    order = [classifier.labels.index(label) for label in labels]
+    if reads_words(classifier):
+        known = classifier.model.label_words
+        columns = {name: getattr(known, name) for name in ("words", "tokens", "log_prior")}
+        classifier = reading(classifier, **{name: of and tuple(of[at] for at in order) for name, of in columns.items()})
+        order = sorted(order)
+    model = classifier.model
     last = [layer for layer in _head_layers(model) if len(layer.weight) == len(labels)]
     if order != sorted(order):
         if len(last) != 1:

@@ -15,8 +15,9 @@ from transformers.trainer_utils import get_last_checkpoint
 from trusteq.errors import DataError, ExperimentError
 from trusteq.modality import given
 from trusteq.models.checkpoint import Checkpoint, bytes_of
-from trusteq.models.classifier import compress, ready, untuned
+from trusteq.models.classifier import Classifier, compress, ready, untuned
 from trusteq.models.compress import DEPTHS, settled
+from trusteq.models.label_calibration import calibrated, reads_words
 from trusteq.models.layers import Int4Linear
 from trusteq.models.recipe import Recipe
 from trusteq.models.training import Batch, check_teacher, known, rows_for, student_loss
@@ -51,7 +52,7 @@ def finetune(
     original: Checkpoint | None = None,
     teacher: Checkpoint | None = None,
 ) -> FineTuned:
-    """Fine-tune a model and return the epoch with the best dev accuracy.
+    """Fine-tune a model and return the epoch with the best dev accuracy; by words and 0 epochs, as it is.
 
     train, dev: tables of examples. labels: class names in index order.
     checkpoints: folder for the state of every epoch, from which a killed run resumes when it is asked for the very same
@@ -71,7 +72,14 @@ def finetune(
     start = compress(original, spec.compress) if spec.compress else None
     if start is not None and not spec.compress.recover:
         return untrained(start)
+    if start is not None and reads_words(start):
+        start = calibrated(start, "none")  # what its words are worth changes with its weights
     student = start or untuned(spec, train, labels=labels, recipe=recipe)
+    if isinstance(student, Classifier):
+        for table, where in ((train, "train"), (dev, "dev")):
+            student.check_slots((table["text_a"], table["text_b"]), where)
+    if recipe.epochs == 0:
+        return untrained(ready(spec.name, student))
     if teacher is not None:
         check_teacher(student, teacher=teacher, recipe=recipe)
     rows = rows_for(student, tokens or checkpoints / "tokens", teacher=teacher, recipe=recipe)

@@ -6,6 +6,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from trusteq import modality
 from trusteq.errors import ModelError
+from trusteq.models.label_words import LabelWordsModel
 
 LARGEST = 127
 BLOCK = 32  # weights that share a step, in 4 bits
@@ -71,7 +72,7 @@ HEADS = {"two-linear": FirstTokenClassifier, "mean-pooling": MeanPoolingClassifi
 
 def saved_kind(config: transformers.PretrainedConfig) -> type:
     """Return the class that a saved configuration was written by: one of ours, or the library's own."""
-    ours = {kind.__name__: kind for kind in HEADS.values()}
+    ours = {kind.__name__: kind for kind in (*HEADS.values(), LabelWordsModel)}
     written_by, kind = (config.architectures or ("",))[0], modality.of_config(config)
     auto = "AutoModelForSequenceClassification" if kind is None else kind.auto_model
     return ours.get(written_by, getattr(transformers, auto))

@@ -16,7 +16,7 @@ class Recipe(Entry):
     """How a model is fine-tuned; the defaults are the paper's.
 
     learning_rate: peak, of AdamW. schedule: its course after warm-up. warmup_ratio: share of all steps.
-    max_length: tokens of a pair; longer ones are cut.
+    max_length: tokens of a pair; longer ones are cut. epochs: 0, with label words, is a model as it is, not trained.
     head: the library's own; two linear layers on the first token, as in the authors' NLI scripts; or one linear layer
     on the mean of all tokens.
 
@@ -30,7 +30,7 @@ class Recipe(Entry):
 
     batch_size: Positive = 32
     learning_rate: Annotated[float, Field(gt=0)] = 1e-5
-    epochs: Positive = 5
+    epochs: Annotated[int, Field(ge=0, le=10**9)] = 5
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0

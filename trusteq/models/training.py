@@ -55,7 +55,10 @@ def tokenised(
 
     def encode(batch: dict[str, list]) -> dict[str, list]:
         pair = [batch[name] for name in ("text_a", "text_b") if name in batch]
-        given = [list(map(template.join, *pair))] if template and len(pair) == 2 else pair
+        given = pair
+        if template and len(pair) == template.n_texts:
+            fitted = [template.fitted(row, tokenizer, tokenizer.model_max_length) for row in zip(*pair, strict=True)]
+            given, pair = [[template.join(*row) for row in fitted]], list(map(list, zip(*fitted, strict=True)))
         options = {"truncation": True, "max_length": tokenizer.model_max_length, "return_attention_mask": False}
         found = tokenizer(*given, **options, return_offsets_mapping=with_words)
         columns = {name: found[name] for name in ("input_ids", "token_type_ids") if name in found}
@@ -84,7 +87,7 @@ def tokenised(
 def _places(found, at: int, texts: tuple[str, ...], template: Template | None) -> tuple[list, list]:
     """Return of each token of a row which text it stands in, None for none of them, and its (start, end) there."""
     segments, offsets = found.sequence_ids(at), found["offset_mapping"][at]
-    if template is None or len(texts) == 1:
+    if template is None or len(texts) != template.n_texts:
         return segments, offsets
     inside, places = template.sides(texts, offsets)
     return [None if own is None else side for own, side in zip(segments, inside, strict=True)], places
@@ -408,6 +411,8 @@ def check_teacher(student: Checkpoint, *, teacher: Checkpoint, recipe: Recipe) -
         raise ModelError(
             f"hidden_weight: the teacher's hidden states have {sizes[0]} numbers, the student's {sizes[1]}; set it to 0"
         )
+    if recipe.hidden_weight and any(getattr(of.model, "n_after", 0) for of in (teacher, student)):
+        raise ModelError("hidden_weight: states are compared for label words of one token; set it to 0")
 
 
 def _check_rows(student: Classifier, teacher: Classifier, recipe: Recipe) -> None:

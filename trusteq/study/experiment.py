@@ -64,8 +64,9 @@ class ModelSettings(Entry):
     seeds: those of the run and others. How far a model agrees with itself under another training seed is the ceiling
     for its agreement with any other model.
     like: the registry's entry that it is, where it goes by another name because its recipe is another; title: its own.
-    hub, scratch, compress, checkpoint, layers, tokenizer, template, teacher, paper: see `registry.ModelSpec`; one of
-    the first four defines a model that the registry has not. A checkpoint is used as it is: no recipe, and one seed.
+    hub, scratch, compress, checkpoint, layers, tokenizer, template, words, calibration, teacher, paper: see
+    `registry.ModelSpec`; one of the first four defines a model that the registry has not. A checkpoint is used as it
+    is: no recipe, and one seed.
     """
 
     recipe: dict = {}
@@ -79,6 +80,8 @@ class ModelSettings(Entry):
     layers: int | None = None
     tokenizer: str | None = None
     template: str | None = None
+    words: dict[str, str] | None = None
+    calibration: registry.Calibration | None = None
     teacher: str | None = None
     paper: str | None = None
 
@@ -91,8 +94,9 @@ class ModelSettings(Entry):
     def _a_name_has_a_title(self):
         if self.is_defined and self.like:
             raise ValueError("'like' names another entry: leave it out where the model itself is given")
-        if not self.is_defined and self.template is not None:
-            raise ValueError("'template' belongs to a model that is given here: by 'hub' or 'checkpoint'")
+        for name in ("template", "words", "calibration"):
+            if not self.is_defined and getattr(self, name) is not None:
+                raise ValueError(f"{name!r} belongs to a model that is given here: by 'hub' or 'checkpoint'")
         if self.checkpoint and self.recipe:
             raise ValueError("a 'checkpoint' is used as it is: leave its recipe out, or train from 'hub'")
         if not self.is_defined and (self.like is None) != (self.title is None):
@@ -156,8 +160,19 @@ class Experiment(Entry):
                 if needed not in self.models:
                     raise ValueError(f"model {name!r} is made from {needed!r}; add it to the models")
             for task in self.tasks:
-                self.recipe_for(task, name)
+                self._check_words(task, name)
         return self
+
+    def _check_words(self, task: str, name: str) -> None:
+        """Raise ValueError for words of other classes, and a model that is neither trained nor read by words."""
+        words, labels = self.model(name).words, self.task(task).labels
+        if words is not None and words.keys() != set(labels):
+            first = sorted(words.keys() ^ set(labels))[0]
+            what = f"class {first!r} has no word" if first in labels else f"there is no class {first!r}"
+            raise ValueError(f"model {name!r}: words: {what} in task {task!r}; its classes are {', '.join(labels)}")
+        untrained = self.recipe_for(task, name).epochs == 0 and not self.model(name).checkpoint
+        if untrained and words is None and self.model(name).is_trained:
+            raise ValueError(f"model {name!r}: epochs: 0 is for label words; give 'words', or train its head")
 
     def _check_method(self, name: str, settings: MethodSettings) -> None:
         method = settings.like or name

@@ -1,6 +1,7 @@
 """What each stage of an experiment does: train and predict, explain, calibrate, compare, compress."""
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pandas as pd
 from trusteq.blocks import Stored
 from trusteq.examples.load import load_examples
 from trusteq.listing import MODEL
+from trusteq.modality import given
 from trusteq.store import record, write_table, write_text
 from trusteq.study import calibrate, compare, compressions, graph
 from trusteq.study.graph import Job
@@ -74,6 +76,7 @@ def train(run: Results, job: Job) -> None:
     """Fine-tune or compress a model where it is not there under its key, and write what it predicts."""
     from trusteq.models.classifier import load_classifier, random_head
     from trusteq.models.finetune import predict
+    from trusteq.models.label_calibration import settings_of
 
     dev, test = (load_examples(run.experiment.task(job.task), split) for split in ("dev", "test"))
     home, *tables = job.tables
@@ -84,11 +87,13 @@ def train(run: Results, job: Job) -> None:
     else:
         classifier = load_classifier(run.trained(job.task, job.model, job.seed))
         found, _ = predict(classifier, test)
-    parts = {"test": found, "dev": predict(classifier, dev)[0]}
+    parts = {"test": (found, classifier), "dev": (predict(classifier, dev)[0], classifier)}
     if run.experiment.has_twin(job.model, job.seed):
-        parts[RANDOM_HEAD] = predict(random_head(classifier, seed=job.seed), test)[0]
-    for path, (part, table) in zip(tables, parts.items(), strict=True):
-        write_table(table, run.folder / path, key=job.tables[path], **_facts(run, job), part=part)
+        twin = random_head(classifier, seed=job.seed)
+        parts[RANDOM_HEAD] = predict(twin, test)[0], twin
+    for path, (part, (table, by)) in zip(tables, parts.items(), strict=True):
+        facts = _facts(run, job) | settings_of(by)
+        write_table(table, run.folder / path, key=job.tables[path], **facts, part=part)
         record(run.folder / path)
 
 
@@ -99,9 +104,10 @@ def _fine_tuned(run: Results, job: Job, dev: pd.DataFrame) -> "FineTuned":
 
     experiment, spec = run.experiment, run.experiment.model(job.model)
     if spec.checkpoint:
-        return untrained(as_it_is(spec, experiment.task(job.task).labels))
+        return _calibrated(untrained(as_it_is(spec, experiment.task(job.task).labels)), spec.calibration, dev)
     known = {need.model: load_classifier(run.trained(need.task, need.model, need.seed)) for need in job.needs}
-    return finetune(
+    original = known.get(spec.compress.of) if spec.compress else None
+    tuned = finetune(
         load_examples(experiment.task(job.task), "train", limit=experiment.train_limit),
         dev,
         spec=spec,
@@ -110,18 +116,35 @@ def _fine_tuned(run: Results, job: Job, dev: pd.DataFrame) -> "FineTuned":
         seed=job.seed,
         checkpoints=run.folder / "checkpoints" / job.task / job.model / str(job.seed),
         tokens=run.folder / "tokens" / job.task,
-        original=known.get(spec.compress.of) if spec.compress else None,
+        original=original,
         teacher=known.get(spec.teacher),
     )
+    return _calibrated(tuned, spec.calibration or _calibration(original), dev)
+
+
+def _calibration(classifier: "Classifier | None") -> str | None:
+    from trusteq.models.label_calibration import reads_words
+
+    return classifier.model.label_words.calibration if reads_words(classifier) else None
+
+
+def _calibrated(tuned: "FineTuned", name: str | None, dev: pd.DataFrame) -> "FineTuned":
+    """Return a model with what its own label words are worth before it reads a text, estimated on the dev split."""
+    from trusteq.models.label_calibration import calibrated
+
+    return tuned if name is None else replace(tuned, classifier=calibrated(tuned.classifier, name, given(dev)))
 
 
 def _keep(run: Results, job: Job, tuned: "FineTuned", found: pd.DataFrame, test: pd.DataFrame, seconds: float) -> None:
     from trusteq.calibration.proper_scores import scores
     from trusteq.models.finetune import save
+    from trusteq.models.label_calibration import facts, reads_words
 
     accuracy = scores(found[list(tuned.classifier.labels)], found["label"])["accuracy"]
     majority = test["label"].value_counts(normalize=True).max()
     metrics = {"accuracy": accuracy, "majority": majority, "test_examples": len(test)}
+    if reads_words(tuned.classifier):
+        metrics["label_words"] = facts(tuned.classifier, *given(test), test["label"].to_numpy())
     folder = run.model(job.task, job.model, job.seed)
     timing = {"inference_seconds": seconds}
     save(tuned, folder, metrics=metrics, timing=timing, key=job.trained, **_facts(run, job))

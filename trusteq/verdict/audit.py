@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 RANDOM_HEAD = "its random head"
+SHARES = 1000  # examples at most on which the share of label words is measured
 
 
 def audit(
@@ -56,6 +57,7 @@ def audit(
     watch: Sequence[str] | None = None,
     until_decided: bool = False,
     names: tuple[str, str] = ("large", "compressed"),
+    calibration: str | None = None,
     keep: str | Path | None = None,
     progress: bool = False,
 ) -> "Audit":
@@ -76,6 +78,7 @@ def audit(
     clusters: the column that says which examples belong together, such as SNLI's hypotheses about one premise, or None
     where all are independent. slices: a column whose parts are compared one by one. watch: single words that must not
     decide, such as names and places; how much either model goes by them is said, and decides nothing.
+    calibration: of classifiers by label words, "contextual", or "batch": by all examples, without their labels.
     keep: a folder below which predictions and attributions are written as they come, and read again where they are of
     the same models, texts and options (`kept`), so that the same audit goes on where it stopped; audits may share it.
     progress: whether to say on the error stream what explaining will cost, and to show bars with the time left.
@@ -102,6 +105,8 @@ def audit(
         _check_columns(dev := checked_examples(dev, labels, where="audit, dev"), clusters)
     how = {"method": method, "n_samples": n_samples, "mask": mask}
     check_method((large, compressed, *retrained), examples, **how)
+    if calibration is not None:
+        large, compressed, *retrained = _calibrated((large, compressed, *retrained), calibration, examples)
     twins, untrained = {f"retrained {n}": of for n, of in enumerate(retrained, 1)}, _untrained(large, seed)
     names = _told_apart(names, [*twins, RANDOM_HEAD])
     asked = {names[0]: large, names[1]: compressed} | twins
@@ -128,6 +133,7 @@ def audit(
     else:
         sides = [explaining.explained(name, chosen) for name in names]
     pair, cut = compared(sides, level), _cut(asked, examples)
+    by_words = _label_words(asked, sample(examples, SHARES, seed=seed))
     others = {name: explaining.side(name, explaining.explained(name, chosen)) for name in models if name not in names}
     beside = {name: replace(pair, b=side) for name, side in others.items()}
     found = audited(
@@ -137,16 +143,13 @@ def audit(
         dev=on_dev,
         slices=None if slices is None else examples[slices].astype(str).to_numpy(),
         looks=looks,
-        notes=[
-            *said,
-            *_template_notes(asked, examples),
-            *_cut_notes(cut, asked, examples),
-        ],
+        notes=[*said, *_template_notes(asked, examples), *_word_notes(by_words), *_cut_notes(cut, asked, examples)],
         examples=chosen,
         watch=listed,
     )
     missed = [f"{name}: {note}." for name, of in zip(names, sides, strict=True) for note in _unconverged(of)]
     facts = found.facts | {"cut": cut, "sizes": sizes_of((large, compressed))} | _units(examples)
+    facts |= {"label_words": by_words} if by_words else {}
     seconds, calls = [kept.seconds_of(name) for name in names], [kept.asked[name] for name in names]
     speed = speed_of((large, compressed), seconds, calls, texts=len(examples))
     return replace(found, notes=(*found.notes, *kept.notes(), *missed), facts=facts, speed=speed)
@@ -254,13 +257,39 @@ def _told_apart(names: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
 
 
 def _template_notes(models: Mapping[str, Callable], examples: pd.DataFrame) -> list[str]:
-    pairs = len(given(examples)) == 2 and given(examples)[1] is not None
-    joined = {
-        name: of.template.text
-        for name, of in (models if pairs else {}).items()
-        if getattr(of, "template", None) is not None
-    }
-    return [f"{name} reads a pair as one text, joined by the template {text!r}." for name, text in joined.items()]
+    n_texts = sum(side is not None for side in given(examples))
+    kind = "a text within" if n_texts == 1 else "a pair as one text, joined by"
+    found = {name: getattr(of, "template", None) for name, of in models.items()}
+    joined = {name: of.text for name, of in found.items() if of and of.n_texts == n_texts}
+    return [f"{name} reads {kind} the template {text!r}." for name, text in joined.items()]
+
+
+def _calibrated(models: Sequence[Callable], name: str, examples: pd.DataFrame) -> list:
+    """Return the models, those that tell classes by label words calibrated; raise ModelError where there is none."""
+    from trusteq.models.label_calibration import calibrated
+
+    asked = [bool(getattr(of, "words", ())) for of in models]
+    asked = asked if any(asked) else [True] * len(models)
+    texts = given(examples)
+    return [calibrated(of, name, texts) if words else of for of, words in zip(models, asked, strict=True)]
+
+
+def _label_words(models: Mapping[str, Callable], examples: pd.DataFrame) -> dict[str, dict]:
+    """Return the facts of each model that tells classes by label words."""
+    asked = {name: of for name, of in models.items() if getattr(of, "words", ())}
+    if not asked:
+        return {}
+    from trusteq.models.label_calibration import facts
+
+    return {name: facts(of, *given(examples), examples["label"].to_numpy()) for name, of in asked.items()}
+
+
+def _word_notes(found: Mapping[str, dict]) -> list[str]:
+    if not found:
+        return []
+    from trusteq.models.label_calibration import notes
+
+    return [f"{name} {note}" for name, made in found.items() for note in notes(made)]
 
 
 def _check_columns(examples: pd.DataFrame, *columns: str | None) -> None:
