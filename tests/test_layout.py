@@ -13,7 +13,7 @@ from trusteq.pages.show import paper_table
 from trusteq.project import root
 
 # What the package may grow to before something must go; names that notebooks call.
-MOST_LINES, MOST_MODULES, MOST_NAMES = 26_500, 140, 90
+MOST_LINES, MOST_MODULES, MOST_NAMES = 28_000, 140, 90
 FOLDERS = {".ci", "benchmarks", "binder", "book", "data", "experiments", "notebooks", "tests", "trusteq", "workflow"}
 MODELS = ["BERT-base", "Distil-BERT", "BERT-Medium", "BERT-Mini", "BERT-Tiny"]
 PAIRS = [(a, b) for number, a in enumerate(MODELS) for b in MODELS[number + 1 :]]

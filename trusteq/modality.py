@@ -36,8 +36,9 @@ class Modality:
     encode: processor, list of arrays -> float32 (n, ...), what the model is given.
     pages: module that shows an input: `marked(row, weights, top, cut)`, of a row of a table, the weight of each feature
     by its position, the positions of the top ones and the cut, is HTML.
-    scratch: `registry.Scratch`, names of classes for the configuration, one array -> (configuration, processor) of a
-    model that is trained from random weights.
+    scratch: `registry.Scratch`, names of classes for the configuration, one array, and by name its facts ->
+    (configuration, processor) of a model that is trained from random weights. facts: columns beside the arrays, which
+    `read` returns with them.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Modality:
     encode: Callable[[object, list[np.ndarray]], np.ndarray]
     scratch: Callable[..., tuple[object, object]]
     pages: str
+    facts: tuple[str, ...] = ()
 
     def marked(self, row, weights: Mapping[int, float], top: Collection[int], cut: str | None) -> str:
         """Return an input as HTML, each of its features coloured by its weight, the top ones framed."""
@@ -144,15 +146,19 @@ def size_of(inputs: Iterable) -> int:
 
 
 def packed(examples: pd.DataFrame) -> pd.DataFrame:
-    """Return a table whose arrays are bytes, as numpy saves them, which a file of tables can hold."""
-    name = column_of(examples)
+    """Return a table whose arrays are bytes, as numpy saves them, and whose facts are numbers, as a file can hold them.
+
+    What generators say besides, such as the words of a clip, is left out.
+    """
+    kind = of(examples)
+    name, plain = kind.name, ["id", kind.name, *kind.facts, "label"]
 
     def saved(array: np.ndarray) -> bytes:
         file = io.BytesIO()
         np.save(file, array, allow_pickle=False)
         return file.getvalue()
 
-    return examples.assign(**{name: list(map(saved, examples[name]))})
+    return examples[plain].assign(**{name: list(map(saved, examples[name]))})
 
 
 def unpacked(examples: pd.DataFrame) -> pd.DataFrame:

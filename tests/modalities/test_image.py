@@ -195,6 +195,15 @@ def test_masked_images_pixel_by_pixel(channels, how, mask):
     np.testing.assert_array_equal(image, before)
 
 
+def test_masks_of_narrow_grey_images_and_of_those_that_are_views():
+    for image in (picture(5, 3), picture(6, 5, 3)[..., ::-1], picture(12, 10)[::2, ::2], picture(8, 6).T):
+        found = example(image, "grid-2x2")
+        (masked,) = found.texts(np.array([[True, False, False, True]]))[0]
+        kept = np.isin(found.patch, [0, 3])
+        np.testing.assert_array_equal(masked[kept], image[kept])
+        np.testing.assert_array_equal(masked[~kept], found.masked[~kept])
+
+
 def test_what_stands_for_a_patch_by_hand():
     image = picture(6, 8, 3)
     colour = [round(float(image[..., channel].mean())) for channel in range(3)]

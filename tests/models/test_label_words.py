@@ -211,7 +211,7 @@ def test_features_are_the_words_of_the_slots_alone(method, template, second, fol
     classifier, rows = loaded(folder, template=template), []
     read = classifier.model.log_likelihoods
     classifier.model.log_likelihoods = lambda ids, mask=None: (
-        rows.extend(i[: len(i) if mask is None else int(m.sum())] for i, m in zip(ids, ids if mask is None else mask, strict=True))
+        rows.extend(of[: len(of) if mask is None else int(mask[at].sum())] for at, of in enumerate(ids))
         or read(ids, mask)
     )
     example = pd.DataFrame({"id": ["x"], "text_a": ["a dog runs"], "text_b": [second]}, dtype=object)

@@ -35,19 +35,18 @@ class TextPredictor:
     def predict(self, questions: Sequence[Question]) -> list[np.ndarray]:
         """Return the probabilities, (n, C), that answer each question; raise ModelError for what are none."""
         self.passes += sum(len(masks) for _, masks in questions)
-        return [self._answer(example.texts(masks), len(masks)) for example, masks in questions]
+        return [self._answer(example, masks) for example, masks in questions]
 
     def start(self, questions: Sequence[Question]) -> Callable[[], list[np.ndarray]]:
         """Return a function that returns what `predict` returns, which is known already."""
         found = self.predict(questions)
         return lambda: found
 
-    def _answer(self, texts: tuple[list | None, ...], n: int) -> np.ndarray:
+    def _answer(self, example: Features, masks: np.ndarray) -> np.ndarray:
         parts = []
-        for start in range(0, n, TEXTS_AT_ONCE):
-            chunk = slice(start, start + TEXTS_AT_ONCE)
-            found = self.predict_proba(*(None if part is None else part[chunk] for part in texts))
-            parts.append(check_output(found, min(TEXTS_AT_ONCE, n - start), self.labels))
+        for start in range(0, len(masks), TEXTS_AT_ONCE):  # masked as they are asked: arrays take much memory
+            chunk = masks[start : start + TEXTS_AT_ONCE]
+            parts.append(check_output(self.predict_proba(*example.texts(chunk)), len(chunk), self.labels))
         return np.concatenate(parts)
 
 

@@ -331,4 +331,5 @@ MODALITY = Modality(
     encode=encode,
     scratch=scratch,
     pages="trusteq.pages.sound",
+    facts=("rate",),
 )

@@ -685,17 +685,18 @@ def untuned(
 ) -> Classifier | ArrayClassifier:
     """Return a model before fine-tuning as a classifier of such examples; raise ModelError where it takes none."""
     if (kind := modality.of(examples)) is not None:
-        return untuned_of_arrays(spec, examples[kind.name].iloc[0], labels=labels, kind=kind)
+        return untuned_of_arrays(spec, examples.iloc[0], labels=labels, kind=kind)
     model, tokenizer = build(spec, labels=labels, recipe=recipe)
     student = as_classifier(model, tokenizer, labels, device=model.device)
     student.check_texts(pairs=examples["text_b"].notna().any())
     return student
 
 
-def untuned_of_arrays(spec: ModelSpec, array: np.ndarray, *, labels: Sequence[str], kind: Modality) -> ArrayClassifier:
-    """Return a model of arrays such as this one before fine-tuning; raise ModelError as `build` does."""
+def untuned_of_arrays(spec: ModelSpec, example: pd.Series, *, labels: Sequence[str], kind: Modality) -> ArrayClassifier:
+    """Return a model of arrays such as an example's before fine-tuning; raise ModelError as `build` does."""
     if spec.scratch:
-        config, processor = kind.scratch(spec.scratch, _class_settings(labels), array)
+        facts = {name: example[name] for name in kind.facts}
+        config, processor = kind.scratch(spec.scratch, _class_settings(labels), example[kind.name], **facts)
         model = getattr(transformers, kind.auto_model).from_config(config)
     else:
         source = locate(spec.hub)

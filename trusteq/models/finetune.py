@@ -75,9 +75,11 @@ def finetune(
     if start is not None and reads_words(start):
         start = calibrated(start, "none")  # what its words are worth changes with its weights
     student = start or untuned(spec, train, labels=labels, recipe=recipe)
-    if isinstance(student, Classifier):
-        for table, where in ((train, "train"), (dev, "dev")):
+    for table, where in ((train, "train"), (dev, "dev")):
+        if isinstance(student, Classifier):
             student.check_slots((table["text_a"], table["text_b"]), where)
+        else:
+            student.modality.check_fits(student, table)
     if recipe.epochs == 0:
         return untrained(ready(spec.name, student))
     if teacher is not None:
