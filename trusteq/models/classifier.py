@@ -695,7 +695,7 @@ def untuned(
 def untuned_of_arrays(spec: ModelSpec, example: pd.Series, *, labels: Sequence[str], kind: Modality) -> ArrayClassifier:
     """Return a model of arrays such as an example's before fine-tuning; raise ModelError as `build` does."""
     if spec.scratch:
-        facts = {name: example[name] for name in kind.facts}
+        facts = {name: np.asarray(example[name]).item() for name in kind.facts}
         config, processor = kind.scratch(spec.scratch, _class_settings(labels), example[kind.name], **facts)
         model = getattr(transformers, kind.auto_model).from_config(config)
     else:
