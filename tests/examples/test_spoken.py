@@ -86,15 +86,9 @@ def test_the_noise_is_5_to_20_decibels_below_the_words(dev):
 
 @needs_espeak
 def test_no_two_speakers_sound_alike_and_no_voice_is_in_two_splits():
-    """Of an accent that espeak-ng does not know it speaks another, and then leaves the voice aside."""
-    speakers = {
-        (accent, voice, *manner)
-        for accent in spoken.ACCENTS
-        for voices in spoken.VOICES.values()
-        for voice in voices
-        for manner in spoken.MANNERS
-    }
-    assert len(speakers) == len(spoken.ACCENTS) * 13 * len(spoken.MANNERS)  # 13: none of the voices twice
+    """Some voices, as all of en-gb in version 1.51, are one and the same voice under many names."""
+    voices = [voice for voices in spoken.VOICES.values() for voice in voices]
+    speakers = [(voice, *manner) for voice in voices for manner in spoken.MANNERS]
     assert len({spoken._spoken("yes", speaker).tobytes() for speaker in speakers}) == len(speakers)
 
 

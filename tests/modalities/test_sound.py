@@ -483,11 +483,6 @@ def test_a_model_from_scratch_reads_the_whole_clip(n):
     assert transformers.ASTForAudioClassification(config)(values).logits.shape == (1, 2)
 
 
-def test_a_patch_larger_than_the_spectrogram_is_refused():
-    shape = SimpleNamespace(patch_size=65)
-    one_line(ExperimentError, lambda: scratch(shape, {}, CLIP), "patch_size: 65", "64 bins")
-
-
 def test_a_saved_model_is_the_model_that_was_saved(classifier, tmp_path):
     classifier.model.save_pretrained(tmp_path)
     classifier.processor.save_pretrained(tmp_path)

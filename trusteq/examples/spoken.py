@@ -14,10 +14,9 @@ SIZES = {"train": 3600, "dev": 400, "test": 400}
 LABELS = ("yes", "no", "stop", "go", "left", "right", "up", "down")
 OTHERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "bed", "bird", "cat", "dog")
 OTHERS += ("happy", "house", "marvin", "sheila", "tree", "wow")
-# A speaker is an accent, a voice, and a speed (words a minute) with a pitch (0 to 99); no voice is in two splits.
-ACCENTS = ("en-us", "en-gb-x-rp", "en-029")
-VOICES = {"train": ("m1", "m2", "m3", "m4", "m5", "f1", "f2", "f3"), "dev": ("m6", "f4"), "test": ("m7", "m8", "f5")}
-MANNERS = ((230, 40), (230, 60), (260, 50))
+# A speaker is a voice with a speed (words a minute) and a pitch (0 to 99); no voice is in two splits.
+VOICES = {"train": ("m1", "m2", "m3", "m4", "m5", "m8", "f1", "f2", "f3"), "dev": ("m6", "f4"), "test": ("m7", "f5")}
+MANNERS = ((220, 40), (220, 60), (250, 50), (250, 70))
 RATE = 8000  # Hz
 N_SAMPLES, N_SEGMENTS = 12_800, 16  # of a clip: 1.6 s, of which a segment is 0.1 s
 LONGEST = 4000  # samples of a word, so that any three fit
@@ -25,7 +24,7 @@ LEVEL = 0.08  # root mean square of each word as it is mixed; of the noise, by s
 QUIETER = (5, 20)
 _SILENT = 0.02  # of a word's peak; what is below at its ends is the program's own pause
 _MISSING = "the words are spoken by the program espeak-ng, which is not installed; apt-get install espeak-ng"
-Speaker = tuple[str, str, int, int]  # accent, voice, speed, pitch
+Speaker = tuple[str, int, int]  # voice, speed, pitch
 
 
 def generate(task: str, split: str) -> pd.DataFrame:
@@ -71,8 +70,8 @@ def _clip(label: int, split: str, rng: np.random.Generator) -> tuple:
 
 
 def _speaker(split: str, rng: np.random.Generator) -> Speaker:
-    accent, voice = (options[rng.integers(len(options))] for options in (ACCENTS, VOICES[split]))
-    return (accent, voice, *MANNERS[rng.integers(len(MANNERS))])
+    voice, manner = (options[rng.integers(len(options))] for options in (VOICES[split], MANNERS))
+    return (voice, *manner)
 
 
 def _starts(lengths: list[int], rng: np.random.Generator) -> list[int]:
@@ -98,8 +97,8 @@ def _spoken(word: str, speaker: Speaker) -> np.ndarray:
     """Return a word without the pauses around it, float64 (samples,) at RATE and LEVEL, cut to half a second."""
     from scipy.signal import resample_poly
 
-    accent, voice, speed, pitch = speaker
-    file = _espeak("--stdout", "-v", f"{accent}+{voice}", "-s", str(speed), "-p", str(pitch), word)
+    voice, speed, pitch = speaker
+    file = _espeak("--stdout", "-v", f"en-us+{voice}", "-s", str(speed), "-p", str(pitch), word)
     rate, samples = _samples(file)
     sound = resample_poly(samples, RATE, rate)
     loud = np.flatnonzero(np.abs(sound) > _SILENT * np.abs(sound).max())
@@ -111,10 +110,9 @@ def _spoken(word: str, speaker: Speaker) -> np.ndarray:
 
 def _samples(file: bytes) -> tuple[int, np.ndarray]:
     """Return the rate and the samples, float64, of a WAV file that was piped: its header does not know its length."""
-    at = file.find(b"data") + 8
-    return int.from_bytes(file[24:28], "little"), np.frombuffer(
-        file[at : len(file) - (len(file) - at) % 2], "<i2"
-    ) / 2**15
+    sound = file[file.find(b"data") + 8 :]
+    samples = np.frombuffer(sound, "<i2", count=len(sound) // 2) / 2**15
+    return int.from_bytes(file[24:28], "little"), samples
 
 
 def _espeak(*arguments: str) -> bytes:

@@ -28,7 +28,8 @@ CUT = "segments-16"
 # Of AST's extractor, in samples at any rate: how long a frame is, and how far the next one is from it.
 FRAME, HOP = 400, 160
 RATE = 8_000  # Hz, of a model from random weights unless told otherwise
-MEL_BINS, PATCH = 64, 16  # of its spectrogram, and of its patches, which overlap by half in time
+PATCH = 32  # of its patches, each way: bins of the spectrogram, all of them, and frames, of which a quarter are new
+MEAN, DEVIATION = -0.5, 2.0  # of its spectrograms, in the logarithm: of speech about 22 dB below the loudest, in noise
 MEMORY = 64  # numbers that a model reads take about as much memory, on the way of gradients, as a token of a text
 
 
@@ -298,21 +299,20 @@ def encode(processor: object, sounds: list[np.ndarray]) -> np.ndarray:
 def scratch(shape: "Scratch", names: dict, sound: np.ndarray, rate: int = RATE) -> tuple[object, object]:
     """Return configuration and feature extractor of a spectrogram transformer for clips as long as one of them.
 
-    Its spectrogram is scaled by AudioSet's mean and deviation, the library's own. names: of its classes, as a
-    configuration takes them. rate: of the clips, Hz.
-    Source: Gong et al. (2021), AST: Audio Spectrogram Transformer, section 2.1.
+    A patch has all bins of the spectrogram, as many as `patch_size` says, and starts a quarter of itself after the one
+    before it: a word may begin anywhere. names: of the classes, as a configuration takes them. rate: of the clips, Hz.
+    Source: Gong et al. (2021), AST: Audio Spectrogram Transformer, section 2.1, with other patches.
     """
     from transformers import ASTConfig, ASTFeatureExtractor
 
     patch = shape.patch_size or PATCH
-    if patch > MEL_BINS:
-        raise ExperimentError(f"patch_size: {patch}, and the spectrogram of a sound has {MEL_BINS} bins; give fewer")
-    stride = (patch + 1) // 2
+    stride = (patch + 3) // 4
     strides = max(0, math.ceil((n_frames(len(sound)) - patch) / stride))
-    size = {"max_length": patch + stride * strides, "num_mel_bins": MEL_BINS}  # so that no frame is left over
+    size = {"max_length": patch + stride * strides, "num_mel_bins": patch}  # so that no frame is left over
     patches = {"patch_size": patch, "frequency_stride": patch, "time_stride": stride}
     known = shape.model_dump(exclude={"max_position_embeddings", "patch_size"})
-    return ASTConfig(**known, **patches, **size, **names), ASTFeatureExtractor(sampling_rate=rate, **size)
+    scale = {"mean": MEAN, "std": DEVIATION}
+    return ASTConfig(**known, **patches, **size, **names), ASTFeatureExtractor(sampling_rate=rate, **size, **scale)
 
 
 MODALITY = Modality(

@@ -6,6 +6,7 @@ part is a mean over the batch; `student_loss` weighs them by the recipe.
 
 import contextlib
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from trusteq.models.recipe import Recipe
 from trusteq.models.template import Template
 from trusteq.store import describe, write_text
 
+MOST_ENCODED = 2**26  # numbers that arrays become, of which all are kept
 CHUNK = 10_000  # rows that are hashed at once, and of which a teacher's probabilities are computed at once
 
 
@@ -125,7 +127,7 @@ class TextRows:
 
 @dataclass(frozen=True)
 class ArrayRows:
-    """Arrays for a student of arrays, which become its inputs batch by batch."""
+    """Arrays for a student of arrays, which become its inputs once, or batch by batch where they would fill memory."""
 
     student: ArrayClassifier
     teacher: Checkpoint | None
@@ -140,16 +142,23 @@ class ArrayRows:
 
     def evaluation(self, dev: pd.DataFrame) -> list[dict]:
         """Return the rows that an epoch is judged by."""
-        (arrays,) = given(dev)
-        return [{"array": array, "labels": label} for array, label in zip(arrays, dev["label"], strict=True)]
+        (arrays,), name = given(dev), "array"
+        if len(arrays) * self._encoded(arrays[:1]).size <= MOST_ENCODED:
+            parts = (self._encoded(arrays[at : at + CHUNK]) for at in range(0, len(arrays), CHUNK))
+            arrays, name = itertools.chain.from_iterable(parts), "encoded"
+        return [{name: array, "labels": label} for array, label in zip(arrays, dev["label"], strict=True)]
 
     def collated(self, rows: list[dict]) -> dict[str, torch.Tensor]:
         """Return a batch of rows."""
-        kind = self.student.modality
-        encoded = kind.encode(self.student.processor, [row["array"] for row in rows])
-        made = {kind.argument: torch.from_numpy(encoded), "labels": torch.tensor([row["labels"] for row in rows])}
+        known = "encoded" in rows[0]
+        values = np.stack([of["encoded"] for of in rows]) if known else self._encoded([of["array"] for of in rows])
+        made = {self.student.modality.argument: torch.from_numpy(values)}
+        made |= {"labels": torch.tensor([row["labels"] for row in rows])}
         said = [row["teacher"] for row in rows if "teacher" in row]
         return made | ({"teacher": torch.tensor(np.array(said))} if said else {})
+
+    def _encoded(self, arrays: list[np.ndarray]) -> np.ndarray:
+        return self.student.modality.encode(self.student.processor, arrays)
 
 
 def rows_for(student: Checkpoint, folder: Path, *, teacher: Checkpoint | None, recipe: Recipe) -> TextRows | ArrayRows:
