@@ -145,7 +145,7 @@ class ArrayRows:
         (arrays,), name = given(dev), "array"
         if len(arrays) * self._encoded(arrays[:1]).size <= MOST_ENCODED:
             parts = (self._encoded(arrays[at : at + CHUNK]) for at in range(0, len(arrays), CHUNK))
-            arrays, name = itertools.chain.from_iterable(parts), "encoded"
+            arrays, name = list(itertools.chain.from_iterable(parts)), "encoded"
         return [{name: array, "labels": label} for array, label in zip(arrays, dev["label"], strict=True)]
 
     def collated(self, rows: list[dict]) -> dict[str, torch.Tensor]:
