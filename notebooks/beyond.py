@@ -84,6 +84,15 @@ page.model_table(kinds)
 page.truth(kinds)
 
 # %% [markdown]
+# ## What two models look at
+#
+# The large model and one that was cut and trained on: blue speaks for the right class, orange against it; the top
+# patches, or segments, have a frame.
+
+# %%
+page.pictures(kinds)
+
+# %% [markdown]
 # ## How to read it
 #
 # - **The decoder** was brought from 4 bits to single precision before anything was done with it, and so was its

@@ -35,7 +35,7 @@ class Modality:
     auto_model, auto_processor: classes of transformers that load a checkpoint. argument: of the model, its input.
     encode: processor, list of arrays -> float32 (n, ...), what the model is given.
     pages: module that shows an input: `marked(row, weights, top, cut)`, of a row of a table, the weight of each feature
-    by its position, the positions of the top ones and the cut, is HTML.
+    by its position, the positions of the top ones and the cut, is HTML; and `side_by_side`, of several models.
     scratch: `registry.Scratch`, names of classes for the configuration, one array, and by name its facts ->
     (configuration, processor) of a model that is trained from random weights. facts: columns beside the arrays, which
     `read` returns with them.
@@ -61,6 +61,10 @@ class Modality:
     def marked(self, row, weights: Mapping[int, float], top: Collection[int], cut: str | None) -> str:
         """Return an input as HTML, each of its features coloured by its weight, the top ones framed."""
         return importlib.import_module(self.pages).marked(row, weights, top, cut or self.cut)
+
+    def side_by_side(self, row, attributions: Mapping[str, pd.DataFrame], label: str, *, cut: str, k: int):
+        """Return an input as several models see it for a class, their top sets and the overlap, to be displayed."""
+        return importlib.import_module(self.pages).side_by_side(row, attributions, label, cut=cut, k=k)
 
     def mask(self, name: str) -> str:
         """Return the mask that is meant: "delete" is the first."""

@@ -161,7 +161,7 @@ def test_of_a_long_clip_the_beginning_is_played_which_is_said(rate):
 def test_two_models_have_dots_where_their_top_segments_are_the_same():
     large, small = np.zeros(10), np.zeros(10)
     large[[1, 4, 5]], small[[2, 4, 5]] = (0.3, 0.2, -0.1), (0.1, 0.1, 0.2)
-    text = sound.side_by_side(row(), {"Large <1>": table(large), "Small": table(small)}, "yes", features=CUT, k=3).data
+    text = sound.side_by_side(row(), {"Large <1>": table(large), "Small": table(small)}, "yes", cut=CUT, k=3).data
     pictures = re.findall("<svg.*?</svg>", text, flags=re.DOTALL)
     assert len(pictures) == 2
     for picture, top in zip(pictures, ([1, 4, 5], [2, 4, 5]), strict=True):
@@ -177,7 +177,7 @@ def test_two_models_have_dots_where_their_top_segments_are_the_same():
 
 def test_two_models_without_weights_share_nothing():
     nothing = {name: table(np.zeros(10)) for name in ("Large", "Small")}
-    text = sound.side_by_side(row(evidence=None), nothing, "yes", features=CUT).data
+    text = sound.side_by_side(row(evidence=None), nothing, "yes", cut=CUT).data
     assert "0 of 0 top segments are the same (dots)." in text
     assert "The line below" not in text
 

@@ -1,5 +1,6 @@
 """Fine-tuning with `transformers.Trainer`: a recipe in, the best epoch's classifier and its history out."""
 
+import functools
 import hashlib
 import shutil
 import time
@@ -182,6 +183,15 @@ class _StudentTrainer(transformers.Trainer):
         if hasattr(sampler, "lengths"):
             sampler.lengths = sampler.lengths[:]
         return sampler
+
+    def _save(self, *given, **options):
+        """Keep weights under the names that the model has, by which they are read again; the Hub has others of some."""
+        model = self.accelerator.unwrap_model(self.model)
+        model.save_pretrained = functools.partial(model.save_pretrained, save_original_format=False)
+        try:
+            super()._save(*given, **options)
+        finally:
+            del model.save_pretrained
 
     def compute_loss(self, model, inputs, return_outputs=False, **options):
         taught = {name: inputs.pop(name) for name in ("teacher", "words") if name in inputs}

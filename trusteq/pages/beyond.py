@@ -7,6 +7,9 @@ import numpy as np
 import pandas as pd
 
 from trusteq.estimates import Estimate
+from trusteq.modality import Modality
+from trusteq.modality import of as of_columns
+from trusteq.pages.comparison import agreed_examples
 from trusteq.pages.figures import GREY, entitled, legend_above, method_colours, named_rows, rows_figure
 from trusteq.pages.findings import about
 from trusteq.pages.replace import NOT_ASKED
@@ -26,6 +29,7 @@ from trusteq.pages.trainings import (
 )
 from trusteq.study.publish import names, open_published
 from trusteq.study.results import Results
+from trusteq.study.sides import known_truths
 from trusteq.verdict.margins import DIFFERENT, EQUIVALENT, UNDECIDED, load_margins, measures_of
 from trusteq.verdict.report import Audit
 from trusteq.verdict.retraining import NO_WORSE, WORSE
@@ -258,6 +262,27 @@ def _truth(kind: Kind) -> pd.DataFrame:
     means = means[means["model"].isin(shown)]
     columns = {"of": kind.name, "method": means["method"], "model": means["model"].map(shown)}
     return pd.DataFrame(columns | {"of the top set, on what decides": means["value"], "by chance": means["chance"]})
+
+
+def pictures(kinds: list[Kind], n: int = 2) -> None:
+    """Show the first images and clips that the large and the first compressed model both have right, as both see it."""
+    for kind in kinds:
+        settings = kind.run.experiment.task(kind.task)
+        modality, shown = of_columns(settings.columns), kind.run.shown(kind.task)
+        if modality is not None and shown is not None:
+            put(f"**{kind.name.capitalize()}**", *_pictures(kind, modality, shown, n))
+
+
+def _pictures(kind: Kind, modality: Modality, shown: pd.DataFrame, n: int) -> Iterator:
+    run, task, (seed, *_), method = kind.run, kind.task, kind.run.experiment.seeds, kind.methods[0]
+    labels, names = run.experiment.task(task).labels, list(run.experiment.models)[:2]
+    right = agreed_examples(run, task, names[1], seed=seed)
+    tables = {titles(run)[name]: run.attribution(task, name, seed, method) for name in names}
+    how = {"cut": run.experiment.task(task).features or modality.cut, "k": run.experiment.k}
+    if "evidence" in (known := known_truths(run, task)):
+        shown = shown.assign(evidence=shown["id"].map(known["evidence"]))
+    for row in shown[shown["id"].isin(right)].head(n).itertuples():
+        yield modality.side_by_side(row, tables, labels[row.label], **how)
 
 
 def carries_over(kinds: list[Kind]) -> None:

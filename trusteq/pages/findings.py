@@ -1,5 +1,6 @@
 """The page of findings: what published results say of the paper's claims, and what stands beside them."""
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -13,11 +14,13 @@ from trusteq.pages.first import first_alignment
 from trusteq.pages.show import interval_text, page_style, put, show, titles
 from trusteq.pages.status import run_facts
 from trusteq.pages.trainings import Runs, evidence
+from trusteq.study.experiment import Experiment
 from trusteq.study.publish import reference_runs
 from trusteq.verdict.margins import measures_of
 from trusteq.verdict.seeds import is_about_way
 
 PAPER_K = 10  # words that the paper compares
+FEWEST = 50  # explained examples of a run that claims are held against
 NOTHING = "nothing is published that could say"
 # By what a number says of a claim: its colour.
 VERDICT_COLOURS = {SUPPORTS: "#1f4e9e", CONTRADICTS: "#c2590a", OPEN: "0.45"}
@@ -41,7 +44,12 @@ def held(experiments: Collection[str] | None = None) -> Findings:
 
 
 def _as_the_paper(runs: Runs) -> Runs:
-    return [run for run in runs if run.experiment.k == PAPER_K]
+    """Return the runs that compare as many words as the paper, over enough examples for a claim to be held against."""
+    return [run for run in runs if run.experiment.k == PAPER_K and _fewest(run.experiment) >= FEWEST]
+
+
+def _fewest(experiment: Experiment) -> float:
+    return min(experiment.explained(task) or math.inf for task in experiment.tasks)
 
 
 def at_a_glance(found: Findings) -> None:

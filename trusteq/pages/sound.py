@@ -34,20 +34,18 @@ def marked(row, weights: Mapping[int, float], top: Collection[int], cut: str) ->
     return waveform(row, weights, top, cut) + player(row)
 
 
-def side_by_side(
-    row, attributions: Mapping[str, pd.DataFrame], label: str, *, features: str | None = None, k: int = 10
-) -> HTML:
+def side_by_side(row, attributions: Mapping[str, pd.DataFrame], label: str, *, cut: str = CUT, k: int = 10) -> HTML:
     """Return a clip with the weights of two models, one below the other, what their top sets share, and the sound.
 
     row: see `marked`. attributions: of the models, by their titles. label: the class whose weights are shown.
-    features: how the clip was cut. The top `k` are framed, and have a dot where they are so for both.
+    cut: how the clip was cut. The top `k` are framed, and have a dot where they are so for both.
     """
     of_clip = [table[(table["id"] == row.id) & (table["label"] == label)] for table in attributions.values()]
     tops = [_top(table, row.id, label, k) for table in of_clip]
     parts = [f"<p><small>{html.escape(row.id)}, {html.escape(label)}</small></p>"]
     for title, table, top in zip(attributions, of_clip, tops, strict=True):
         weights = dict(zip(table["position"], table["weight"], strict=True))
-        drawn = waveform(row, weights, top, features or CUT, shared=frozenset.intersection(*tops))
+        drawn = waveform(row, weights, top, cut, shared=frozenset.intersection(*tops))
         parts.append(f"<p><strong>{html.escape(title)}</strong>{drawn}</p>")
     return HTML("\n".join([*parts, f"<p>{_finding(row, *tops, len(of_clip[0]))}</p>", f"<p>{player(row)}</p>"]))
 

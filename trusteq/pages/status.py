@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
+from trusteq import modality
 from trusteq.listing import file_problem, find, to_json
 from trusteq.pages.show import facts_table, put, show, verbatim
 from trusteq.project import root
@@ -111,7 +112,16 @@ def papers_scale(device: str) -> None:
 def run_line(run: Results) -> str:
     """Return what was run, in one line."""
     facts = "; ".join(f"{name}: {value}" for name, value in run_facts(run).items())
-    return f"This run is **{run.experiment.name}** ({run.experiment.title}): {facts}."
+    return f"This run is **{run.experiment.name}** ({run.experiment.title}): {facts}.{''.join(_units(run))}"
+
+
+def _units(run: Results) -> Iterator[str]:
+    """Say what stands for a word on the pages of a run on images or sound."""
+    for task in map(run.experiment.task, run.experiment.tasks):
+        if (kind := modality.of(task.columns)) is not None:
+            masks = {kind.mask(of.mask or "delete") for of in run.experiment.task_methods(task.name).values()}
+            cut, masked = task.features or kind.cut, " or ".join(sorted(masks))
+            yield f" Where this page says words it means {kind.units} ({cut}), masked by {masked}."
 
 
 def run_facts(run: Results) -> dict[str, str]:

@@ -1,0 +1,240 @@
+"""Tables of arrays beside tables of texts: read, checked, explained, audited, trained on."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from refusals import one_line
+
+import trusteq
+from trusteq import modality
+from trusteq.alignment.evidence import faithfulness
+from trusteq.errors import DataError, ExperimentError, ModelError
+from trusteq.examples.table import checked_examples, made_of_texts
+from trusteq.models.array_classifier import ArrayClassifier
+from trusteq.models.classifier import compress, load_classifier, random_head
+from trusteq.models.finetune import finetune, save
+from trusteq.models.recipe import Recipe
+from trusteq.registry import Compression, ModelSpec, Scratch, Source, Task
+from trusteq.verdict.audit import grouped
+
+LABELS = ("left", "right")
+SHAPE = Scratch(
+    num_hidden_layers=2, hidden_size=16, num_attention_heads=2, intermediate_size=16, patch_size=4,
+    hidden_dropout_prob=0, attention_probs_dropout_prob=0, initializer_range=0.1,
+)  # fmt: skip
+
+
+def table(n: int, seed: int = 0) -> pd.DataFrame:
+    """Images, (8, 16), of which one half is bright: the label says which."""
+    rng = np.random.default_rng(seed)
+    images, labels = rng.integers(0, 60, (n, 8, 16), dtype=np.uint8), rng.integers(0, 2, n)
+    for image, label in zip(images, labels, strict=True):
+        image[:, 8 * label : 8 * label + 8] += 180
+    return pd.DataFrame({"id": [f"test-{row}" for row in range(n)], "image": list(images), "label": labels})
+
+
+def halves(images):
+    """A callable: the share of the brightness of each half."""
+    sums = np.array([[image[:, :8].sum(), image[:, 8:].sum()] for image in images], dtype=float) + 1
+    return sums / sums.sum(axis=1, keepdims=True)
+
+
+halves.labels = LABELS
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    spec = ModelSpec(name="vit", title="ViT", scratch=SHAPE)
+    recipe = Recipe(learning_rate=3e-3, epochs=3, batch_size=16)
+    home = tmp_path_factory.mktemp("vit")
+    how = {"labels": LABELS, "recipe": recipe, "seed": 0, "checkpoints": home / "checkpoints"}
+    return finetune(table(160), table(40, 1), spec=spec, **how)
+
+
+def test_a_table_has_one_kind_of_input():
+    assert modality.of(table(1)).name == "image"
+    assert modality.of(pd.DataFrame({"text_a": ["a"]})) is None
+    one_line(DataError, lambda: modality.of(table(1).assign(text_a="a")), "image and text_a", "one kind")
+
+
+def test_what_is_given_to_a_classifier():
+    pairs = pd.DataFrame({"text_a": ["a", "b"], "text_b": ["c", None]}, dtype=object)
+    assert modality.given(pairs) == (["a", "b"], ["c", None])
+    assert modality.given(pairs.assign(text_b=None)) == (["a", "b"], None)
+    (images,) = modality.given(table(3))
+    assert [image.shape for image in images] == [(8, 16)] * 3
+
+
+def test_equal_arrays_belong_together():
+    found = table(3)
+    assert grouped(found) is None
+    twice = pd.concat([found, found], ignore_index=True)
+    groups = grouped(twice)
+    assert groups[:3].tolist() == groups[3:].tolist() and len(set(groups)) == 3
+    assert modality.hashed(np.zeros(4, np.uint8)) != modality.hashed(np.zeros((2, 2), np.uint8))
+
+
+def test_the_hash_of_examples_follows_every_pixel():
+    found, other = table(3), table(3)
+    other["image"].iloc[1][0, 0] += 1
+    assert made_of_texts(found) != made_of_texts(other)
+    assert made_of_texts(found) == made_of_texts(table(3))
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [("text", "str, not an image"), (np.zeros((2, 2)), "float64"), (np.zeros((2, 2, 4), np.uint8), "4 channels")],
+)
+def test_a_bad_array_is_named_by_its_row(array, said):
+    bad = pd.DataFrame({"image": [np.zeros((8, 16), np.uint8), array], "label": [0, 1]})
+    one_line(DataError, lambda: checked_examples(bad, LABELS), "row 1", said)
+
+
+def test_weights_of_a_callable_are_those_of_its_halves():
+    weights = trusteq.explain(halves, table(2), method="occlusion", features="grid-1x2", mask="zero")
+    assert weights["word"].unique().tolist() == ["r0 c0", "r0 c1"]
+    assert (weights.attrs["mask"], weights.attrs["features"]) == ("zero", "grid-1x2")
+    for row in table(2).itertuples():
+        left, right = row.image[:, :8].sum() + 1.0, row.image[:, 8:].sum() + 1.0
+        of = weights[(weights["id"] == row.id) & (weights["label"] == "left")].set_index("position")["weight"]
+        # What `left` loses without the left half, and without the right one.
+        expected = np.array([left / (left + right) - 1 / (1 + right), left / (left + right) - left / (left + 1)])
+        np.testing.assert_allclose(of.to_numpy(), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"mask": "[MASK]"}, "unknown mask"),
+        ({"boundary": "as-released"}, "pairs of texts"),
+        ({"features": "x"}, "grid"),
+    ],
+)
+def test_options_that_are_not_for_images(how, said):
+    one_line(ExperimentError, lambda: trusteq.explain(halves, table(1), **{"method": "lime"} | how), said)
+
+
+def test_files_are_read_from_beside_the_table(tmp_path):
+    found = table(4)
+    for row in found.itertuples():
+        Image.fromarray(row.image).save(tmp_path / f"{row.id}.png")
+    listed = pd.DataFrame(
+        {"image": [f"{name}.png" for name in found["id"]], "label": [LABELS[of] for of in found["label"]]}
+    )
+    listed.to_csv(tmp_path / "images.csv", index=False)
+    read = trusteq.read_examples(tmp_path / "images.csv", labels=LABELS)
+    assert read["label"].tolist() == found["label"].tolist()
+    for image, expected in zip(read["image"], found["image"], strict=True):
+        np.testing.assert_array_equal(image, expected)
+    listed["image"].to_frame().assign(label="left", image="gone.png").to_csv(tmp_path / "gone.csv", index=False)
+    one_line(
+        DataError, lambda: trusteq.read_examples(tmp_path / "gone.csv", labels=LABELS), "gone.csv:2", "no such file"
+    )
+
+
+def test_images_of_a_data_set_of_the_hub(tmp_path, monkeypatch):
+    import datasets
+
+    from trusteq.examples.load import read_source
+
+    found, folder = table(3), tmp_path / "datasets" / "some" / "images"
+    files = []
+    for image in found["image"]:
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, format="PNG")
+        files.append({"bytes": file.getvalue(), "path": None})
+    features = datasets.Features({"img": datasets.Image(), "fine": datasets.Value("int64")})
+    folder.mkdir(parents=True)
+    rows = datasets.Dataset.from_dict({"img": files, "fine": found["label"].tolist()}, features=features)
+    rows.to_parquet(folder / "train.parquet")
+    task = Task.model_construct(name="t", title="t", labels=LABELS, columns={"image": "img", "label": "fine"})
+    read = read_source(Source(dataset="some/images", split="train"), task, hub=tmp_path)
+    assert read["label"].tolist() == found["label"].tolist()
+    np.testing.assert_array_equal(np.stack(read["image"]), np.stack(found["image"]))
+
+
+def test_arrays_survive_a_file_of_tables(tmp_path):
+    found = table(2).assign(evidence=[((0, 1),), ((0, 2),)])
+    modality.packed(found).to_parquet(tmp_path / "some.parquet")
+    read = modality.unpacked(pd.read_parquet(tmp_path / "some.parquet"))
+    assert list(read) == ["id", "image", "label"]
+    np.testing.assert_array_equal(np.stack(read["image"]), np.stack(found["image"]))
+
+
+def test_a_model_from_scratch_learns_is_saved_and_loaded(tuned, tmp_path):
+    test = table(60, 2)
+    probabilities = tuned.classifier.predict_proba(test["image"].tolist())
+    assert (probabilities.argmax(axis=1) == test["label"]).mean() > 0.9
+    save(tuned, tmp_path / "vit", metrics={}, timing={})
+    loaded = load_classifier(tmp_path / "vit")
+    assert isinstance(loaded, ArrayClassifier) and loaded.labels == LABELS
+    np.testing.assert_array_equal(loaded.predict_proba(test["image"].tolist()), probabilities)
+    one_line(ModelError, lambda: load_classifier(tmp_path / "vit", template="{text_a} and {text_b}"), "for texts")
+
+
+def test_the_best_epoch_is_the_one_that_is_kept(tmp_path):
+    """What the library calls weights of this family in a file is not what the model calls them."""
+    how = {"labels": LABELS, "seed": 0, "checkpoints": tmp_path / "c"}
+    spec, recipe = ModelSpec(name="vit", title="ViT", scratch=SHAPE), Recipe(learning_rate=3.0, epochs=3, batch_size=8)
+    found, dev = finetune(table(40), table(60, 1), spec=spec, recipe=recipe, **how), table(60, 1)
+    right = found.classifier.predict_proba(dev["image"].tolist()).argmax(axis=1) == dev["label"]
+    history = found.history["eval_accuracy"]
+    assert history.nunique() > 1 and history.iloc[-1] < history.max() and right.mean() == pytest.approx(history.max())
+
+
+def test_it_is_compressed_and_given_a_random_head_as_any_other(tuned):
+    images = table(20, 3)["image"].tolist()
+    whole = tuned.classifier.predict_proba(images)
+    small = compress(tuned.classifier, Compression(of="vit", way="int8")).predict_proba(images)
+    assert 0 < np.abs(small - whole).max() < 0.1
+    cut = compress(tuned.classifier, Compression(of="vit", way="keep-layers", options={"layers": [0]}))
+    assert cut.model.config.num_hidden_layers == 1 and np.abs(cut.predict_proba(images) - whole).max() > 1e-3
+    assert np.abs(random_head(tuned.classifier, seed=0).predict_proba(images) - whole).max() > 0.1
+
+
+def test_a_student_of_images_learns_from_its_teacher(tuned, tmp_path):
+    spec = ModelSpec(name="small", title="Small", scratch=SHAPE, teacher="vit")
+    how = {"labels": LABELS, "seed": 0, "checkpoints": tmp_path / "c", "teacher": tuned.classifier, "spec": spec}
+    recipe = Recipe(learning_rate=3e-3, epochs=4, batch_size=8, distillation_weight=1.0, hidden_weight=0.1)
+    student = finetune(table(120), table(40, 1), recipe=recipe, **how).classifier
+    images = table(40, 4)["image"].tolist()
+    agree = student.predict_proba(images).argmax(axis=1) == tuned.classifier.predict_proba(images).argmax(axis=1)
+    assert agree.mean() > 0.8
+    by_words = Recipe(attribution_weight=1.0)
+    one_line(ModelError, lambda: finetune(table(20), table(20, 1), recipe=by_words, **how), "is for words")
+
+
+def test_an_image_classifier_refuses_texts_and_the_other_way_round(tuned):
+    texts = pd.DataFrame({"id": ["a"], "text_a": ["a man"], "text_b": [None]})
+    one_line(ModelError, lambda: trusteq.explain(tuned.classifier, texts), "reads image", "text")
+    wide = pd.DataFrame({"id": ["a"], "image": [np.zeros((8, 20), np.uint8)]})
+    one_line(DataError, lambda: trusteq.explain(tuned.classifier, wide), "row 0", "8 x 20", "8 x 16")
+
+
+def test_gradients_and_faithfulness_of_a_trained_model(tuned):
+    test = table(6, 5)
+    weights = trusteq.explain(tuned.classifier, test, method="integrated-gradients", features="grid-2x4", mask="zero")
+    assert max(weights.attrs["convergence"].values()) < 0.2
+    label = test.set_index("id")["label"].map(dict(enumerate(LABELS)))
+    found = faithfulness(tuned.classifier, test, weights, k=4, label=label)
+    assert found["comprehensiveness"].mean() > 0.2  # without the half that decides it is lost
+
+
+def test_an_audit_of_two_models_of_images(tuned, tmp_path):
+    small = compress(tuned.classifier, Compression(of="vit", way="int8"))
+    how = {"explain": 8, "n_samples": 60, "k": 3, "features": "grid-2x4", "keep": tmp_path}
+    found = trusteq.audit(tuned.classifier, small, table(40, 6), **how)
+    assert any("patches (grid-2x4), masked by mean" in note for note in found.notes)
+    page = found.to_html()
+    assert "different patches" in page and "top patches" in page.lower()
+    assert found.to_model_card() and found.facts["units"] == "patches"
+    again = trusteq.audit(tuned.classifier, small, table(40, 6), **how)
+    assert again.to_json() == found.to_json()  # read from what was kept
+    one_line(
+        ExperimentError,
+        lambda: trusteq.audit(tuned.classifier, small, table(10), watch=["red"]),
+        "watch is for words",
+    )
