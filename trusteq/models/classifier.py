@@ -272,7 +272,7 @@ def load_classifier(
             check_weights(path_or_hub_id, report)
         check_claim(path_or_hub_id, model)
         if kind is not None:
-            return ArrayClassifier.of(path_or_hub_id, model, tokenizer, labels, kind, device=device)
+            return ArrayClassifier.of(path_or_hub_id, model, tokenizer, names, kind, device=device)
         _check_ids(path_or_hub_id, model, tokenizer)
         if joined is not None:
             setattr(model.config, TEMPLATE, joined.text)
