@@ -178,7 +178,7 @@ def test_a_model_from_scratch_learns_is_saved_and_loaded(tuned, tmp_path):
 def test_the_best_epoch_is_the_one_that_is_kept(tmp_path):
     """What the library calls weights of this family in a file is not what the model calls them."""
     how = {"labels": LABELS, "seed": 0, "checkpoints": tmp_path / "c"}
-    spec, recipe = ModelSpec(name="vit", title="ViT", scratch=SHAPE), Recipe(learning_rate=3.0, epochs=3, batch_size=8)
+    spec, recipe = ModelSpec(name="vit", title="ViT", scratch=SHAPE), Recipe(learning_rate=0.2, epochs=3, batch_size=4)
     found, dev = finetune(table(40), table(60, 1), spec=spec, recipe=recipe, **how), table(60, 1)
     right = found.classifier.predict_proba(dev["image"].tolist()).argmax(axis=1) == dev["label"]
     history = found.history["eval_accuracy"]
