@@ -2,7 +2,6 @@
 
 import json
 import math
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -210,10 +209,13 @@ def test_what_is_said_of_a_result_names_all_of_it(folder):
 def test_features_are_the_words_of_the_slots_alone(method, template, second, folder):
     classifier, rows = loaded(folder, template=template), []
     read = classifier.model.log_likelihoods
-    classifier.model.log_likelihoods = lambda ids, mask=None: (
-        rows.extend(of[: len(of) if mask is None else int(mask[at].sum())] for at, of in enumerate(ids))
-        or read(ids, mask)
-    )
+
+    def watched(ids, mask=None):
+        seen = torch.ones_like(ids) if mask is None else mask
+        rows.extend(row[kept.bool()] for row, kept in zip(ids, seen, strict=True))
+        return read(ids, mask)
+
+    classifier.model.log_likelihoods = watched
     example = pd.DataFrame({"id": ["x"], "text_a": ["a dog runs"], "text_b": [second]}, dtype=object)
     table = explain(classifier, example, method=method, n_samples=60)
     del classifier.model.log_likelihoods
@@ -257,9 +259,9 @@ def test_a_long_text_is_cut_and_the_template_is_not(folder):
     table = explain(classifier, pd.DataFrame([("x", text, None)], columns=["id", "text_a", "text_b"]), method="random")
     n_kept = table["position"].nunique()
     assert table.attrs["cut"] == {"x": 9 * 6 - n_kept} and 20 < n_kept < 46
-    pair = Template.of(PAIRS).fitted(("a dog runs", " ".join(["man"] * 30)), TOKENIZER, 20)
+    pair = Template.of(PAIRS, is_prompt=True).fitted(("a dog runs", " ".join(["man"] * 30)), TOKENIZER, 20)
     assert pair == ("a dog runs", " ".join(["man"] * 14) + " ")
-    one_line(ModelError, lambda: Template.of(TEMPLATE).fitted((text,), TOKENIZER, 8), "leaves no room")
+    one_line(ModelError, lambda: Template.of(TEMPLATE, is_prompt=True).fitted((text,), TOKENIZER, 8), "leaves no room")
 
 
 # --- what is made of it ---
@@ -436,9 +438,8 @@ def test_a_word_that_the_template_swallows_is_one_line(tmp_path):
     config = transformers.LlamaConfig(**SIZES | LLAMA | {"vocab_size": len(words)})
     transformers.LlamaForCausalLM(config).save_pretrained(tmp_path)
     words.save_pretrained(tmp_path)
-    for template, word in (("{text_a} Mood: ", "good"), ("{text_a}", "d")):
-        given = {"template": template}
-        one_line(ModelError, partial(loaded, tmp_path, ONE | {"yes": word}, **given), "begin the word with")
+    for how in ({"words": ONE | {"yes": "good"}, "template": "{text_a} Mood: "}, {"words": {"no": "x", "yes": "d"}}):
+        one_line(ModelError, lambda how=how: loaded(tmp_path, **{"template": "{text_a}"} | how), "begin the word with")
     fits = loaded(tmp_path, template="{text_a} Mood:")
     assert [fits.tokenizer.decode(of) for of in fits.model.label_words.tokens] == ["Ġbad", "Ġgood"]
 

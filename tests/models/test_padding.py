@@ -206,7 +206,7 @@ def test_a_template_that_is_too_long_leaves_out_what_the_model_does_not_see(tmp_
     assert found.attrs["cut"] == {"a": 2}
 
 
-@pytest.mark.parametrize("template", ["", "{text_a}", "{text_a}{text_b}", "{text_b} and {text_a}", "{text_a} {", "{x}"])
+@pytest.mark.parametrize("template", ["", "{text_a}{text_b}", "{text_b} and {text_a}", "{text_a} {", "{x}"])
 def test_a_template_needs_both_texts_and_something_between(template, tmp_path):
     one_line(ModelError, lambda: load_classifier("any/model", template=template), "{text_a}", "between")
 

@@ -185,8 +185,8 @@ class Classifier(ReadsTokens, Checkpoint):
 
     def joined_by(self, template: str) -> "Classifier":
         """Return the same classifier with a template, which its configuration keeps too."""
-        joined = super().joined_by(template)
-        setattr(self.model.config, TEMPLATE, joined.template.text)
+        joined = replace(self, template=Template.of(template, is_prompt=reads_words(self)))
+        setattr(self.model.config, TEMPLATE, template)
         return joined if not reads_words(self) else by_words(joined, dict(zip(self.labels, self.words, strict=True)))
 
     @property
@@ -434,7 +434,7 @@ def as_classifier(model, tokenizer, labels: Sequence[str], *, device: "str | tor
     _give_padding(model, tokenizer)
     limit = min(tokenizer.model_max_length, positions(model) - getattr(model, "n_after", 0))
     text = getattr(model.config, TEMPLATE, None)
-    joined = None if text is None else Template.of(text)
+    joined = None if text is None else Template.of(text, is_prompt=isinstance(model, LabelWordsModel))
     return Classifier(model.to(device).eval(), tokenizer, tuple(labels), int(limit), template=joined)
 
 

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import numpy as np
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -13,9 +13,7 @@ from trusteq.models.forward import Rows, logits
 from trusteq.models.label_words import SETTINGS, LabelWords, LabelWordsModel
 from trusteq.statistics import stream_seed
 
-if TYPE_CHECKING:
-    from trusteq.models.classifier import Classifier
-
+Classifier = TypeVar("Classifier")  # that of `models.classifier`, which imports this module
 CALIBRATIONS = ("none", "contextual", "batch")
 CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao et al. (2021), section 5
 

@@ -15,14 +15,15 @@ class Template:
     """One text or a pair within words of the template: `Premise: {text_a}\\nHypothesis: {text_b}`.
 
     around: what stands before, between and after the texts: one more than there are slots. text: as it is written, with
-    `{{` for a brace.
+    `{{` for a brace. is_prompt: whether it asks for the class in words, so that nothing of it may be cut.
     """
 
     around: tuple[str, ...]
     text: str
+    is_prompt: bool = False
 
     @classmethod
-    def of(cls, text: str) -> "Template":
+    def of(cls, text: str, *, is_prompt: bool = False) -> "Template":
         """Return the template that a text says; raise ModelError unless it holds {text_a}, or that and {text_b}."""
         around, fields = [""], []
         try:
@@ -39,7 +40,7 @@ class Template:
                 f"template {text!r}: give {{text_a}} and, for pairs, what stands between and {{text_b}}, each once and "
                 "in this order, such as 'Premise: {text_a}\\nHypothesis: {text_b}' or 'Review: {text_a}\\nSentiment:'"
             )
-        return cls(tuple(around), text)
+        return cls(tuple(around), text, is_prompt)
 
     @property
     def n_texts(self) -> int:
@@ -51,12 +52,12 @@ class Template:
         return self.around[0] + "".join(map(str.__add__, texts, self.around[1:]))
 
     def fitted(self, texts: tuple[str, ...], tokenizer, limit: int) -> tuple[str, ...]:
-        """Return the texts, cut where with all that stands around them they have more than `limit` tokens.
+        """Return the texts, of a prompt cut where with all that stands around them they have more than `limit` tokens.
 
-        What has more tokens is cut first. Where nothing stands after the texts, the tokenizer cuts them as ever.
+        What has more tokens is cut first. If it is no prompt, the tokenizer cuts the whole at its end.
         Raises ModelError where the template alone has as many tokens.
         """
-        while self.around[-1] and len(self.join(*texts).encode()) + tokenizer.num_special_tokens_to_add() > limit:
+        while self.is_prompt and len(self.join(*texts).encode()) + tokenizer.num_special_tokens_to_add() > limit:
             found = tokenizer(self.join(*texts), return_offsets_mapping=True, verbose=False)
             if (over := len(found["input_ids"]) - limit) <= 0:
                 break

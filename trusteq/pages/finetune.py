@@ -90,7 +90,9 @@ def split_table(splits: Mapping[str, pd.DataFrame], labels: Collection[str]) -> 
 def recipe_of(spec: ModelSpec, recipe: Recipe) -> dict:
     """Return what decides a fine-tuned model but for its seed: its start, its teacher, and the settings that apply."""
     settings = {"start": _origin(spec)} | ({"teacher": spec.teacher} if spec.teacher else {})
-    if not spec.is_trained or spec.checkpoint:
+    settings |= {"template": spec.template, "words": spec.words} if spec.words else {}
+    settings |= {"calibration": spec.calibration} if spec.calibration else {}
+    if not spec.is_trained or spec.checkpoint or recipe.epochs == 0:
         return settings | {"training": "none"}
     return settings | recipe.model_dump(exclude=None if spec.teacher else set(TEACHING))
 
