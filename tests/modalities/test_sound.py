@@ -13,7 +13,7 @@ import transformers
 from refusals import one_line
 from scipy.io import wavfile
 
-from trusteq import modality
+from trusteq import bounds, modality
 from trusteq.attribution.engine import TextPredictor
 from trusteq.attribution.explain import explain, weigh
 from trusteq.attribution.methods import METHODS, TOLERANCE
@@ -391,9 +391,9 @@ def test_of_a_head_that_promises_4_gb_no_more_is_read_than_is_there(tmp_path):
 
 def test_a_long_file_is_refused_before_it_is_read_and_a_long_clip_after(tmp_path, monkeypatch):
     path = written(tmp_path / "a.wav", INT16)
-    monkeypatch.setattr(sound, "MOST_SAMPLES", 5999)
+    monkeypatch.setattr(bounds, "MOST_SAMPLES", 5999)
     one_line(DataError, lambda: read(path), path, "6,000 samples", "5,999")
-    monkeypatch.setattr(sound, "MOST_BYTES", 2**13)
+    monkeypatch.setattr(bounds, "MOST_SOUND", 2**13)
     monkeypatch.setattr(wavfile, "read", None)
     one_line(DataError, lambda: read(path), path, "12,044 bytes", "8,192")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from trusteq import bounds
 from trusteq.attribution.features import Feature, Features, Inputs
 from trusteq.errors import DataError, ExperimentError, ModelError, nearest, reading
 from trusteq.modality import Modality
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from trusteq.models.array_classifier import ArrayClassifier
     from trusteq.registry import Scratch
 
-MOST_SAMPLES = 2**21  # of a clip, 48 s at 44.1 kHz: 1,000 masks of it are long
-MOST_BYTES = 8 * MOST_SAMPLES + 2**20  # of a file: the widest samples, and what else stands in it
-MOST_SEGMENTS = 1_000
 CUT = "segments-16"
 # Of AST's extractor, in samples at any rate: how long a frame is, and how far the next one is from it.
 FRAME, HOP = 400, 160
@@ -142,7 +140,7 @@ MASKS = {"silence": _silence, "noise": _noise}
 def _segments(row, number: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the edges and the names of segments of the same length, up to a sample."""
     n, length = int(number), len(row.sound)
-    if n > (most := min(length, MOST_SEGMENTS)):
+    if n > (most := min(length, bounds.MOST_SEGMENTS)):
         raise ExperimentError(
             f"example {row.id!r}: segments-{n} of {length:,} samples; ask for at most {most:,} segments"
         )
@@ -204,8 +202,7 @@ def read(file: Path | io.BytesIO, where: str | None = None) -> tuple[np.ndarray,
 def _bytes(path: Path, where: str) -> bytes:
     if not path.is_file():
         raise DataError(f"{where}: {'not a file' if path.exists() else 'no such file'}; name one")
-    if (size := path.stat().st_size) > MOST_BYTES:
-        raise DataError(f"{where}: {size:,} bytes, and at most {MOST_BYTES:,} of a sound are read; cut it into clips")
+    bounds.check(path.stat().st_size, bounds.MOST_SOUND, "bytes", where, DataError)
     return path.read_bytes()
 
 
@@ -227,8 +224,8 @@ def check(sound: object, where: str) -> None:
         raise DataError(f"{where}: samples of shape {sound.shape}; mix several channels into one, by their mean")
     if sound.dtype.kind != "f":
         raise DataError(f"{where}: samples are {sound.dtype}; {hint}: of int16, divide by 32768")
-    if not 0 < len(sound) <= MOST_SAMPLES:
-        raise DataError(f"{where}: {len(sound):,} samples; give at least 1 and at most {MOST_SAMPLES:,}")
+    if not 0 < len(sound) <= bounds.MOST_SAMPLES:
+        raise DataError(f"{where}: {len(sound):,} samples; give at least 1 and at most {bounds.MOST_SAMPLES:,}")
     if not np.isfinite(sound).all():
         raise DataError(f"{where}: sample {int(np.argmin(np.isfinite(sound)))} is not finite; {hint}")
     if (peak := float(np.abs(sound).max())) > 1:

@@ -1,0 +1,87 @@
+"""The page beyond sentence pairs, held against the published tables that it is made of."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from trusteq.pages import beyond
+from trusteq.study.publish import open_published
+from trusteq.verdict.margins import DIFFERENT, EQUIVALENT, UNDECIDED
+
+SINGLE, PUBLISHED = "single texts, encoder", "sst2-minilm"
+
+
+@pytest.fixture(scope="module")
+def kinds():
+    return beyond.held({SINGLE: PUBLISHED, "nobody has this": "not-published"})
+
+
+@pytest.fixture(scope="module")
+def anchors(kinds):
+    return beyond.anchors(kinds)
+
+
+def test_only_what_is_published_is_shown(kinds):
+    assert [kind.name for kind in kinds] == [SINGLE]
+    assert kinds[0].methods == ["lime", "shap"]
+
+
+def test_anchors_are_those_of_the_comparison(anchors):
+    run = open_published(PUBLISHED)
+    alignment, controls = (run.comparison("sst2", name) for name in ("alignment", "controls"))
+    alignment = alignment[alignment["model_a"] == "minilm"]
+    for method in ("lime", "shap"):
+        of = anchors[anchors["method"] == method].set_index("model")["value"]
+        expected = alignment[alignment["method"] == method].set_index("model_b")["normalised"]
+        assert of["MiniLM first 3 layers"] == pytest.approx(expected["minilm-3-layers"], abs=1e-6)
+        known = controls[controls["method"] == method].set_index("model_b")["normalised"]
+        assert of["its random head"] == pytest.approx(known["random-head"], abs=1e-6)
+        assert of["trained again"] == pytest.approx(known["retrained"], abs=1e-6)
+    assert (anchors["low"] <= anchors["value"]).all() and (anchors["value"] <= anchors["high"]).all()
+
+
+def test_the_answer_counts_kinds():
+    rows = [
+        ("one", "lime", "compressed", 0.4), ("one", "lime", "trained again", 0.6),
+        ("two", "lime", "compressed", 0.8), ("two", "lime", "trained again", 0.6),
+        ("three", "lime", "compressed", 0.1),
+    ]  # fmt: skip
+    said = beyond.answer(pd.DataFrame(rows, columns=["kind", "method", "what", "value"]))
+    assert said.startswith("On 1 of 2 kinds") and "0.10 (three) up to 0.80 (two)" in said
+
+
+def test_every_model_has_its_answers(kinds):
+    table = beyond.models(kinds).set_index("model")
+    assert set(table["interchangeable"]) <= {EQUIVALENT, UNDECIDED, DIFFERENT}
+    verdicts = open_published(PUBLISHED).comparison("sst2", "verdicts")
+    for title, name in (("MiniLM in int8", "minilm-int8"), ("MiniLM distilled to 3 layers", "minilm-distilled")):
+        of = verdicts[verdicts["model"] == name]
+        worst = DIFFERENT if (of["verdict"] == DIFFERENT).any() else UNDECIDED
+        assert table.at[title, "interchangeable"] == worst
+    assert table["accuracy"].between(0.8, 0.9).all()
+
+
+def test_a_trend_holds_where_its_whole_interval_does(kinds):
+    table = beyond.trends(kinds)
+    ends = table["95%"].str.extract(r"(-?[\d.]+) to (-?[\d.]+)").astype(float)
+    for (low, high), row in zip(ends.to_numpy(), table.itertuples(), strict=True):
+        below = row.trend.startswith("other features")
+        beyond_line = (high < row.line) if below else (low > row.line)
+        within = (low > row.line) if below else (high < row.line)
+        assert row.holds == ("yes" if beyond_line else "no" if within else "cannot say")
+    assert len(table) == 3
+
+
+def test_the_figure_has_a_row_for_each_kind_and_method(anchors):
+    ax = beyond.anchor_figure(anchors)
+    assert [label.get_text().replace("\n", " ") for label in ax.get_yticklabels()] == [
+        f"{SINGLE}, {of}" for of in ("lime", "shap")
+    ]
+    drawn = np.concatenate([line.get_xdata() for line in ax.lines if line.get_marker() == "o"])
+    compressed = anchors.loc[anchors["what"] == "compressed", "value"]
+    assert set(np.round(compressed, 9)) <= set(np.round(drawn.astype(float), 9))
+
+
+def test_where_nothing_is_known_to_decide_that_is_said(kinds, shown):
+    beyond.truth(kinds)
+    assert "known what decides" in shown[0].data
