@@ -99,13 +99,19 @@ page.pictures(kinds)
 #   "large" model: what is lost between SmolLM2 as it was released and this one is no part of the comparison. Few
 #   sentences are explained, since a pass takes a tenth of a second on the machine that made this.
 # - **Label words.** Probabilities are normalised over the label words alone, which makes confidence look higher than
-#   the model's own: what share of its probability lies on them is in the run's metrics.
+#   the model's own: the table below has how much of its probability is on them, in the mean over all test sentences and
+#   in the least of them. Without training nothing can be trained again.
 # - **Images and sound** are small models on made-up data: two digits, one of them with a bar; three words in noise.
 #   What stands where a patch or a segment is left out matters: the results of each run say which, and have LIME under
 #   another mask beside it.
 # - **Margins** are those of text pairs. Whether a place of 0.75 is as good on patches as it is on words, nobody has
 #   asked users.
 #
+
+# %%
+page.label_words(kinds)
+
+# %% [markdown]
 # ## What is open
 #
 # Models that write text: what "the same answer" and "how sure" mean for a sequence would have to be settled first.

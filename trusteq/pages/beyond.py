@@ -256,6 +256,23 @@ def _alone(found: Audit) -> str:
     return f"{float(np.nan_to_num(found.asked['share'])):.0%}"
 
 
+def label_words(kinds: list[Kind]) -> None:
+    """Show of models that are asked in words how they are calibrated, and how much of their probability is on these."""
+    rows = [row for kind in kinds for row in _label_words(kind)]
+    put(show(pd.DataFrame(rows), formats={"least": "{:.4f}"}) if rows else "None of these models is asked in words.")
+
+
+def _label_words(kind: Kind) -> Iterator[dict]:
+    run, shown = kind.run, titles(kind.run)
+    for name in run.experiment.models:
+        found = run.facts(kind.task, name, run.experiment.model_seeds(name)[0], "metrics").get("label_words")
+        if found:
+            words = ", ".join(f"{label} by {word!r}" for label, word in found["words"].items())
+            row = {"model": shown[name], "words": words, "calibration": found["calibration"]}
+            row |= {"estimated on": found["estimated_on"], "on the words": found["label_share"]}
+            yield row | {"least": found["least_label_share"]}
+
+
 def truth(kinds: list[Kind]) -> None:
     """Show how much of the top set lies on what is known to decide, by model, where it is known."""
     tables = [table for kind in kinds if len(table := _truth(kind))]
