@@ -11,13 +11,16 @@ from refusals import one_line
 import trusteq
 from trusteq import modality
 from trusteq.alignment.evidence import faithfulness
+from trusteq.attribution.explain import check_reads
 from trusteq.errors import DataError, ExperimentError, ModelError
+from trusteq.examples.files import read_examples
 from trusteq.examples.table import checked_examples, made_of_texts
 from trusteq.models.array_classifier import ArrayClassifier
 from trusteq.models.classifier import compress, load_classifier, random_head
 from trusteq.models.finetune import finetune, save
 from trusteq.models.recipe import Recipe
-from trusteq.registry import Compression, ModelSpec, Scratch, Source, Task
+from trusteq.registry import Compression, ModelSpec, Scratch, Source, Task, validated
+from trusteq.study.experiment import Experiment
 from trusteq.verdict.audit import grouped
 
 LABELS = ("left", "right")
@@ -115,6 +118,56 @@ def test_weights_of_a_callable_are_those_of_its_halves():
 )
 def test_options_that_are_not_for_images(how, said):
     one_line(ExperimentError, lambda: trusteq.explain(halves, table(1), **{"method": "lime"} | how), said)
+
+
+def test_what_cuts_images_cuts_no_texts():
+    texts = pd.DataFrame({"id": ["a"], "text_a": ["a b"], "text_b": [None]}, dtype=object)
+    ask = {"method": "lime", "features": "grid-2x2", "labels": LABELS}
+    one_line(ExperimentError, lambda: trusteq.explain(lambda found: [[0.5, 0.5]], texts, **ask), "these are texts")
+
+
+def test_a_bad_cut_is_said_before_any_model_is_asked():
+    def asked(images):
+        raise AssertionError("asked")
+
+    asked.labels = LABELS
+    one_line(ExperimentError, lambda: trusteq.audit(asked, asked, table(8), features="grid-9x99"), "finer")
+
+
+def test_a_graph_of_texts_reads_no_images():
+    class Reads:
+        tokenizer, modality = object(), None
+
+    one_line(ModelError, lambda: check_reads(Reads(), modality.load("image")), "reads text", "hold image")
+
+
+def test_an_experiment_knows_what_stands_for_a_patch_and_for_a_word():
+    models = {"vit": {"title": "ViT", "scratch": SHAPE.model_dump()}}
+
+    def experiment(task: str, how: dict, **settings) -> Experiment:
+        values = {"name": "x", "title": "X", "tasks": {task: settings}, "models": models}
+        return validated(Experiment, values | {"methods": {"lime": how}}, where="x")
+
+    assert experiment("digits", {"mask": "blur"}).task_methods("digits")["lime"].mask == "blur"
+    one_line(ExperimentError, lambda: experiment("digits", {"mask": "silence"}), "unknown mask 'silence'")
+    one_line(ExperimentError, lambda: experiment("demo-nli", {"mask": "blur"}), "unknown mask 'blur'")
+    one_line(ExperimentError, lambda: experiment("digits", {"boundary": "as-released"}), "pairs of texts")
+    one_line(ExperimentError, lambda: experiment("demo-nli", {}, features="grid-2x2"), "images or sound")
+
+
+def test_a_column_that_is_named_comes_before_one_called_image(tmp_path):
+    (tmp_path / "captions.csv").write_text("caption,image,label\na dog,dog.png,left\na cat,cat.png,right\n")
+    found = read_examples(tmp_path / "captions.csv", labels=LABELS, columns={"text_a": "caption"})
+    assert found["text_a"].tolist() == ["a dog", "a cat"] and "image" not in found
+
+
+def test_texts_stand_in_their_order_however_a_task_lists_them(tmp_path):
+    (tmp_path / "pairs.csv").write_text("second,first,gold\nb,a,left\n")
+    task = Task.model_construct(
+        name="t", title="T", labels=LABELS, columns={"label": "gold", "text_b": "second", "text_a": "first"}
+    )
+    found = read_examples(tmp_path / "pairs.csv", task=task)
+    assert found[["text_a", "text_b"]].to_numpy().tolist() == [["a", "b"]]
 
 
 def test_files_are_read_from_beside_the_table(tmp_path):

@@ -292,7 +292,7 @@ def explain(
     from trusteq.models.as_classifier import named_classifier
     from trusteq.words import segmentation_note
 
-    if (text_a is None) == (file is None):
+    if (text_a is None) == (file is None) or (file is not None and text_b is not None):
         raise ExperimentError("explain: give --text-a, with --text-b for a pair, or --input FILE")
     names, of_classes = _class_names(labels, None), _label_words(words)
     classifier = named_classifier(model, hub=hub, labels=names, template=template, words=of_classes)
@@ -304,10 +304,10 @@ def explain(
         example = pd.DataFrame({"id": ["example"], "text_a": [text_a], "text_b": [text_b]}, dtype=object)
     else:
         example = modality.read_file(file, getattr(classifier, "modality", None))
-    how = {"method": method, "n_samples": n_samples, "stable": stable, "mask": mask}
+    how = {"method": method, "n_samples": n_samples, "stable": stable, "mask": mask, "features": features}
     check(example, **how, classifier=classifier)
     predicted = classifier.labels[classifier.predict_proba(*modality.given(example)).argmax()]
-    weights = explain_examples(classifier, example, **how, features=features, seed=seed)
+    weights = explain_examples(classifier, example, **how, seed=seed)
     for cut in weights.attrs["cut"].values():
         _note(f"{cut} words beyond {classifier.max_length} tokens are cut and have no weight")
     for note in gradient_notes(weights):
@@ -480,7 +480,7 @@ def _audits_of_models(
     options |= {"labels": read["labels"], "dev": read_examples(dev[0], columns=columns, **read) if dev else None}
     # What is wrong with the last of them is said before the first one is run.
     checked = checked_models((first, *others), read["labels"])
-    check_method(checked, examples, **{name: options[name] for name in ("method", "n_samples", "mask")})
+    check_method(checked, examples, **{name: options[name] for name in ("method", "n_samples", "mask", "features")})
     for at, small in enumerate(others[:n], 1):
         with _stopped_in_a_line(options["keep"]):
             found = audit(first, small, examples, retrained=others[n:], names=(models[0], models[at]), **options)

@@ -109,6 +109,8 @@ class Task(Entry):
 
 
 Width = Annotated[int, Field(ge=1, le=bounds.MOST_WIDTH)]
+# A field that is not said where there is none, as before models could have it: keys are what they were.
+LATER = Field(None, exclude_if=lambda value: value is None)
 
 
 class Scratch(Entry):
@@ -125,8 +127,7 @@ class Scratch(Entry):
     hidden_dropout_prob: float = 0.1
     attention_probs_dropout_prob: float = 0.1
     initializer_range: float = 0.02
-    # Not said where there is none, as before models could have it: keys are what they were.
-    patch_size: Width | None = Field(None, exclude_if=lambda size: size is None)
+    patch_size: Width | None = LATER
 
 
 class Compression(Entry):
@@ -195,8 +196,8 @@ class ModelSpec(Entry):
     layers: Annotated[int, Field(ge=1)] | None = None
     tokenizer: str | None = None
     template: str | None = None
-    words: dict[str, str] | None = None
-    calibration: Calibration | None = None
+    words: dict[str, str] | None = LATER
+    calibration: Calibration | None = LATER
     teacher: str | None = None
     paper: str | None = None
 

@@ -148,6 +148,16 @@ def test_what_all_rows_begin_with_is_computed_once(kind, folders):
     np.testing.assert_allclose(shared, classifier.predict_proba(texts), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("layers", [(0,), (1,), (0, 1, 2)])
+def test_a_dropped_attention_changes_nothing_of_what_is_shared(layers, folders):
+    """The library counts what was read in the first layer: with that one dropped, nothing is shared."""
+    whole = loaded(folders["Llama"])
+    whole.predict_proba(TEXTS)
+    classifier = compress(whole, Compression(of="x", way="drop-attention", options={"layers": layers}))
+    alone = np.concatenate([classifier.predict_proba([text]) for text in TEXTS])
+    np.testing.assert_allclose(classifier.predict_proba(TEXTS), alone, rtol=0, atol=1e-5)
+
+
 def test_a_short_beginning_and_a_window_are_not_shared(folders):
     assert not loaded(folders["Gemma 2"]).model._keeps_all  # a sliding window
     model = loaded(folders["SmolLM"]).model

@@ -79,6 +79,7 @@ def explain(
     stop, or gradients of what has none, DataError for repeated ids, ModelError for probabilities that are none.
     """
     how = {"method": method, "n_samples": n_samples, "stable": stable, "boundary": boundary, "mask": mask}
+    how |= {"features": features}
     check(examples, **how)
     classifier, kind = as_classifier(classifier, labels=labels), modality.of(examples)
     check(examples, **how, classifier=classifier)
@@ -201,6 +202,7 @@ def check(
     stable: float | None = None,
     boundary: str = "safe",
     mask: str = "delete",
+    features: str | None = None,
     classifier: "Classifier | TextClassifier | None" = None,
 ) -> None:
     """Raise what `explain` would raise for these options and examples, before any model is run."""
@@ -222,8 +224,12 @@ def check(
     if kind is None:
         check_texts(examples["text_a"], "text_a", "explain")
         check_texts(examples["text_b"], "text_b", "explain", optional=True)
+        if features is not None:
+            raise ExperimentError(f"features={features!r} cuts images, or sound, and these are texts; leave it out")
     else:
         check_arrays(examples, kind, "explain")
+        for row in examples.head(1).itertuples():
+            example_of(row, 2, mask=mask, features=features)
         if boundary != "safe":
             raise ExperimentError(
                 f"boundary={boundary!r} repeats what the authors did with pairs of texts; leave it out"
@@ -292,7 +298,7 @@ def _check_gradients(classifier: "Classifier | TextClassifier", method: str) -> 
 def check_reads(classifier, kind: "modality.Modality | None") -> None:
     """Raise ModelError where a checkpoint reads another kind of input than the examples are of."""
     own = getattr(classifier, "modality", None)
-    if is_checkpoint(classifier) and own is not kind:
+    if (is_checkpoint(classifier) or hasattr(classifier, "tokenizer")) and own is not kind:
         read, found = (of.name if of else "text" for of in (own, kind))
         raise ModelError(f"the model reads {read}, and the examples hold {found}; give a model of {found}")
 

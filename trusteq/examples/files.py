@@ -48,13 +48,13 @@ def read_examples(
     name a column is kept as text, such as what examples are grouped by.
     Raises DataError with `path:line`, lines from 1 and the header included (parquet: rows from 1).
     """
-    rows = read_rows(path, task=_task(Path(path), task, labels), columns=columns)
+    rows = read_rows(path, task=_task(Path(path), task, labels, columns or {}), columns=columns)
     examples = rows[rows["label"] >= 0].reset_index(drop=True)
     examples.attrs = {"unlabelled": len(rows) - len(examples), "notes": rows.attrs["notes"]}
     return examples
 
 
-def _task(path: Path, task: str | Task | None, labels: Sequence[str] | None) -> str | Task:
+def _task(path: Path, task: str | Task | None, labels: Sequence[str] | None, named: Mapping[str, str]) -> str | Task:
     """Return what says how a file is read: a task, or one of these class names and the columns that the file has."""
     if task is None and labels is None:
         raise DataError(f"{path}: give a task, or labels, the class names in index order")
@@ -64,7 +64,7 @@ def _task(path: Path, task: str | Task | None, labels: Sequence[str] | None) -> 
         known = load_task(task) if isinstance(task, str) else task
         return known.model_copy(update={"labels": tuple(labels)})
     present = _reader(path)(path)[0]
-    kind = None if TEXTS[0] in present else modality.of(present)
+    kind = None if TEXTS[0] in {*present, *named} else modality.of(present)
     sides = [side for side in TEXTS if side in (TEXTS[0], *present)] if kind is None else [kind.name]
     fields = {field: field for field in (*sides, "label")}
     return Task.model_construct(name=path.stem, title=path.stem, labels=tuple(labels), columns=fields)
@@ -150,7 +150,7 @@ def _example(record: dict, layout: dict[str, str], task: Task, *, folder: Path) 
     label = _label(record[layout["label"]], layout["label"], task)
     if label is None:
         return None
-    texts = [_text(record[column], column) for field, column in layout.items() if field != "label"]
+    texts = [_text(record[layout[field]], layout[field]) for field in _FIELDS[:-1] if field in layout]
     if (kind := modality.of(layout)) is not None:
         return kind.read(folder / texts[0]), label
     return (texts[0], texts[1] if len(texts) == 2 else None, label)

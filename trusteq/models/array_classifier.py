@@ -1,6 +1,5 @@
 """Classifiers of arrays, such as images and sound: loaded by the library's own classes, asked in batches."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,12 +78,8 @@ class ArrayClassifier(Checkpoint):
             return self.model(**{self.modality.argument: values}).logits
 
     def _batch_size(self, array: np.ndarray) -> int:
-        return _batch_size(self.modality.encode(self.processor, [array]).size, self.model.device.type)
-
-
-@functools.cache
-def _batch_size(numbers: int, device: str) -> int:
-    return max(1, BUDGET.get(device, BUDGET["cpu"]) // numbers)
+        numbers = self.modality.encode(self.processor, [array]).size
+        return max(1, BUDGET.get(self.model.device.type, BUDGET["cpu"]) // numbers)
 
 
 def load_processor(name: str | Path, source: str, *, kind: Modality):

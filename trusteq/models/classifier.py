@@ -180,8 +180,11 @@ class Classifier(ReadsTokens, Checkpoint):
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         words = {"vocabulary": self.tokenizer.get_vocab()} if backend is None else json.loads(backend.to_str())
         words |= {"truncation": None, "padding": None}  # as whoever asked last had it
-        own = [*super().described(), words, self.tokenizer.special_tokens_map, self.max_length, self.equal_lengths]
-        return [*own, None if self.template is None else self.template.text]
+        config, model, reader, labels, device = super().described()
+        template = None if self.template is None else self.template.text
+        # In the order that fingerprints always had: by them kept audits are known.
+        own = [config, words, model, reader, self.tokenizer.special_tokens_map, labels, self.max_length]
+        return [*own, self.equal_lengths, device, template]
 
     def joined_by(self, template: str) -> "Classifier":
         """Return the same classifier with a template, which its configuration keeps too."""

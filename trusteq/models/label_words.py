@@ -146,17 +146,24 @@ class LabelWordsModel(transformers.PreTrainedModel):
 
     def _read(self, given: dict[str, torch.Tensor], mask: torch.Tensor | None, places: torch.Tensor) -> torch.Tensor:
         """Return the scores of the next token at some places of each row, (rows, places, vocabulary)."""
-        n_shared = self._n_shared(given.get("input_ids"), places)
+        cache, n_shared = self._shared(given.get("input_ids"), places), 0
         options = {"attention_mask": mask, "use_cache": False}
-        if n_shared:
-            ids = given["input_ids"]
-            cache = self.decoder.base_model(ids[:1, :n_shared], use_cache=True).past_key_values
+        if cache is not None:
+            ids, n_shared = given["input_ids"], cache.get_seq_length()
             cache.batch_repeat_interleave(len(ids))
             mask = torch.ones_like(ids) if mask is None else mask
             given = {"input_ids": ids[:, n_shared:]}
             options = {"attention_mask": mask, "past_key_values": cache, "use_cache": True}
         with self._head_reads(places - n_shared):
             return self.decoder(**given, **options).logits.float()
+
+    def _shared(self, ids: torch.Tensor | None, places: torch.Tensor) -> transformers.Cache | None:
+        """Return the keys and values of what all rows begin with, of one row; None where they are not shared."""
+        if not (n := self._n_shared(ids, places)):
+            return None
+        found = self.decoder.base_model(ids[:1, :n], use_cache=True).past_key_values
+        # The library counts what was read in the first layer, whose attention may be dropped.
+        return found if found.get_seq_length() == n else None
 
     def _n_shared(self, ids: torch.Tensor | None, places: torch.Tensor) -> int:
         """Return how many tokens all rows begin with, if they are computed once: in inference, where it pays."""

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from trusteq import project, registry
+from trusteq import modality, project, registry
+from trusteq.attribution.features import MASKS
 from trusteq.attribution.methods import METHODS, listed
 from trusteq.bounds import yaml_mapping
 from trusteq.errors import ExperimentError, nearest, reading
@@ -153,6 +154,7 @@ class Experiment(Entry):
                 raise ValueError(f"task {name!r} has no method; {nearest('', METHODS)}")
             for method, settings in self.task_methods(name).items():
                 self._check_method(method, settings)
+                self._check_features(name, method, settings)
         for name in self.models:
             if name in CONTROLS:
                 raise ValueError(f"model {name!r}: a control of the large model is called so; give it another name")
@@ -190,6 +192,18 @@ class Experiment(Entry):
                 raise ValueError(f"method {name!r}: no model {model!r}; {nearest(model, self.models)}")
         if self.large not in chosen:
             raise ValueError(f"method {name!r}: its models lack {self.large!r}, with which others are compared")
+
+    def _check_features(self, task: str, name: str, settings: MethodSettings) -> None:
+        """Raise ValueError for what the inputs of a task cannot be masked by, or cut into, or joined as."""
+        kind = modality.of(self.task(task).columns)
+        masks = MASKS if kind is None else ("delete", *kind.masks)
+        if settings.mask is not None and settings.mask not in masks:
+            known = nearest(settings.mask, masks)
+            raise ValueError(f"method {name!r}: unknown mask {settings.mask!r} in task {task!r}; {known}")
+        if kind is None and self.task(task).features is not None:
+            raise ValueError(f"task {task!r}: features are for images or sound; leave them out")
+        if kind is not None and settings.boundary != "safe":
+            raise ValueError(f"method {name!r}: boundary {settings.boundary} is for pairs of texts, not task {task!r}")
 
     @model_validator(mode="after")
     def _seeds_fit(self):

@@ -236,8 +236,7 @@ def _version(method: str) -> dict[str, int]:
 def _start(spec: ModelSpec) -> dict:
     """Return what a model is made from: its definition, with the bytes of files of the user's own in place of names."""
     # Nothing is said of what is not there, as before models could have it: their keys are what they were.
-    later = ("checkpoint", "template", "words", "calibration")
-    absent = {name for name in later if getattr(spec, name) is None}
+    absent = {name for name in ("checkpoint", "template") if getattr(spec, name) is None}
     definition = spec.model_dump(mode="json", exclude=absent)
     folder = Path(spec.checkpoint or "")
     if spec.checkpoint and folder.is_dir():

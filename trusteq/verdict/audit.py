@@ -103,7 +103,7 @@ def audit(
     _check_columns(examples, clusters, slices)
     if dev is not None:
         _check_columns(dev := checked_examples(dev, labels, where="audit, dev"), clusters)
-    how = {"method": method, "n_samples": n_samples, "mask": mask}
+    how = {"method": method, "n_samples": n_samples, "mask": mask, "features": features}
     check_method((large, compressed, *retrained), examples, **how)
     if calibration is not None:
         large, compressed, *retrained = _calibrated((large, compressed, *retrained), calibration, examples)
@@ -115,7 +115,7 @@ def audit(
     predictions = {name: predicted(name, of, examples, labels, clusters, kept=kept) for name, of in models.items()}
     if dev is not None:
         on_dev = [predicted(name, models[name], dev, labels, clusters, kept=kept, split="-dev") for name in names]
-    options = how | {"features": features, "seed": seed}
+    options = how | {"seed": seed}
     explaining = _Explaining(models, names, predictions, kept, options, k, labels, clusters)
     chosen, level, looks = sample(examples, explain, seed=seed), 1.0, None
     said = _said(examples, dev) + word_notes(chosen) + _mask_notes(examples, mask, features)

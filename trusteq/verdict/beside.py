@@ -132,7 +132,10 @@ def _pictured(kind: Modality, found: Comparison, name: str, example) -> Beside:
         weights = {position: weight for (_, position), weight in _weights(ranking, name).items()}
         picture = kind.marked(example, weights, {position for _, position in top}, cut)
         sides.append(replace(_seen(of, row, ()), picture=picture))
-    names = [tuple(str(position) for _, position in sorted(places)) for places in _sets(*tops)]
+    rows = found.rankings[0].attributions
+    rows = rows[rows["id"] == name]
+    known = dict(zip(rows["position"], rows["word"], strict=True))
+    names = [tuple(known[position] for _, position in sorted(places)) for places in _sets(*tops)]
     return _beside(found, name, row, tuple(sides), names)
 
 
