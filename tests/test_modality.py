@@ -60,7 +60,8 @@ def tuned(tmp_path_factory):
 def test_a_table_has_one_kind_of_input():
     assert modality.of(table(1)).name == "image"
     assert modality.of(pd.DataFrame({"text_a": ["a"]})) is None
-    one_line(DataError, lambda: modality.of(table(1).assign(text_a="a")), "image and text_a", "one kind")
+    assert modality.of(table(1).assign(text_a="a")) is None  # a caption, beside what it is about
+    one_line(DataError, lambda: modality.of(table(1).assign(sound="a")), "image and sound", "one kind")
 
 
 def test_what_is_given_to_a_classifier():

@@ -77,14 +77,16 @@ def load(name: str) -> Modality:
 
 
 def of(columns: "pd.DataFrame | Mapping") -> Modality | None:
-    """Return the modality of a table of examples, or of a task's columns; None for texts.
+    """Return the modality of a table of examples, or of a task's columns; None for texts, beside which others are not.
 
-    Raises DataError for a table of two kinds of input.
+    Raises DataError for a table of two other kinds of input.
     """
-    found = [name for name in (*MODULES, TEXTS[0]) if name in columns]
+    found = [name for name in MODULES if name in columns]
+    if TEXTS[0] in columns or not found:
+        return None
     if len(found) > 1:
         raise DataError(f"the examples have the columns {' and '.join(found)}; give one kind of input")
-    return load(found[0]) if found and found[0] in MODULES else None
+    return load(found[0])
 
 
 def of_config(config) -> Modality | None:
@@ -113,7 +115,8 @@ def with_facts(table: pd.DataFrame, kind: Modality) -> pd.DataFrame:
 
 def column_of(examples: pd.DataFrame) -> str:
     """Return the column that holds the inputs, of a pair the first: of what is in it alike belongs together."""
-    return next((name for name in MODULES if name in examples), TEXTS[0])
+    kind = of(examples)
+    return TEXTS[0] if kind is None else kind.name
 
 
 def read_file(path: Path, kind: Modality | None) -> pd.DataFrame:
@@ -139,9 +142,12 @@ def hashed(array: np.ndarray) -> str:
 
 
 def known_by(examples: pd.DataFrame) -> np.ndarray:
-    """Return what each example's first text, or array, is known by, (n,): the text itself, or a hash."""
-    modality, column = of(examples), examples[column_of(examples)]
-    return column.to_numpy(dtype=object) if modality is None else np.array(list(map(hashed, column)), dtype=object)
+    """Return what each example's first text, or array, is known by, (n,): the text itself, or a hash with its facts."""
+    if (kind := of(examples)) is None:
+        return examples[TEXTS[0]].to_numpy(dtype=object)
+    facts = [examples[name] for name in kind.facts if name in examples]
+    rows = zip(map(hashed, examples[kind.name]), *facts, strict=True)
+    return np.array([" ".join(map(str, row)) for row in rows], dtype=object)
 
 
 def size_of(inputs: Iterable) -> int:

@@ -290,8 +290,10 @@ def _hint_at_words(is_language_model: bool) -> Iterator[None]:
     try:
         yield
     except ModelError as error:
+        if not is_language_model:
+            raise
         hint = "; it is a language model: to classify by what it would say, give words and a template"
-        raise ModelError(f"{error}{f'{hint} (--words, --template)' * is_language_model}") from error.__cause__
+        raise ModelError(f"{error}{hint} (--words, --template)") from error.__cause__
 
 
 def _names_of(

@@ -81,6 +81,8 @@ def finetune(
             student.check_slots((table["text_a"], table["text_b"]), where)
         else:
             student.modality.check_fits(student, table)
+    if recipe.epochs == 0 and spec.words is None:
+        raise ExperimentError("recipe: epochs 0 is for models that are asked in words; a head is to be trained")
     if recipe.epochs == 0:
         return untrained(ready(spec.name, student))
     if teacher is not None:

@@ -83,6 +83,8 @@ def _kind(name: str, run: Results) -> Kind:
 
 def opening(kinds: list[Kind]) -> None:
     """Say what carries over in one sentence, and draw the anchors of every kind."""
+    if not kinds:
+        return put("**Nothing of this is published here.**")
     found = anchors(kinds)
     open_with(answer(found), anchor_figure(found))
 
@@ -128,8 +130,8 @@ def below_training_again(found: pd.DataFrame) -> dict[str, bool]:
     for kind, rows in found.groupby("kind", sort=False):
         again = rows[rows["what"] == "trained again"].set_index("method")["value"]
         small = rows[rows["what"] == "compressed"].groupby("method")["value"].mean()
-        if len(again):
-            below[kind] = bool((small < again.reindex(small.index)).all())
+        if both := [method for method in small.index if method in again.index]:
+            below[kind] = bool((small[both] < again[both]).all())
     return below
 
 
