@@ -71,10 +71,9 @@ def made_of_texts(examples: pd.DataFrame) -> dict[str, str]:
 
     Of arrays, the hashes of ids and arrays.
     """
-    if (kind := modality.of(examples)) is not None:
-        words = (
-            map(str, examples["words"]) if "words" in examples else [""] * len(examples)
-        )  # by which a clip may be cut
+    if modality.of(examples) is not None:
+        # By words a clip may be cut.
+        words = map(str, examples["words"]) if "words" in examples else [""] * len(examples)
         rows = list(zip(examples["id"], modality.known_by(examples), words, strict=True))
         return {"examples": hashlib.sha256(json.dumps(rows).encode()).hexdigest()}
     hashes, is_plain = {"examples": hashlib.sha256(b"["), "words": hashlib.sha256(b"[")}, True
