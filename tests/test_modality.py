@@ -239,11 +239,14 @@ def test_the_best_epoch_is_the_one_that_is_kept(tmp_path):
     assert history.nunique() > 1 and history.iloc[-1] < history.max() and right.mean() == pytest.approx(history.max())
 
 
-def test_it_is_compressed_and_given_a_random_head_as_any_other(tuned):
+def test_it_is_compressed_and_given_a_random_head_as_any_other(tuned, tmp_path):
     images = table(20, 3)["image"].tolist()
     whole = tuned.classifier.predict_proba(images)
-    small = compress(tuned.classifier, Compression(of="vit", way="int8")).predict_proba(images)
-    assert 0 < np.abs(small - whole).max() < 0.1
+    small = compress(tuned.classifier, Compression(of="vit", way="int8"))
+    assert 0 < np.abs(small.predict_proba(images) - whole).max() < 0.1
+    small.save(tmp_path / "int8")
+    loaded = load_classifier(tmp_path / "int8")
+    np.testing.assert_array_equal(loaded.predict_proba(images), small.predict_proba(images))
     cut = compress(tuned.classifier, Compression(of="vit", way="keep-layers", options={"layers": [0]}))
     assert cut.model.config.num_hidden_layers == 1 and np.abs(cut.predict_proba(images) - whole).max() > 1e-3
     assert np.abs(random_head(tuned.classifier, seed=0).predict_proba(images) - whole).max() > 0.1

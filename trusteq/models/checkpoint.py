@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+from trusteq.models.compress import WAYS, steps
+
 
 class Checkpoint:
     """A classifier whose weights are at hand, whatever it reads: it can be compressed, saved, given another head.
@@ -20,7 +22,9 @@ class Checkpoint:
 
     def save(self, folder: Path) -> None:
         """Write the model, as safetensors, and its reader into a folder."""
-        self.model.save_pretrained(folder)
+        # What we put together again ourselves is read by the model's own names, which some families have not in files.
+        ordinary = all(WAYS[step["way"]].ordinary for step in steps(self.model.config))
+        self.model.save_pretrained(folder, save_original_format=ordinary)
         self.reader.save_pretrained(folder)
 
 
