@@ -100,3 +100,14 @@ def test_the_package_that_reads_them_is_not_there(file, monkeypatch):
 def test_a_file_has_no_classes(file):
     one_line(ModelError, lambda: load_classifier(file), "no class names")
     one_line(ModelError, lambda: load_classifier(file, labels=LABELS), "score.weight")
+
+
+def test_a_file_is_asked_in_words(file):
+    """A GGUF does not say as what it was saved: that it is a language model is told by its family."""
+    words, template = {"no": "do", "yes": "an"}, "{text_a} man "
+    found = load_classifier(file, words=words, template=template, device="cpu")
+    trained = ModelSpec(name="tiny", title="Tiny", hub=str(file), words=words, template=template)
+    model, tokenizer = build(trained, labels=LABELS, recipe=Recipe())
+    both = found.predict_proba(TEXTS), checkpoints.as_classifier(model, tokenizer, LABELS).predict_proba(TEXTS)
+    np.testing.assert_allclose(*both, rtol=0, atol=1e-6)
+    assert found.labels == ("no", "yes") and np.ptp(both[0][:, 0]) > 1e-3

@@ -242,6 +242,12 @@ def _following(label: str, word: str, tokenizer, template: Template) -> tuple[in
 
 
 def is_causal(config: transformers.PretrainedConfig) -> bool:
-    """Return whether a checkpoint was saved as a language model that reads from left to right, or asked by words."""
+    """Return whether a checkpoint was saved as a language model that reads from left to right, or asked by words.
+
+    A GGUF does not say as what: there it is whether its family reads so, and not in both directions too.
+    """
     known = transformers.models.auto.modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
-    return (config.architectures or ("",))[0] in (*known, LabelWordsModel.__name__)
+    if not config.architectures:
+        kind = type(config)
+        return kind in transformers.MODEL_FOR_CAUSAL_LM_MAPPING and kind not in transformers.MODEL_FOR_MASKED_LM_MAPPING
+    return config.architectures[0] in (*known, LabelWordsModel.__name__)
