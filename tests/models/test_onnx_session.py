@@ -180,7 +180,7 @@ def test_what_cannot_be_loaded_is_refused_in_one_line(bare):
     one_line(ModelError, lambda: named_classifier(str(file)), str(file), "failed")
     onnx.save(whole, file)
     one_line(ModelError, lambda: load_graph(file, labels=LABELS), str(file), "3 classes")
-    one_line(ModelError, lambda: load_graph(file, template="{text_a}"), "template")
+    one_line(ModelError, lambda: load_graph(file, template="{text_b}"), "template")
     (bare / "tokenizer.json").unlink()
     one_line(ModelError, lambda: named_classifier(str(bare)), str(bare), "tokenizer")
     (bare / "config.json").unlink()

@@ -290,11 +290,13 @@ def test_names_outside_the_experiment_are_refused(load):
 
 def test_every_entry_of_the_registry_loads():
     tasks, models = (registry.registered()[kind] for kind in ("tasks", "models"))
-    assert sorted(tasks) == ["demo-nli", "demo-pi", "mnli", "mrpc", "paws", "qqp", "snli", "sst2"]
+    arrays = {"digits": "image", "digits-beside": "image", "spoken": "sound"}
+    assert sorted(tasks) == sorted(["demo-nli", "demo-pi", "mnli", "mrpc", "paws", "qqp", "snli", "sst2", *arrays])
     for name in tasks:
         task = registry.load_task(name)
         assert task.name == name
-        assert set(task.columns) == ({"text_a", "label"} if name == "sst2" else {"text_a", "text_b", "label"})
+        inputs = {arrays[name]} if name in arrays else {"text_a"} if name == "sst2" else {"text_a", "text_b"}
+        assert set(task.columns) == inputs | {"label"}
     for name in models:
         spec = registry.load_model(name)
         assert spec.teacher is None or registry.load_model(spec.teacher).name == spec.teacher
@@ -304,6 +306,8 @@ def test_labels_stand_in_the_contracts_order():
     nli, pi = ("entailment", "neutral", "contradiction"), ("different", "paraphrase")
     expected = dict.fromkeys(["demo-nli", "snli", "mnli"], nli) | dict.fromkeys(["demo-pi", "qqp", "mrpc", "paws"], pi)
     expected["sst2"] = ("negative", "positive")
+    expected |= {"digits": tuple("0123456789"), "digits-beside": tuple("01234")}
+    expected["spoken"] = ("yes", "no", "stop", "go", "left", "right", "up", "down")
     assert {name: registry.load_task(name).labels for name in registry.registered()["tasks"]} == expected
 
 
