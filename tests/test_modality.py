@@ -295,3 +295,87 @@ def test_an_audit_of_two_models_of_images(tuned, tmp_path):
         lambda: trusteq.audit(tuned.classifier, small, table(10), watch=["red"]),
         "watch is for words",
     )
+
+
+def test_a_cut_that_fits_no_example_is_said_before_a_model_is_asked(tmp_path):
+    def asked(images):
+        raise AssertionError("a model was run")
+
+    asked.labels = LABELS
+    mixed = table(4)
+    mixed.at[3, "image"] = np.zeros((3, 3), np.uint8)
+    for features, said in (("grid-4x4", "test-3"), ("segments-4", "unknown features"), ("", "unknown features")):
+        how = {"features": features, "keep": tmp_path / "kept"}
+        one_line(ExperimentError, lambda how=how: trusteq.audit(asked, asked, mixed, **how), said)
+    assert not (tmp_path / "kept").exists()
+
+
+def test_features_are_not_for_texts():
+    def short(texts):
+        return np.tile([0.25, 0.75], (len(texts), 1))
+
+    texts = pd.DataFrame({"id": ["a"], "text_a": ["a man"], "text_b": [None]})
+    one_line(ExperimentError, lambda: trusteq.explain(short, texts, labels=LABELS, features="grid-2x2"), "words")
+
+
+def test_a_callable_may_change_the_arrays_it_is_given():
+    def clears(images):
+        found = halves(images)
+        for image in images:
+            image[:] = 0
+        return found
+
+    before, given = table(2), table(2)
+    how = {"method": "occlusion", "features": "grid-1x2", "labels": LABELS}
+    pd.testing.assert_frame_equal(trusteq.explain(clears, given, **how), trusteq.explain(halves, before, **how))
+    assert all(map(np.array_equal, given["image"], before["image"]))
+
+
+def test_a_file_of_two_kinds_of_input_is_refused_but_for_texts(tmp_path):
+    path = tmp_path / "both.csv"
+    path.write_text("image,sound,label\na.png,a.wav,left\n")
+    one_line(DataError, lambda: trusteq.read_examples(path, labels=LABELS), "both.csv:1", "image and sound")
+    path.write_text("image,text_a,label\na.png,hello,left\n")
+    assert trusteq.read_examples(path, labels=LABELS)["text_a"].tolist() == ["hello"]
+    path.write_text("image,label\n,left\n")
+    one_line(DataError, lambda: trusteq.read_examples(path, labels=LABELS), "both.csv:2", "the name of a file")
+
+
+def test_arrays_are_no_slices_and_dev_is_checked_as_the_examples_are(tuned):
+    one_line(DataError, lambda: trusteq.audit(halves, halves, table(4), slices="image"), "holds arrays")
+    wide = table(4).assign(image=[np.zeros((8, 20), np.uint8)] * 4)
+    how = {"dev": wide, "features": "grid-1x2"}
+    one_line(DataError, lambda: trusteq.audit(tuned.classifier, tuned.classifier, table(4), **how), "8 x 20")
+
+
+IMAGES, OF_TEXTS = {"image": "image", "label": "label"}, {"text_a": "text_a", "label": "label"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "task", "method", "model", "said"),
+    [
+        (IMAGES | OF_TEXTS, {}, {}, {}, "one input"),
+        ({"image": "image"}, {}, {}, {}, "label"),
+        (IMAGES, {"features": "segments-4"}, {}, {}, "unknown features"),
+        (OF_TEXTS, {"features": "grid-4x4"}, {}, {}, "those of texts are words"),
+        (IMAGES, {}, {"mask": "silence"}, {}, "unknown mask"),
+        (OF_TEXTS, {}, {"mask": "blur"}, {}, "unknown mask"),
+        (IMAGES, {}, {"boundary": "as-released"}, {}, "pairs of texts"),
+        (OF_TEXTS, {}, {}, {"scratch": SHAPE}, "patch_size"),
+        (IMAGES, {}, {}, {"scratch": SHAPE, "tokenizer": "a/b"}, "tokenizer"),
+        (IMAGES, {}, {}, {"hub": "a/b", "template": "{text_a} is"}, "template"),
+        (OF_TEXTS, {}, {}, {"hub": "a/b", "template": "{text} is"}, "give {text_a}"),
+        (OF_TEXTS, {}, {}, {"hub": "a/b", "template": "{text_a} is", "words": {"a": " ", "b": " b"}}, "empty word"),
+    ],
+)
+def test_an_experiment_says_what_is_not_of_its_kind_when_it_is_read(columns, task, method, model, said):
+    splits = {name: [{"file": "of.csv"}] for name in ("train", "test")}
+    model = {"title": "M"} | (model or {"scratch": SHAPE})
+    values = {
+        "name": "x",
+        "title": "X",
+        "tasks": {"t": {"title": "T", "labels": ["a", "b"], "columns": columns, "splits": splits} | task},
+        "models": {"m": {key: of.model_dump() if of is SHAPE else of for key, of in model.items()}},
+        "methods": {"lime": method},
+    }
+    one_line(ExperimentError, lambda: validated(Experiment, values, where="x"), said)

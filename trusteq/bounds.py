@@ -22,6 +22,7 @@ MOST_PIXELS = 2**24  # of one image
 MOST_SAMPLES = 2**21  # of one clip, 48 s at 44.1 kHz: 1,000 masks of it are long
 MOST_SOUND = 8 * MOST_SAMPLES + 2**20  # bytes of a file of sound: the widest samples, and what else stands in it
 MOST_SEGMENTS = 1_000  # that a clip is cut into
+MOST_PATCHES = 4_096  # that an image is cut into
 MOST_LINE = 2**20  # letters of one line of a table
 MOST_JSON = 2**26  # bytes of a manifest, of the facts of a model
 MOST_YAML, MOST_NODES, MOST_NESTED = 2**18, 20_000, 50  # bytes, values with all aliases followed, and depth

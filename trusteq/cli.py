@@ -299,7 +299,7 @@ def explain(
     if calibrate is not None:
         from trusteq.models.label_calibration import calibrated
 
-        classifier = calibrated(classifier, calibrate)
+        classifier = calibrated(classifier, calibrate.value)
     if file is None:
         example = pd.DataFrame({"id": ["example"], "text_a": [text_a], "text_b": [text_b]}, dtype=object)
     else:
@@ -419,7 +419,7 @@ def audit(
         named, options["keep"] = {"hub": hub, "template": template, "words": _label_words(words)}, out
         if named["words"] is not None and names is None:
             how["labels"] = tuple(named["words"])
-        options["calibration"] = calibrate
+        options["calibration"] = calibrate and calibrate.value
         found = _audits_of_models(models, len(compressed), data, dev, how=how, named=named, options=options)
     rows, codes = [], []
     for name, folder, audited in zip(compressed, folders, found, strict=True):

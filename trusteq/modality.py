@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import io
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trusteq.errors import ArtefactError, DataError, nearest, reading
+from trusteq.errors import ArtefactError, DataError, ExperimentError, nearest, reading
 
 # The column that holds the inputs in a table of examples -> the module whose MODALITY describes them.
 MODULES: dict[str, str] = {"image": "trusteq.modalities.image", "sound": "trusteq.modalities.sound"}
@@ -23,8 +24,8 @@ class Modality:
     """A kind of input that a model reads as an array: images, sound.
 
     name: column of a table of examples that holds the arrays. units: what its features are called. cut: how an input is
-    cut into features unless told otherwise. suffixes: of files of this kind. masks: what may stand where a feature is
-    left out; the first is what "delete" means.
+    cut into features unless told otherwise. cuts: patterns of the names of all cuts. suffixes: of files of this kind.
+    masks: what may stand where a feature is left out; the first is what "delete" means.
     read: a file, open or by path, and what it is called in an error (by default its path) -> array and facts about it
     (such as {"rate": 8000}), which are columns of the table too.
     check: array, where it is from -> raises DataError in one line for what is no input of this kind.
@@ -44,6 +45,7 @@ class Modality:
     name: str
     units: str
     cut: str
+    cuts: tuple[str, ...]
     suffixes: tuple[str, ...]
     masks: tuple[str, ...]
     read: Callable[..., tuple[np.ndarray, dict[str, Any]]]
@@ -65,6 +67,11 @@ class Modality:
     def side_by_side(self, row, attributions: Mapping[str, pd.DataFrame], label: str, *, cut: str, k: int):
         """Return an input as several models see it for a class, their top sets and the overlap, to be displayed."""
         return importlib.import_module(self.pages).side_by_side(row, attributions, label, cut=cut, k=k)
+
+    def check_cut(self, name: str) -> None:
+        """Raise ExperimentError for what is no name of a cut."""
+        if not any(re.fullmatch(pattern, name) for pattern in self.cuts):
+            raise ExperimentError(f"unknown features {name!r}; of {self.units}, such as {self.cut!r}")
 
     def mask(self, name: str) -> str:
         """Return the mask that is meant: "delete" is the first."""

@@ -8,9 +8,10 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from trusteq import bounds
-from trusteq.errors import ExperimentError, nearest, reading
+from trusteq.errors import ExperimentError, ModelError, nearest, reading
 from trusteq.escapes import plain
 from trusteq.models.compress import WAYS, check_options
+from trusteq.models.template import Template
 
 REGISTRY = Path(__file__).with_name("registry.yaml")
 # What a task can be generated as -> the module whose generate(name, split) makes the examples.
@@ -105,6 +106,19 @@ class Task(Entry):
     def _one_source(self):
         if (self.generated is None) == (self.splits is None):
             raise ValueError("a task takes exactly one of 'generated' and 'splits'")
+        return self
+
+    @model_validator(mode="after")
+    def _one_kind(self):
+        texts, arrays = self.columns.keys() & {"text_a", "text_b"}, self.columns.keys() & {"image", "sound"}
+        if texts == {"text_b"} or bool(texts) + len(arrays) != 1 or "label" not in self.columns:
+            raise ValueError("'columns' are those of 'label' and one input: text_a (text_b of pairs), image or sound")
+        if self.features is not None:
+            from trusteq import modality
+
+            if (kind := modality.of(self.columns)) is None:
+                raise ValueError(f"features {self.features!r} cuts images or sound; those of texts are words")
+            kind.check_cut(self.features)
         return self
 
 
@@ -209,6 +223,10 @@ class ModelSpec(Entry):
             raise ValueError("'template' is for pretrained weights ('hub') or a 'checkpoint'")
         if self.words is not None and self.template is None:
             raise ValueError("'words' are what a language model says after a 'template'; give one")
+        if self.template is not None:
+            Template.of(self.template)
+        if empty := [label for label, word in (self.words or {}).items() if not word.strip()]:
+            raise ValueError(f"words: class {empty[0]!r} has an empty word; give each class one")
         if self.calibration and not (self.words or self.checkpoint):
             raise ValueError("'calibration' is for label words; give 'words', or leave it out")
         if self.checkpoint and (self.teacher or self.tokenizer):
@@ -234,7 +252,7 @@ class ModelSpec(Entry):
 def validated(kind: type[E], values: dict, *, where: str) -> E:
     """Return `values` as `kind`; raise ExperimentError with one line that names the file and the key."""
     try:
-        with reading(ExperimentError, where, "mend it there", besides=(ValidationError, ExperimentError)):
+        with reading(ExperimentError, where, "mend it there", besides=(ValidationError, ExperimentError, ModelError)):
             return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
@@ -245,7 +263,8 @@ def validated(kind: type[E], values: dict, *, where: str) -> E:
         else:
             message = f"{key or 'the entry'}: {first['msg'].removeprefix('Value error, ')}"
         raise ExperimentError(f"{where}: {message}") from None
-    except ExperimentError as error:  # of a validator that looks a name up: it does not know where the name stands
+    # Of a validator that looks a name up: it does not know where the name stands.
+    except (ExperimentError, ModelError) as error:
         raise ExperimentError(f"{where}: {error}") from None
 
 

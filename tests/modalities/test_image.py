@@ -675,3 +675,9 @@ def test_a_saved_model_is_loaded_for_images_and_explained(tmp_path, capfd):
         inside = example(image, "grid-2x4", mask="blur", classifier=classifier, n_classes=3)
         expected, _ = METHODS[method].explain(inside, 1000, None)
         np.testing.assert_array_equal(found["weight"].to_numpy().reshape(3, 8).T, expected)
+
+
+@pytest.mark.parametrize(("how", "said"), [("slic-50", "of 30 pixels"), ("slic-9000", "at most 4,096")])
+def test_more_segments_than_pixels_are_refused(how, said):
+    with pytest.raises(ExperimentError, match=f"^x: {how} .*{said}"):
+        example(picture(5, 6), how)

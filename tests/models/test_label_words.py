@@ -27,7 +27,7 @@ from trusteq.models.label_calibration import (
     notes,
     reading,
 )
-from trusteq.models.label_words import SETTINGS, LabelWordsModel
+from trusteq.models.label_words import SETTINGS, LabelWordsModel, tokens_of
 from trusteq.models.recipe import Recipe
 from trusteq.models.template import Template
 from trusteq.registry import Compression, ModelSpec
@@ -511,3 +511,8 @@ def test_a_head_of_ours_has_no_words(folder):
         build(spec, labels=("no", "yes"), recipe=Recipe(head="two-linear"))
     with pytest.raises(ExperimentError):
         Compression(of="x", way="no-such")
+
+
+def test_a_word_that_the_tokenizer_does_not_know_is_refused():
+    words = {"no": " unheard", "yes": " good"}
+    one_line(ModelError, lambda: tokens_of(words, TOKENIZER, Template.of(TEMPLATE)), "unheard", "unknown")

@@ -91,7 +91,7 @@ def explain(
     how = {"method": method, "n_samples": n_samples, "stable": stable, "seed": seed}
     table = weigh(found, predictor, **how, progress=progress)
     if kind is not None:
-        table.attrs |= {"mask": kind.mask(mask), "features": features or kind.cut}
+        table.attrs |= {"mask": kind.mask(mask), "features": kind.cut if features is None else features}
     released = any(example.joint is not None for example in found)
     table.attrs = {"boundary": "as-released" if released else "safe", **table.attrs}
     if name := words.segmentation(text for example in found if isinstance(example, Texts) for text in example.sides):
@@ -120,7 +120,8 @@ def example_of(
     by `joint`; None for words.
     """
     if (kind := modality.of(row._fields)) is not None:
-        return kind.example_of(row, n_classes, classifier=classifier, mask=kind.mask(mask), cut=features or kind.cut)
+        cut = kind.cut if features is None else features
+        return kind.example_of(row, n_classes, classifier=classifier, mask=kind.mask(mask), cut=cut)
     if joined is not None and isinstance(row.text_b, str):
         return joined(row.id, n_classes, row.text_a, row.text_b, joint_of(joint, n_classes=n_classes))
     sides = (row.text_a, row.text_b) if isinstance(row.text_b, str) else (row.text_a,)
@@ -222,14 +223,12 @@ def check(
         if column not in examples:
             raise DataError(f"explain: no column {column!r} in the examples; {nearest(column, map(str, examples))}")
     if kind is None:
+        if features is not None:
+            raise ExperimentError(f"features={features!r} cuts images or sound; those of texts are words: leave it out")
         check_texts(examples["text_a"], "text_a", "explain")
         check_texts(examples["text_b"], "text_b", "explain", optional=True)
-        if features is not None:
-            raise ExperimentError(f"features={features!r} cuts images, or sound, and these are texts; leave it out")
     else:
         check_arrays(examples, kind, "explain")
-        for row in examples.head(1).itertuples():
-            example_of(row, 2, mask=mask, features=features)
         if boundary != "safe":
             raise ExperimentError(
                 f"boundary={boundary!r} repeats what the authors did with pairs of texts; leave it out"
@@ -237,6 +236,9 @@ def check(
     if examples["id"].duplicated().any():
         raise DataError(f"id {examples['id'][examples['id'].duplicated()].iloc[0]!r} occurs twice; ids must be unique")
     if classifier is None:
+        if kind is not None:
+            kind.check_fits(None, examples)
+            _check_cut(examples, kind, features)
         return
     if kind is not None:
         check_reads(classifier, kind)
@@ -249,8 +251,15 @@ def check(
     if getattr(classifier, "words", ()):
         classifier.check_slots((examples["text_a"], examples["text_b"]), "explain")
     pairs = [isinstance(text, str) for text in examples["text_b"]]
-    for kind in {is_pair and boundary == "safe" for is_pair in pairs}:
-        classifier.check_texts(pairs=kind)
+    for keeps_boundary in {is_pair and boundary == "safe" for is_pair in pairs}:
+        classifier.check_texts(pairs=keeps_boundary)
+
+
+def _check_cut(examples: pd.DataFrame, kind: modality.Modality, features: str | None) -> None:
+    """Raise what cutting an example of each shape into features raises."""
+    shapes = examples[kind.name].map(np.shape)
+    for row in examples[~shapes.duplicated()].itertuples():
+        example_of(row, 1, features=features)
 
 
 def check_stable(method: str, stable: float) -> None:

@@ -64,7 +64,10 @@ def _task(path: Path, task: str | Task | None, labels: Sequence[str] | None, nam
         known = load_task(task) if isinstance(task, str) else task
         return known.model_copy(update={"labels": tuple(labels)})
     present = _reader(path)(path)[0]
-    kind = None if TEXTS[0] in {*present, *named} else modality.of(present)
+    try:
+        kind = None if TEXTS[0] in {*present, *named} else modality.of(present)
+    except DataError as error:
+        raise bad(path, 1, f"{error}, or say which column holds texts") from None
     sides = [side for side in TEXTS if side in (TEXTS[0], *present)] if kind is None else [kind.name]
     fields = {field: field for field in (*sides, "label")}
     return Task.model_construct(name=path.stem, title=path.stem, labels=tuple(labels), columns=fields)
@@ -150,8 +153,10 @@ def _example(record: dict, layout: dict[str, str], task: Task, *, folder: Path) 
     label = _label(record[layout["label"]], layout["label"], task)
     if label is None:
         return None
-    texts = [_text(record[layout[field]], layout[field]) for field in _FIELDS[:-1] if field in layout]
-    if (kind := modality.of(layout)) is not None:
+    kind = modality.of(layout)
+    what = "a text" if kind is None else "the name of a file"
+    texts = [_text(record[layout[field]], layout[field], what) for field in _FIELDS[:-1] if field in layout]
+    if kind is not None:
         return kind.read(folder / texts[0]), label
     return (texts[0], texts[1] if len(texts) == 2 else None, label)
 
@@ -217,9 +222,9 @@ def skipped_note(n: int) -> list[str]:
     return [f"{n:,} row{'s' * (n != 1)} without a gold label {'were' if n != 1 else 'was'} skipped."] if n else []
 
 
-def _text(value: object, column: str) -> str:
+def _text(value: object, column: str, what: str) -> str:
     if _is_empty(value):
-        raise DataError(f"{column} is empty; give a text or leave the row out")
+        raise DataError(f"{column} is empty; give {what} or leave the row out")
     if not isinstance(value, str):
         raise DataError(f"{column} is {_short(value)}, not text; quote it")
     if UNENCODABLE.search(value):

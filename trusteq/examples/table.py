@@ -73,8 +73,8 @@ def made_of_texts(examples: pd.DataFrame) -> dict[str, str]:
     """
     if modality.of(examples) is not None:
         # By words a clip may be cut.
-        words = map(str, examples["words"]) if "words" in examples else [""] * len(examples)
-        rows = list(zip(examples["id"], modality.known_by(examples), words, strict=True))
+        cuts = map(str, examples["words"]) if "words" in examples else [""] * len(examples)
+        rows = list(zip(examples["id"], modality.known_by(examples), cuts, strict=True))
         return {"examples": hashlib.sha256(json.dumps(rows).encode()).hexdigest()}
     hashes, is_plain = {"examples": hashlib.sha256(b"["), "words": hashlib.sha256(b"[")}, True
     for number, row in enumerate(examples.itertuples()):

@@ -93,11 +93,20 @@ def patches(
     Source: Achanta et al. (2012), SLIC superpixels.
     """
     if found := _GRID.fullmatch(cut):
+        _check_number(int(found[1]) * int(found[2]), cut, where)
         return _grid(image, int(found[1]), int(found[2]), where)
     if found := _SLIC.fullmatch(cut):
+        _check_number(int(found[1]), cut, where)
+        if int(found[1]) > (n := image.shape[0] * image.shape[1]):
+            raise ExperimentError(f"{where}: {cut} of {n:,} pixels; ask for fewer segments")
         patch = _slic(image, int(found[1]))
         return patch, tuple(f"s{number}" for number in range(patch.max() + 1)), None
     raise ExperimentError(f"unknown features {cut!r} of an image; {nearest(cut, (GRID, 'slic-50'))}, with any numbers")
+
+
+def _check_number(n: int, cut: str, where: str) -> None:
+    if n > bounds.MOST_PATCHES:
+        raise ExperimentError(f"{where}: {cut} has {n:,} patches; give at most {bounds.MOST_PATCHES:,}")
 
 
 def _grid(image: np.ndarray, rows: int, columns: int, where: str) -> tuple:
@@ -328,6 +337,7 @@ MODALITY = Modality(
     name="image",
     units="patches",
     cut=GRID,
+    cuts=(_GRID.pattern, _SLIC.pattern),
     suffixes=(".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"),
     masks=MASKS,
     read=read,

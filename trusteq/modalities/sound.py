@@ -316,6 +316,7 @@ MODALITY = Modality(
     name="sound",
     units="segments",
     cut=CUT,
+    cuts=tuple(CUTS),
     suffixes=(".wav", ".wave"),
     masks=tuple(MASKS),
     read=read,

@@ -104,9 +104,10 @@ class TextClassifier:
             ) from last
 
     def _ask(self, firsts: list[str], seconds: list[str | None] | None):
-        """Ask once, with lists of its own, which it may change; SystemExit would pass for an answer of ours."""
+        """Ask once, with lists and arrays of its own, to be changed; SystemExit would pass for an answer of ours."""
         try:
-            return self.ask(list(firsts), None if seconds is None else list(seconds))
+            firsts = [of.copy() if isinstance(of, np.ndarray) else of for of in firsts]
+            return self.ask(firsts, None if seconds is None else list(seconds))
         except SystemExit as error:
             raise ModelError(f"{self.name} called sys.exit({error.code!r}); let it raise an error instead") from None
 

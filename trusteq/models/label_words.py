@@ -238,7 +238,10 @@ def _following(label: str, word: str, tokenizer, template: Template) -> tuple[in
             f"words: {word!r} of class {label!r} is not read as tokens of its own after template {template.text!r}; "
             "begin the word with the space that parts them, and end the template without it"
         )
-    return found.pop()
+    tokens = found.pop()
+    if tokenizer.unk_token_id in tokens:
+        raise ModelError(f"words: {word!r} of class {label!r} is unknown to the tokenizer; give a word that it knows")
+    return tokens
 
 
 def is_causal(config: transformers.PretrainedConfig) -> bool:

@@ -154,7 +154,7 @@ class Experiment(Entry):
                 raise ValueError(f"task {name!r} has no method; {nearest('', METHODS)}")
             for method, settings in self.task_methods(name).items():
                 self._check_method(method, settings)
-                self._check_features(name, method, settings)
+            self._check_kind(task=name)
         for name in self.models:
             if name in CONTROLS:
                 raise ValueError(f"model {name!r}: a control of the large model is called so; give it another name")
@@ -176,6 +176,24 @@ class Experiment(Entry):
         if untrained and words is None and self.model(name).is_trained:
             raise ValueError(f"model {name!r}: epochs: 0 is for label words; give 'words', or train its head")
 
+    def _check_kind(self, *, task: str) -> None:
+        """Raise ValueError for masks, and for what models have, that are not for the task's kind of input."""
+        kind = modality.of(self.task(task).columns)
+        masks = MASKS if kind is None else ("delete", *kind.masks)
+        for name, settings in self.task_methods(task).items():
+            if settings.mask is not None and settings.mask not in masks:
+                raise ValueError(f"method {name!r}: unknown mask {settings.mask!r}; {nearest(settings.mask, masks)}")
+            if kind is not None and settings.boundary != "safe":
+                raise ValueError(f"method {name!r}: boundary {settings.boundary} is for pairs of texts; leave it out")
+        for name, model in ((name, self.model(name)) for name in self.models):
+            of_texts = {"template": model.template, "words": model.words, "tokenizer": model.tokenizer}
+            of_arrays = {"patch_size": model.scratch and model.scratch.patch_size}
+            if lost := [key for key, value in (of_arrays if kind is None else of_texts).items() if value is not None]:
+                read = "texts" if kind is None else kind.name
+                raise ValueError(
+                    f"model {name!r}: {lost[0]} is not for task {task!r}, which is of {read}; leave it out"
+                )
+
     def _check_method(self, name: str, settings: MethodSettings) -> None:
         method = settings.like or name
         if method not in METHODS:
@@ -192,18 +210,6 @@ class Experiment(Entry):
                 raise ValueError(f"method {name!r}: no model {model!r}; {nearest(model, self.models)}")
         if self.large not in chosen:
             raise ValueError(f"method {name!r}: its models lack {self.large!r}, with which others are compared")
-
-    def _check_features(self, task: str, name: str, settings: MethodSettings) -> None:
-        """Raise ValueError for what the inputs of a task cannot be masked by, or cut into, or joined as."""
-        kind = modality.of(self.task(task).columns)
-        masks = MASKS if kind is None else ("delete", *kind.masks)
-        if settings.mask is not None and settings.mask not in masks:
-            known = nearest(settings.mask, masks)
-            raise ValueError(f"method {name!r}: unknown mask {settings.mask!r} in task {task!r}; {known}")
-        if kind is None and self.task(task).features is not None:
-            raise ValueError(f"task {task!r}: features are for images or sound; leave them out")
-        if kind is not None and settings.boundary != "safe":
-            raise ValueError(f"method {name!r}: boundary {settings.boundary} is for pairs of texts, not task {task!r}")
 
     @model_validator(mode="after")
     def _seeds_fit(self):

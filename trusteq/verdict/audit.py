@@ -99,12 +99,16 @@ def audit(
     examples = checked_examples(examples, labels)
     if listed and (column := column_of(examples)) not in TEXTS:
         raise ExperimentError(f"audit: watch is for words, and the examples hold {column}; leave it out")
+    if slices in MODULES:
+        raise DataError(f"audit: slices: the column {slices!r} holds arrays; give one that holds names")
     clusters = column_of(examples) if clusters == TEXTS[0] else clusters
     _check_columns(examples, clusters, slices)
     if dev is not None:
         _check_columns(dev := checked_examples(dev, labels, where="audit, dev"), clusters)
     how = {"method": method, "n_samples": n_samples, "mask": mask, "features": features}
     check_method((large, compressed, *retrained), examples, **how)
+    if dev is not None:
+        check_method((large, compressed), dev, **how)
     if calibration is not None:
         large, compressed, *retrained = _calibrated((large, compressed, *retrained), calibration, examples)
     twins, untrained = {f"retrained {n}": of for n, of in enumerate(retrained, 1)}, _untrained(large, seed)
