@@ -121,12 +121,6 @@ def test_options_that_are_not_for_images(how, said):
     one_line(ExperimentError, lambda: trusteq.explain(halves, table(1), **{"method": "lime"} | how), said)
 
 
-def test_what_cuts_images_cuts_no_texts():
-    texts = pd.DataFrame({"id": ["a"], "text_a": ["a b"], "text_b": [None]}, dtype=object)
-    ask = {"method": "lime", "features": "grid-2x2", "labels": LABELS}
-    one_line(ExperimentError, lambda: trusteq.explain(lambda found: [[0.5, 0.5]], texts, **ask), "these are texts")
-
-
 def test_a_bad_cut_is_said_before_any_model_is_asked():
     def asked(images):
         raise AssertionError("asked")
