@@ -333,7 +333,7 @@ def test_text_and_html_enter_a_page_by_the_doors_of_show_alone():
         for name in ("Markdown", "HTML")
         if re.search(rf"(?<![\w.]){name}\(", file.read_text(encoding="utf-8"))
     ]
-    assert made == ["quiz:HTML", "figures:HTML", "instruments:HTML", "show:Markdown"]
+    assert made == ["quiz:HTML", "figures:HTML", "instruments:HTML", "show:Markdown", "sound:HTML"]
 
 
 @pytest.mark.parametrize("group", GROUPS)
