@@ -33,7 +33,7 @@ from trusteq.pages import beyond as page
 kinds = page.held(published)
 
 # %%
-page.opening(kinds)
+page.opening(kinds, published)
 
 # %% [markdown]
 # A row for each kind of input and explainer. *Knows no task*: the large model's own encoder under a random head (of

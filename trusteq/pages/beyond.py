@@ -81,12 +81,12 @@ def _kind(name: str, run: Results) -> Kind:
     return Kind(name, run, next(iter(run.experiment.tasks)), evidence([run]), audited(run.folder))
 
 
-def opening(kinds: list[Kind]) -> None:
-    """Say what carries over in one sentence, and draw the anchors of every kind."""
+def opening(kinds: list[Kind], published: Mapping[str, str]) -> None:
+    """Say what carries over in one sentence, draw the anchors of every kind, and say which are not published."""
     if not kinds:
         return put("**Nothing of this is published here.**")
-    found = anchors(kinds)
-    open_with(answer(found), anchor_figure(found))
+    found, missing = anchors(kinds), [name for name in published if name not in {kind.name for kind in kinds}]
+    open_with(answer(found), anchor_figure(found), *[f"Not published yet: {'; '.join(missing)}."] * bool(missing))
 
 
 def anchors(kinds: list[Kind]) -> pd.DataFrame:
