@@ -42,7 +42,7 @@ def test_what_the_table_of_contents_names_is_there_and_nothing_else(built):
     runs = {path for path in built if path.startswith("runs/")}
     own = {f"01_finetune-{TASK}", f"03_calibration-{TASK}-0", f"04_comparison-{TASK}"}
     own |= {"results", "status"} | set(forms.lessons())
-    own |= {"paper", "findings", "boundary", "replace", "simulation", "try_it", "explorer"}
+    own |= {"paper", "findings", "boundary", "replace", "beyond", "simulation", "try_it", "explorer"}
     assert {path for path in runs if path.count("/") == 1} == {f"runs/{name}.html" for name in own}
     named = [entry for entry in book.entries(yaml.safe_load((root() / "_toc.yml").read_text())) if "published" in entry]
     assert len({path for path in runs if path.count("/") > 1}) == len(named)

@@ -211,7 +211,7 @@ def test_a_student_that_keeps_words_is_paired_with_the_first_one(run):
 
 
 def test_the_published_runs_have_the_pairs_that_claims_are_about():
-    runs = [run for run in publish.reference_runs() if run.experiment.k == findings.PAPER_K]
+    runs = findings._as_the_paper(publish.reference_runs())
     found = {run.experiment.name: trainings.distilled_and_cut(run, next(iter(run.experiment.tasks))) for run in runs}
     assert set(map(tuple, found.values())) == {(("minilm-distilled", "minilm-3-layers"),)}
 
