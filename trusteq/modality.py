@@ -17,6 +17,7 @@ from trusteq.errors import ArtefactError, DataError, ExperimentError, nearest, r
 # The column that holds the inputs in a table of examples -> the module whose MODALITY describes them.
 MODULES: dict[str, str] = {"image": "trusteq.modalities.image", "sound": "trusteq.modalities.sound"}
 TEXTS = ("text_a", "text_b")
+Place = tuple[int, int]  # of a feature: segment, which is 0 of an array, and position
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,11 @@ class Modality:
     pages: str
     facts: tuple[str, ...] = ()
 
-    def marked(self, row, weights: Mapping[int, float], top: Collection[int], cut: str | None) -> str:
+    def marked(self, row, weights: Mapping[Place, float], top: Collection[Place], cut: str | None) -> str:
         """Return an input as HTML, each of its features coloured by its weight, the top ones framed."""
-        return importlib.import_module(self.pages).marked(row, weights, top, cut or self.cut)
+        of_position = {position: weight for (_, position), weight in weights.items()}
+        positions = {position for _, position in top}
+        return importlib.import_module(self.pages).marked(row, of_position, positions, self.cut_by(cut))
 
     def side_by_side(self, row, attributions: Mapping[str, pd.DataFrame], label: str, *, cut: str, k: int):
         """Return an input as several models see it for a class, their top sets and the overlap, to be displayed."""
@@ -72,6 +75,15 @@ class Modality:
         """Raise ExperimentError for what is no name of a cut."""
         if not any(re.fullmatch(pattern, name) for pattern in self.cuts):
             raise ExperimentError(f"unknown features {name!r}; of {self.units}, such as {self.cut!r}")
+
+    def cut_by(self, name: str | None) -> str:
+        """Return the cut that is meant: None is the modality's own."""
+        return self.cut if name is None else name
+
+    @property
+    def mask_names(self) -> tuple[str, ...]:
+        """What a mask may be called."""
+        return "delete", *self.masks
 
     def mask(self, name: str) -> str:
         """Return the mask that is meant: "delete" is the first."""

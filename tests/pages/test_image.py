@@ -132,8 +132,8 @@ def test_a_page_keeps_it_as_picture_drawing_and_data_that_a_phone_shows_whole():
 
 
 def test_an_image_in_a_text_is_one_drawing_that_says_what_is_framed():
-    weights = dict(enumerate(WEIGHTS.tolist()))
-    found = MODALITY.marked(SimpleNamespace(id="x", image=IMAGE), weights, {0, 4}, "grid-2x3")
+    weights = {(0, position): weight for position, weight in enumerate(WEIGHTS.tolist())}
+    found = MODALITY.marked(SimpleNamespace(id="x", image=IMAGE), weights, {(0, 0), (0, 4)}, "grid-2x3")
     tree = ElementTree.fromstring(found)
     said = "2 of 6 patches framed, r0 c0 +0.4000, r1 c1 -0.3000"
     assert tree.get("role") == "img" and tree.get("aria-label") == tree.find("title").text == said
@@ -147,5 +147,6 @@ def test_an_image_in_a_text_is_one_drawing_that_says_what_is_framed():
 
 
 def test_weights_that_are_all_zero_are_shown_without_a_frame():
-    found = MODALITY.marked(SimpleNamespace(id="x", image=IMAGE), dict.fromkeys(range(49), 0.0), set(), "grid-1x1")
+    weights = {(0, position): 0.0 for position in range(49)}
+    found = MODALITY.marked(SimpleNamespace(id="x", image=IMAGE), weights, set(), "grid-1x1")
     assert "<path" not in found and 'aria-label="0 of 1 patches framed"' in found

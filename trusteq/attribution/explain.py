@@ -91,7 +91,7 @@ def explain(
     how = {"method": method, "n_samples": n_samples, "stable": stable, "seed": seed}
     table = weigh(found, predictor, **how, progress=progress)
     if kind is not None:
-        table.attrs |= {"mask": kind.mask(mask), "features": kind.cut if features is None else features}
+        table.attrs |= {"mask": kind.mask(mask), "features": kind.cut_by(features)}
     released = any(example.joint is not None for example in found)
     table.attrs = {"boundary": "as-released" if released else "safe", **table.attrs}
     if name := words.segmentation(text for example in found if isinstance(example, Texts) for text in example.sides):
@@ -120,8 +120,8 @@ def example_of(
     by `joint`; None for words.
     """
     if (kind := modality.of(row._fields)) is not None:
-        cut = kind.cut if features is None else features
-        return kind.example_of(row, n_classes, classifier=classifier, mask=kind.mask(mask), cut=cut)
+        how = {"mask": kind.mask(mask), "cut": kind.cut_by(features)}
+        return kind.example_of(row, n_classes, classifier=classifier, **how)
     if joined is not None and isinstance(row.text_b, str):
         return joined(row.id, n_classes, row.text_a, row.text_b, joint_of(joint, n_classes=n_classes))
     sides = (row.text_a, row.text_b) if isinstance(row.text_b, str) else (row.text_a,)
@@ -208,7 +208,7 @@ def check(
 ) -> None:
     """Raise what `explain` would raise for these options and examples, before any model is run."""
     kind = modality.of(examples)
-    masks = MASKS if kind is None else ("delete", *kind.masks)
+    masks = MASKS if kind is None else kind.mask_names
     for what, value, known in (("method", method, METHODS), ("boundary", boundary, BOUNDARIES), ("mask", mask, masks)):
         if value not in known:
             raise ExperimentError(f"unknown {what} {value!r}; {nearest(value, known)}")
@@ -222,24 +222,34 @@ def check(
     for column in ("id", *(modality.TEXTS if kind is None else [kind.name])):
         if column not in examples:
             raise DataError(f"explain: no column {column!r} in the examples; {nearest(column, map(str, examples))}")
+    if kind is None and features is not None:
+        raise ExperimentError(f"features={features!r} cuts images or sound; those of texts are words: leave it out")
+    if kind is not None and boundary != "safe":
+        raise ExperimentError(f"boundary={boundary!r} repeats what the authors did with pairs of texts; leave it out")
     if kind is None:
-        if features is not None:
-            raise ExperimentError(f"features={features!r} cuts images or sound; those of texts are words: leave it out")
         check_texts(examples["text_a"], "text_a", "explain")
         check_texts(examples["text_b"], "text_b", "explain", optional=True)
     else:
         check_arrays(examples, kind, "explain")
-        if boundary != "safe":
-            raise ExperimentError(
-                f"boundary={boundary!r} repeats what the authors did with pairs of texts; leave it out"
-            )
     if examples["id"].duplicated().any():
         raise DataError(f"id {examples['id'][examples['id'].duplicated()].iloc[0]!r} occurs twice; ids must be unique")
-    if classifier is None:
-        if kind is not None:
-            kind.check_fits(None, examples)
-            _check_cut(examples, kind, features)
-        return
+    if classifier is not None:
+        _check_classifier(classifier, examples, kind, method=method, boundary=boundary, mask=mask)
+    elif kind is not None:
+        kind.check_fits(None, examples)
+        _check_cut(examples, kind, features)
+
+
+def _check_classifier(
+    classifier: "Classifier | TextClassifier",
+    examples: pd.DataFrame,
+    kind: modality.Modality | None,
+    *,
+    method: str,
+    boundary: str,
+    mask: str,
+) -> None:
+    """Raise what asking this classifier would raise. kind: of the examples, None of texts."""
     if kind is not None:
         check_reads(classifier, kind)
         kind.check_fits(classifier, examples)

@@ -1,6 +1,6 @@
 """Classifiers of arrays, such as images and sound: loaded by the library's own classes, asked in batches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from trusteq.models.probabilities import check_finite
 
 # Numbers that the model sees at once. On a CPU a batch must stay in the cache.
 BUDGET = {"cuda": 1 << 25, "cpu": 1 << 18}
+ENCODED = 256  # arrays that become inputs at once
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class ArrayClassifier(Checkpoint):
 
     def logits(self, arrays: list[np.ndarray]) -> np.ndarray:
         """Return the model's logits, float64 of shape (n, C)."""
-        step = self._batch_size(arrays[0])
-        parts = [self._run(arrays[start : start + step]) for start in range(0, len(arrays), step)]
+        starts = range(0, len(arrays), ENCODED)
+        parts = [part for at in starts for part in self._run(arrays[at : at + ENCODED])]
         return torch.cat(parts).double().cpu().numpy()
 
     def check_texts(self, *, pairs: bool) -> None:
@@ -72,14 +73,13 @@ class ArrayClassifier(Checkpoint):
             f"the model reads {self.modality.name}, and the examples are texts; give their {self.modality.name}"
         )
 
-    def _run(self, arrays: list[np.ndarray]) -> torch.Tensor:
-        values = torch.from_numpy(self.modality.encode(self.processor, arrays)).to(self.model.device)
-        with torch.inference_mode():
-            return self.model(**{self.modality.argument: values}).logits
-
-    def _batch_size(self, array: np.ndarray) -> int:
-        numbers = self.modality.encode(self.processor, [array]).size
-        return max(1, BUDGET.get(self.model.device.type, BUDGET["cpu"]) // numbers)
+    def _run(self, arrays: list[np.ndarray]) -> Iterator[torch.Tensor]:
+        """Yield the logits of one batch after the other."""
+        values = torch.from_numpy(self.modality.encode(self.processor, arrays))
+        size = max(1, BUDGET.get(self.model.device.type, BUDGET["cpu"]) // values[0].numel())
+        for batch in values.split(size):
+            with torch.inference_mode():
+                yield self.model(**{self.modality.argument: batch.to(self.model.device)}).logits
 
 
 def load_processor(name: str | Path, source: str, *, kind: Modality):

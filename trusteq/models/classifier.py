@@ -710,8 +710,7 @@ def untuned_of_arrays(spec: ModelSpec, example: pd.Series, *, labels: Sequence[s
             if spec.layers is not None:
                 keep_config(config, range(spec.layers))
             processor = load_processor(spec.hub, source, kind=kind)
-            auto = getattr(transformers, kind.auto_model)
-            model, report = auto.from_pretrained(source, config=config, trust_remote_code=False, **LOADING)
+            model, report = weights_at(source, config, getattr(transformers, kind.auto_model))
         _check_pretrained(spec, model, report)
     return ArrayClassifier.of(spec.name, model, processor, labels, kind, device=model.device)
 

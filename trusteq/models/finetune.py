@@ -81,9 +81,9 @@ def finetune(
             student.check_slots((table["text_a"], table["text_b"]), where)
         else:
             student.modality.check_fits(student, table)
-    if recipe.epochs == 0 and spec.words is None:
-        raise ExperimentError("recipe: epochs 0 is for models that are asked in words; a head is to be trained")
     if recipe.epochs == 0:
+        if spec.words is None:
+            raise ExperimentError("recipe: epochs 0 is for models that are asked in words; a head is to be trained")
         return untrained(ready(spec.name, student))
     if teacher is not None:
         check_teacher(student, teacher=teacher, recipe=recipe)

@@ -406,15 +406,10 @@ def check_teacher(student: Checkpoint, *, teacher: Checkpoint, recipe: Recipe) -
         )
     if not (needs_words(recipe) or recipe.hidden_weight):
         return
-    if isinstance(student, ArrayClassifier) and needs_words(recipe):
-        raise ModelError(f"attribution_weight is for words, and the student reads {student.modality.name}; set it to 0")
     if not isinstance(student, ArrayClassifier):
         _check_rows(student, teacher, recipe)
-    if not isinstance(student, ArrayClassifier) and student.tokenizer.get_vocab() != teacher.tokenizer.get_vocab():
-        raise ModelError(
-            "teacher and student have different vocabularies, so that their tokens cannot be compared; "
-            "set attribution_weight and hidden_weight to 0, or give the student the teacher's tokenizer"
-        )
+    elif needs_words(recipe):
+        raise ModelError(f"attribution_weight is for words, and the student reads {student.modality.name}; set it to 0")
     sizes = [of.model.config.hidden_size for of in (teacher, student)]
     if recipe.hidden_weight and sizes[0] != sizes[1]:
         raise ModelError(
@@ -437,3 +432,8 @@ def _check_rows(student: Classifier, teacher: Classifier, recipe: Recipe) -> Non
             )
         if recipe.attribution_weight and recipe.attribution_by == "gradients" and of.model.config.is_encoder_decoder:
             raise ModelError(f"{name} embeds a text twice and has no one gradient of it; set attribution_by: deletion")
+    if student.tokenizer.get_vocab() != teacher.tokenizer.get_vocab():
+        raise ModelError(
+            "teacher and student have different vocabularies, so that their tokens cannot be compared; "
+            "set attribution_weight and hidden_weight to 0, or give the student the teacher's tokenizer"
+        )

@@ -1,6 +1,6 @@
 """The page "Beyond sentence pairs": the same questions, asked of other inputs and other families of models."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +9,12 @@ import pandas as pd
 from trusteq.estimates import Estimate
 from trusteq.modality import Modality
 from trusteq.modality import of as of_columns
+from trusteq.pages.claims import CONTRADICTS, OPEN, SUPPORTS, said
 from trusteq.pages.comparison import agreed_examples
 from trusteq.pages.figures import GREY, entitled, legend_above, method_colours, named_rows, rows_figure
 from trusteq.pages.findings import about
 from trusteq.pages.replace import NOT_ASKED
+from trusteq.pages.replace import answers as answers_of
 from trusteq.pages.replace import held as audited
 from trusteq.pages.show import open_with, page_style, put, show, titles
 from trusteq.pages.trainings import (
@@ -74,7 +76,8 @@ class Kind:
 def held(published: Mapping[str, str]) -> list[Kind]:
     """Return what is published of each kind of input, by name; set the style of the page's figures."""
     page_style()
-    return [_kind(name, open_published(of)) for name, of in published.items() if of in names()]
+    known = names()
+    return [_kind(name, open_published(of)) for name, of in published.items() if of in known]
 
 
 def _kind(name: str, run: Results) -> Kind:
@@ -113,9 +116,13 @@ def _anchors(kind: Kind, method: str) -> Iterator[tuple]:
 
 
 def _by_model(found: list[Measured]) -> dict[str, list[Measured]]:
-    groups: dict[str, list[Measured]] = {}
+    return _grouped(found, lambda pair: pair.model)
+
+
+def _grouped(found: list[Measured], by: Callable[[Pair], Hashable]) -> dict:
+    groups: dict = {}
     for one in found:
-        groups.setdefault(one[0].model, []).append(one)
+        groups.setdefault(by(one[0]), []).append(one)
     return groups
 
 
@@ -225,6 +232,7 @@ def _models(kind: Kind) -> Iterator[dict]:
     places = {of: _by_model(measured(kind.pairs(of), lambda pair: pair.place)) for of in kind.methods}
     verdicts, again = (kind.run.comparison(kind.task, name) for name in ("verdicts", "retraining"))
     names = {title: name for name, title in titles(kind.run).items()}
+    alone = answers_of(kind.audits).set_index("model")["alone"]
     for model, found in changes.items():
         value, low, high, trainings = _numbers(found)
         row = {"of": kind.name, "model": model, "trainings": trainings}
@@ -237,7 +245,7 @@ def _models(kind: Kind) -> Iterator[dict]:
         row["interchangeable"] = _worst(verdicts[verdicts["model"] == names[model]]["verdict"])
         answers = again[again["model"] == names[model]]["answer"]
         row["beside training again"] = _worst(answers) if len(answers) else NOT_ASKED
-        row["alone"] = _alone(kind.audits[model])
+        row["alone"] = f"{alone[model]:.0%}"
         yield row
 
 
@@ -252,10 +260,6 @@ def _worst(answers: pd.Series) -> str:
 def _flips(found: Audit) -> str:
     row = found.agreement.set_index("measure").loc["negative_flips"]
     return f"{row['value']:.1%}"
-
-
-def _alone(found: Audit) -> str:
-    return f"{float(np.nan_to_num(found.asked['share'])):.0%}"
 
 
 def label_words(kinds: list[Kind]) -> None:
@@ -305,7 +309,7 @@ def _pictures(kind: Kind, modality: Modality, shown: pd.DataFrame, n: int) -> It
     labels, names = run.experiment.task(task).labels, list(run.experiment.models)[:2]
     right = agreed_examples(run, task, names[1], seed=seed)
     tables = {titles(run)[name]: run.attribution(task, name, seed, method) for name in names}
-    how = {"cut": run.experiment.task(task).features or modality.cut, "k": run.experiment.k}
+    how = {"cut": modality.cut_by(run.experiment.task(task).features), "k": run.experiment.k}
     if "evidence" in (known := known_truths(run, task)):
         shown = shown.assign(evidence=shown["id"].map(known["evidence"]))
     for row in shown[shown["id"].isin(right)].head(n).itertuples():
@@ -330,42 +334,34 @@ def _trends(kind: Kind) -> Iterator[dict]:
     error = load_margins()[measures_of("calibration")[0]]
     known = [pair for pair in trained if (pair.method, pair.training) in step]
     asked = {
-        "other features: below the margin for the same": (trained, lambda pair: pair.place, margin, False),
+        "other features: below the margin for the same": (
+            measured(trained, lambda pair: pair.place),
+            {"line": margin, "above": False},
+        ),
         "more than training again": (
-            known,
-            lambda pair: pair.below_ceiling - step[pair.method, pair.training],
-            0,
-            True,
+            measured(known, lambda pair: pair.below_ceiling - step[pair.method, pair.training]),
+            {"line": 0, "above": True},
         ),
         "another calibration: the error moves beyond its margin": (
-            once(trained),
-            lambda pair: pair.found.differences[error.score],
-            error.margin,
-            True,
+            measured(once(trained), lambda pair: pair.found.differences[error.score]),
+            {"line": error.margin, "above": True, "of_model": magnitude},  # up or down
         ),
     }
-    for trend, (pairs, value, line, above) in asked.items():
-        if found := measured(pairs, value):
-            yield {"of": kind.name, "trend": trend} | _trend(found, line, above, of_model=_OF_MODEL.get(trend))
+    for trend, (found, held_against) in asked.items():
+        if found:
+            yield {"of": kind.name, "trend": trend} | _trend(found, **held_against)
 
 
-_OF_MODEL = {"another calibration: the error moves beyond its margin": magnitude}  # up or down
+_HOLDS = {SUPPORTS: "yes", CONTRADICTS: "no", OPEN: "cannot say"}
 
 
-def _trend(found: list[Measured], line: float, above: bool, *, of_model: Callable[[Estimate], Estimate] | None) -> dict:
-    models = [over_trainings(of) for of in _by_method(found).values()]
-    models = [(of_model(estimate) if of_model else estimate, n) for estimate, n in models]
-    one: Estimate = mean_of([estimate for estimate, _ in models])
+def _trend(
+    found: list[Measured], *, line: float, above: bool, of_model: Callable[[Estimate], Estimate] = lambda found: found
+) -> dict:
+    by_model = _grouped(found, lambda pair: (pair.method, pair.model))
+    models = [over_trainings(of) for of in by_model.values()]
+    one, trainings = mean_of([of_model(estimate) for estimate, _ in models]), min(n for _, n in models)
     low, high = one.interval
-    holds = (low > line, high < line) if above else (high < line, low > line)
-    said = {(True, False): "yes", (False, True): "no"}.get(holds, "cannot say")
-    trainings = min(n for _, n in models)
-    row = {"estimate": one.value, "95%": f"{low:.3f} to {high:.3f}", "line": line, "holds": said}
+    row = {"estimate": one.value, "95%": f"{low:.3f} to {high:.3f}", "line": line}
+    row |= {"holds": _HOLDS[said(low, high, line=line, above=above)]}
     return row | {"trainings": trainings, "about": about(trainings)}
-
-
-def _by_method(found: list[Measured]) -> dict[tuple[str, str], list[Measured]]:
-    groups: dict[tuple[str, str], list[Measured]] = {}
-    for one in found:
-        groups.setdefault((one[0].method, one[0].model), []).append(one)
-    return groups

@@ -4,7 +4,7 @@ import functools
 import html
 import io
 import textwrap
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -21,7 +21,6 @@ from trusteq.alignment.overlap import PAPER_THRESHOLD
 from trusteq.alignment.ranking import top_features
 from trusteq.attribution.methods import METHODS
 from trusteq.escapes import plain
-from trusteq.modality import Modality
 from trusteq.pages.drawn import described, themed
 from trusteq.registry import registered
 from trusteq.verdict.handover import RISKS
@@ -476,16 +475,10 @@ def highlights(
             texts = [text for text in (example.text_a, example.text_b) if isinstance(text, str)]
             marked = [_marked(text, segment, weights, top[example.id]) for segment, text in enumerate(texts)]
         else:
-            marked = [marked_array(kind, example, weights, top[example.id], attributions.attrs.get("features"))]
+            marked = [kind.marked(example, weights, top[example.id], attributions.attrs.get("features"))]
         heading = f"<small>{html.escape(example.id)}, {html.escape(gold[example.id])}</small>"
         parts.append(f'<p class="tq-example">{heading}<br>{"<br>".join(marked)}</p>')
     return HTML("\n".join(parts))
-
-
-def marked_array(kind: Modality, row, weights: Mapping, top: Collection, cut: str | None) -> str:
-    """Return an image or sound as HTML. row: of a table; weights, top: by (segment, position), or such."""
-    places = {position: weight for (_, position), weight in weights.items()}
-    return kind.marked(row, places, {position for _, position in top}, cut)
 
 
 def _marked(text: str, segment: int, weights: Mapping[tuple[int, int], float], top: frozenset) -> str:

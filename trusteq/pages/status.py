@@ -120,7 +120,7 @@ def _units(run: Results) -> Iterator[str]:
     for task in map(run.experiment.task, run.experiment.tasks):
         if (kind := modality.of(task.columns)) is not None:
             masks = {kind.mask(of.mask or "delete") for of in run.experiment.task_methods(task.name).values()}
-            cut, masked = task.features or kind.cut, " or ".join(sorted(masks))
+            cut, masked = kind.cut_by(task.features), " or ".join(sorted(masks))
             yield f" Where this page says words it means {kind.units} ({cut}), masked by {masked}."
 
 

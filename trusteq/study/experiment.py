@@ -179,7 +179,7 @@ class Experiment(Entry):
     def _check_kind(self, *, task: str) -> None:
         """Raise ValueError for masks, and for what models have, that are not for the task's kind of input."""
         kind = modality.of(self.task(task).columns)
-        masks = MASKS if kind is None else ("delete", *kind.masks)
+        masks = MASKS if kind is None else kind.mask_names
         for name, settings in self.task_methods(task).items():
             if settings.mask is not None and settings.mask not in masks:
                 raise ValueError(f"method {name!r}: unknown mask {settings.mask!r}; {nearest(settings.mask, masks)}")

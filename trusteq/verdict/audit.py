@@ -250,7 +250,7 @@ def _units(examples: pd.DataFrame) -> dict[str, str]:
 def _mask_notes(examples: pd.DataFrame, mask: str, features: str | None) -> list[str]:
     if (kind := modality.of(examples)) is None:
         return []
-    cut, masked = features or kind.cut, kind.mask(mask)
+    cut, masked = kind.cut_by(features), kind.mask(mask)
     return [f"Features are {kind.units} ({cut}), masked by {masked}: another cut or mask may give another alignment."]
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from trusteq import modality
 from trusteq.alignment.ranking import Ranking
-from trusteq.modality import Modality
+from trusteq.modality import Modality, Place
 from trusteq.verdict.comparison import SIDES, Comparison
 from trusteq.verdict.predictions import Predictions
 from trusteq.words import spans
@@ -21,7 +21,6 @@ KINDS = {
     (False, False): "both wrong",
 }
 _WHOLE, _AROUND = 120, 5  # words of a text that is shown whole, and on either side of a top word in a longer one
-Place = tuple[int, int]  # of a word: segment, and position within it
 
 
 @dataclass(frozen=True)
@@ -129,8 +128,7 @@ def _pictured(kind: Modality, found: Comparison, name: str, example) -> Beside:
     tops = [frozenset(ranking.ranked[name][:k]) for ranking in found.rankings]
     cut, sides = found.rankings[0].attributions.attrs.get("features"), []
     for of, ranking, top in zip(_predictions(found), found.rankings, tops, strict=True):
-        weights = {position: weight for (_, position), weight in _weights(ranking, name).items()}
-        picture = kind.marked(example, weights, {position for _, position in top}, cut)
+        picture = kind.marked(example, _weights(ranking, name), top, cut)
         sides.append(replace(_seen(of, row, ()), picture=picture))
     rows = found.rankings[0].attributions
     rows = rows[rows["id"] == name]
