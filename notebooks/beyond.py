@@ -18,14 +18,7 @@
 # task, what the large model shows when it is trained again, and what its explainer shows with itself.
 
 # %% tags=["parameters"]
-published = {  # kind of input, family of models: a folder of data/published
-    "text pairs, encoder": "snli-minilm",
-    "single texts, encoder": "sst2-minilm",
-    "single texts, decoder with a head": "smollm2-sst2",
-    "single texts, decoder by label words": "smollm2-words",
-    "images, transformer": "digits",
-    "sound, transformer": "spoken",
-}
+published = None  # kinds of input, by name: folders of data/published; None: all that the project asks of
 
 # %%
 from trusteq.pages import beyond as page
@@ -33,7 +26,7 @@ from trusteq.pages import beyond as page
 kinds = page.held(published)
 
 # %%
-page.opening(kinds, published)
+page.opening(kinds)
 
 # %% [markdown]
 # A row for each kind of input and explainer. *Knows no task*: the large model's own encoder under a random head (of
@@ -42,12 +35,12 @@ page.opening(kinds, published)
 #
 # ## What carries over
 #
-# Three things hold for pairs of sentences. *Other features*: compressed models are shown to lie below the margin within
-# which features would count as the same. *More than training again*: they are further below their ceiling than the
-# large model is when it is trained again. *Another calibration*: the error moves, up or down, by more than its margin.
-# Each number is the mean over compressed models that were trained, and over explainers, with the mean of their
-# intervals; three trainings or more speak of further ones, fewer of these checkpoints. Where an interval lies on both
-# sides of its line, these examples cannot say.
+# Three things are asked of each kind. *Other features*: do compressed models lie below the margin within which features
+# would count as the same? *More than training again*: are they further below their ceiling than the large model is when
+# it is trained again? *Another calibration*: does the error move, up or down, by more than its margin? Each number is
+# the mean over compressed models that were trained (over all, where none was), and over explainers, with the mean of
+# their intervals; three trainings or more speak of further ones, fewer of these checkpoints. *Yes*: the whole interval
+# lies beyond the line; *no*: it lies short of it; where it lies on both sides, these examples cannot say.
 
 # %%
 page.carries_over(kinds)

@@ -192,6 +192,18 @@ page.section(found, "training can keep more of the words")
 page.costs(found)
 
 # %% [markdown]
+# ## Decoders, images, sound
+#
+# The paper's first open question: do the same trends carry over to decoder-only language models and other modalities?
+# [Beyond sentence pairs](beyond.ipynb) asks it of small models of each kind, with the same anchors; this is its
+# summary. Each number is a mean over compressed models and over explainers. *Yes*: its whole 95% interval lies beyond
+# the line that the column names. Where nothing can be trained again, the second question is not asked. None of these
+# counts in the claims above, which are of encoders.
+
+# %%
+page.other_kinds()
+
+# %% [markdown]
 # ## The three first experiments
 #
 # The paper expects a mean Jaccard index of 0.5 to 0.7 for LIME's top five words on MRPC, (a), and asks for the same on

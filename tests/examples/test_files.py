@@ -172,6 +172,13 @@ def test_files_are_read_as_people_save_them(write, name, content, notes):
     assert len(examples.attrs["notes"]) == notes
 
 
+def test_a_column_of_images_beside_texts_is_not_read_and_that_is_said(write):
+    path = write("pairs.csv", "text_a,image,label\na man,man.png,yes\n")
+    examples = read_examples(path, labels=("no", "yes"))
+    assert list(examples) == ["id", "text_a", "text_b", "label"]
+    assert examples.attrs["notes"] == ["texts are read, and the column 'image' is not"]
+
+
 @pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
 @pytest.mark.parametrize("extra", [["a\nline", "a\ttab"], ["plain", "plain too"]])
 def test_a_tsv_that_pandas_quoted_is_read_back(tmp_path, quoting, extra):

@@ -1,5 +1,7 @@
 """The page beyond sentence pairs, held against the published tables that it is made of."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -85,3 +87,22 @@ def test_the_figure_has_a_row_for_each_kind_and_method(anchors):
 def test_where_nothing_is_known_to_decide_that_is_said(kinds, shown):
     beyond.truth(kinds)
     assert "known what decides" in shown[0].data
+
+
+def test_a_row_a_kind_says_what_the_trends_say(kinds):
+    found = beyond.trends(kinds)
+    (row,) = beyond.by_kind(found).to_dict("records")
+    assert row["of"] == SINGLE and row["about"] == "these checkpoints"
+    for of in found.itertuples():
+        assert row[of.trend] == f"{of.holds}, {of.estimate:.3f} ({found.at[of.Index, '95%']})".replace(
+            "-0.000", "0.000"
+        )
+
+
+def test_where_nothing_was_trained_all_models_are_asked():
+    found = open_published(PUBLISHED)
+    untrained = [replace(pair, is_trained=False) for pair in beyond.evidence([found]).pairs]
+    kind = beyond.Kind("x", found, "sst2", beyond.Evidence(pairs=untrained), {})
+    first, *rest = beyond.trends([kind]).itertuples()
+    assert first.estimate == pytest.approx(np.mean([pair.place.value for pair in untrained]))
+    assert len(rest) == 1  # without a twin nothing is said of training again

@@ -106,7 +106,9 @@ def read_rows(path: str | Path, *, task: str | Task, columns: Mapping[str, str] 
         what = f"none of its {len(table)} rows has a gold label" if len(table) else "no rows"
         raise bad(path, 1, f"{what}; give at least one labelled example")
     table = table if kind is None else modality.with_facts(table, kind)
-    table.attrs["notes"] = [*notes, *case_note_of(spelled, task.labels)]
+    unread = [] if kind is not None else [of for of in modality.MODULES if of in present and of not in layout.values()]
+    passed_over = [f"texts are read, and the column {of!r} is not" for of in unread]
+    table.attrs["notes"] = [*notes, *case_note_of(spelled, task.labels), *passed_over]
     return table
 
 

@@ -12,7 +12,6 @@ from trusteq.modality import of as of_columns
 from trusteq.pages.claims import CONTRADICTS, OPEN, SUPPORTS, said
 from trusteq.pages.comparison import agreed_examples
 from trusteq.pages.figures import GREY, entitled, legend_above, method_colours, named_rows, rows_figure
-from trusteq.pages.findings import about
 from trusteq.pages.replace import NOT_ASKED
 from trusteq.pages.replace import answers as answers_of
 from trusteq.pages.replace import held as audited
@@ -21,6 +20,7 @@ from trusteq.pages.trainings import (
     Evidence,
     Measured,
     Pair,
+    about,
     evidence,
     magnitude,
     mean_of,
@@ -36,7 +36,15 @@ from trusteq.verdict.margins import DIFFERENT, EQUIVALENT, UNDECIDED, load_margi
 from trusteq.verdict.report import Audit
 from trusteq.verdict.retraining import NO_WORSE, WORSE
 
-VERSION = 1
+VERSION = 2
+# Kind of input and family of models: a folder of data/published.
+AS_THE_PAPER = {"text pairs, encoder": "snli-minilm", "single texts, encoder": "sst2-minilm"}
+OTHERS = {
+    "single texts, decoder with a head": "smollm2-sst2",
+    "single texts, decoder by label words": "smollm2-words",
+    "images, transformer": "digits",
+    "sound, transformer": "spoken",
+}
 UNTRAINED = "random-head"
 _ON_SCALE = "0: two random sets, 1: the explainer with itself"
 
@@ -73,23 +81,29 @@ class Kind:
         return rows[(rows["model_b"] == name) & (rows["method"] == method)]
 
 
-def held(published: Mapping[str, str]) -> list[Kind]:
-    """Return what is published of each kind of input, by name; set the style of the page's figures."""
+def held(published: Mapping[str, str] | None = None) -> list[Kind]:
+    """Return what is published of each kind of input, by name, or of all; set the style of the page's figures."""
     page_style()
-    known = names()
-    return [_kind(name, open_published(of)) for name, of in published.items() if of in known]
+    known, asked = names(), published or AS_THE_PAPER | OTHERS
+    return [_kind(name, open_published(of)) for name, of in asked.items() if of in known]
 
 
 def _kind(name: str, run: Results) -> Kind:
     return Kind(name, run, next(iter(run.experiment.tasks)), evidence([run]), audited(run.folder))
 
 
-def opening(kinds: list[Kind], published: Mapping[str, str]) -> None:
+def opening(kinds: list[Kind]) -> None:
     """Say what carries over in one sentence, draw the anchors of every kind, and say which are not published."""
     if not kinds:
         return put("**Nothing of this is published here.**")
-    found, missing = anchors(kinds), [name for name in published if name not in {kind.name for kind in kinds}]
-    open_with(answer(found), anchor_figure(found), *[f"Not published yet: {'; '.join(missing)}."] * bool(missing))
+    found = anchors(kinds)
+    open_with(answer(found), anchor_figure(found), *not_published(kinds))
+
+
+def not_published(kinds: list[Kind]) -> list[str]:
+    """Return a sentence that names the kinds that nothing is published of, or none."""
+    missing = [name for name in AS_THE_PAPER | OTHERS if name not in {kind.name for kind in kinds}]
+    return [f"Not published yet: {'; '.join(missing)}."] * bool(missing)
 
 
 def anchors(kinds: list[Kind]) -> pd.DataFrame:
@@ -218,7 +232,7 @@ def _anchor_row(kind: Kind, method: str) -> dict:
 
 def model_table(kinds: list[Kind]) -> None:
     """Show each compressed model: its change of calibration, its flips, its place by method, the three answers."""
-    put(show(models(kinds), digits=3))
+    put(*[show(models([kind]).drop(columns="of"), caption=kind.name.capitalize()) for kind in kinds])
 
 
 def models(kinds: list[Kind]) -> pd.DataFrame:
@@ -318,7 +332,16 @@ def _pictures(kind: Kind, modality: Modality, shown: pd.DataFrame, n: int) -> It
 
 def carries_over(kinds: list[Kind]) -> None:
     """Show, kind by kind, what holds there of what holds for pairs of sentences, with its interval over trainings."""
-    put(show(trends(kinds)))
+    put(show(by_kind(trends(kinds))))
+
+
+def by_kind(found: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a kind, one column a trend: whether it holds, the estimate and its 95% interval, in one text."""
+    cells = found["holds"] + ", " + found["estimate"].map("{:z.3f}".format) + " (" + found["95%"] + ")"
+    table = found.assign(cell=cells).pivot(index="of", columns="trend", values="cell").fillna("–")
+    table = table.reindex(index=found["of"].unique(), columns=found["trend"].unique())
+    trainings = found.groupby("of")["about"].agg(lambda of: ", ".join(dict.fromkeys(of)))
+    return table.assign(about=trainings).reset_index()
 
 
 def trends(kinds: list[Kind]) -> pd.DataFrame:
@@ -330,19 +353,19 @@ def _trends(kind: Kind) -> Iterator[dict]:
     margin, step = 1 - load_margins()[measures_of("alignment")[0]].margin, {}
     for twin, value in twins_measured(kind.found.twins, lambda pair: pair.below_ceiling):
         step[twin.method, twin.training] = value
-    trained = [pair for pair in kind.found.pairs if pair.is_trained]
+    trained = [pair for pair in kind.found.pairs if pair.is_trained] or kind.found.pairs
     error = load_margins()[measures_of("calibration")[0]]
     known = [pair for pair in trained if (pair.method, pair.training) in step]
     asked = {
-        "other features: below the margin for the same": (
+        f"other features: a place below {margin:g}": (
             measured(trained, lambda pair: pair.place),
             {"line": margin, "above": False},
         ),
-        "more than training again": (
+        "more than training again: further below the ceiling": (
             measured(known, lambda pair: pair.below_ceiling - step[pair.method, pair.training]),
             {"line": 0, "above": True},
         ),
-        "another calibration: the error moves beyond its margin": (
+        f"another calibration: the error moves by over {error.margin:g}": (
             measured(once(trained), lambda pair: pair.found.differences[error.score]),
             {"line": error.margin, "above": True, "of_model": magnitude},  # up or down
         ),
@@ -362,6 +385,6 @@ def _trend(
     models = [over_trainings(of) for of in by_model.values()]
     one, trainings = mean_of([of_model(estimate) for estimate, _ in models]), min(n for _, n in models)
     low, high = one.interval
-    row = {"estimate": one.value, "95%": f"{low:.3f} to {high:.3f}", "line": line}
+    row = {"estimate": one.value, "95%": f"{low:z.3f} to {high:z.3f}", "line": line}
     row |= {"holds": _HOLDS[said(low, high, line=line, above=above)]}
     return row | {"trainings": trainings, "about": about(trainings)}

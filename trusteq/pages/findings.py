@@ -1,26 +1,23 @@
 """The page of findings: what published results say of the paper's claims, and what stands beside them."""
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from trusteq.pages import figures
+from trusteq.pages import beyond, figures
 from trusteq.pages.claims import CLAIMS, CONTRADICTS, DIFFERS, ON_SCALE, OPEN, SUPPORTS, Claim
 from trusteq.pages.figures import GREY, WIDTH, entitled, headed, legend_above, named_rows
 from trusteq.pages.first import first_alignment
 from trusteq.pages.show import interval_text, page_style, put, show, titles
 from trusteq.pages.status import run_facts
-from trusteq.pages.trainings import Runs, evidence
-from trusteq.study.experiment import Experiment
+from trusteq.pages.trainings import Runs, about, evidence
 from trusteq.study.publish import reference_runs
 from trusteq.verdict.margins import measures_of
 from trusteq.verdict.seeds import is_about_way
 
 PAPER_K = 10  # words that the paper compares
-FEWEST = 50  # explained examples of a run that claims are held against
 NOTHING = "nothing is published that could say"
 # By what a number says of a claim: its colour.
 VERDICT_COLOURS = {SUPPORTS: "#1f4e9e", CONTRADICTS: "#c2590a", OPEN: "0.45"}
@@ -44,12 +41,8 @@ def held(experiments: Collection[str] | None = None) -> Findings:
 
 
 def _as_the_paper(runs: Runs) -> Runs:
-    """Return the runs that compare as many words as the paper, over enough examples for a claim to be held against."""
-    return [run for run in runs if run.experiment.k == PAPER_K and _fewest(run.experiment) >= FEWEST]
-
-
-def _fewest(experiment: Experiment) -> float:
-    return min(experiment.explained(task) or math.inf for task in experiment.tasks)
+    """Return the runs of encoders that compare as many words as the paper: of others, see the page beyond."""
+    return [run for run in runs if run.experiment.k == PAPER_K and run.experiment.name not in beyond.OTHERS.values()]
 
 
 def at_a_glance(found: Findings) -> None:
@@ -142,11 +135,6 @@ def section(found: Findings, statement: str) -> None:
         put(show(claim.beside, caption="To read beside it"))
 
 
-def about(trainings: int) -> str:
-    """Return what so many trainings speak of."""
-    return "further trainings" if is_about_way(trainings) else "these checkpoints"
-
-
 def costs(found: Findings) -> None:
     """Draw how much of the large model's words every model keeps, beside what it saves, by data the smallest first.
 
@@ -174,6 +162,12 @@ def costs(found: Findings) -> None:
         columns={"title": "model", "estimate": "words"}
     )
     put(entitled(ax, costs_title(table)), show(shares, digits=2, formats=dict.fromkeys(("bytes", "time"), "{:.0%}")))
+
+
+def other_kinds() -> None:
+    """Show of each kind of input and family of models that is published whether what holds for pairs holds there."""
+    kinds = beyond.held()
+    put(show(beyond.by_kind(beyond.trends(kinds))), *beyond.not_published(kinds))
 
 
 def first_experiments(found: Findings) -> None:

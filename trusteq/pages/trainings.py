@@ -103,6 +103,11 @@ class Evidence:
     released: Sequence[Two] = ()
 
 
+def about(trainings: int) -> str:
+    """Return what so many trainings speak of."""
+    return "further trainings" if is_about_way(trainings) else "these checkpoints"
+
+
 def evidence(runs: Runs) -> Evidence:
     """Return what runs hold; what two of them publish of one training counts once."""
     parts = [_of_task(run, task) for run in runs for task in run.experiment.tasks]
