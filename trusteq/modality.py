@@ -40,7 +40,8 @@ class Modality:
     by its position, the positions of the top ones and the cut, is HTML; and `side_by_side`, of several models.
     scratch: `registry.Scratch`, names of classes for the configuration, one array, and by name its facts ->
     (configuration, processor) of a model that is trained from random weights. facts: columns beside the arrays, which
-    `read` returns with them.
+    `read` returns with them. smallest: one array -> what is left of it, and settings of `registry.Scratch`, for a model
+    from scratch that is as small as it gets.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Modality:
     scratch: Callable[..., tuple[object, object]]
     pages: str
     facts: tuple[str, ...] = ()
+    smallest: Callable[[np.ndarray], tuple[np.ndarray, dict[str, Any]]] = lambda array: (array, {})
 
     def marked(self, row, weights: Mapping[Place, float], top: Collection[Place], cut: str | None) -> str:
         """Return an input as HTML, each of its features coloured by its weight, the top ones framed."""

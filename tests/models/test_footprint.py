@@ -3,6 +3,7 @@
 import resource
 import types
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -10,7 +11,7 @@ from refusals import one_line
 
 from trusteq.errors import DataError, ModelError
 from trusteq.models import footprint as module
-from trusteq.models.classifier import build, compress, load_classifier
+from trusteq.models.classifier import build, compress, load_classifier, untuned
 from trusteq.models.footprint import footprint, latency, peak_memory
 from trusteq.models.recipe import Recipe
 from trusteq.registry import Compression, ModelSpec, Scratch
@@ -135,3 +136,20 @@ def test_single_texts_and_zeros(tiny_bert, tmp_path):
     weights = 2 * (4 * 16 * 16 + 2 * 16 * 32)
     assert found["nonzero_parameters"] == half["nonzero_parameters"] == whole["nonzero_parameters"] - weights // 2
     assert found["parameters"] == whole["parameters"]
+
+
+SHAPE = Scratch(num_hidden_layers=2, hidden_size=16, num_attention_heads=2, intermediate_size=16, patch_size=7)
+ROWS = {
+    "image": {"image": [np.full((14, 21), grey, dtype=np.uint8) for grey in (0, 90, 255)]},
+    "colour": {"image": [np.full((14, 21, 3), grey, dtype=np.uint8) for grey in (0, 90, 255)]},
+    "sound": {"sound": [np.sin(np.arange(4000) / tone, dtype=np.float32) for tone in (3, 5, 9)], "rate": 8000},
+}
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_models_of_arrays_are_measured(kind, tmp_path):
+    examples = pd.DataFrame({"id": list("abc"), **ROWS[kind], "label": [0, 1, 0]})
+    spec = ModelSpec(name="small", title="Small", scratch=SHAPE)
+    untuned(spec, examples, labels=("no", "yes"), recipe=Recipe()).save(tmp_path)
+    found = footprint(tmp_path, examples)
+    assert found["parameters"] > 0 and found["latency_1_ms"] > 0 and isinstance(found["peak_memory_bytes"], int)

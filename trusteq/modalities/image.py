@@ -350,4 +350,5 @@ MODALITY = Modality(
     encode=encode,
     scratch=scratch,
     pages="trusteq.pages.image",
+    smallest=lambda image: (image[:1, :1], {"patch_size": 1}),
 )

@@ -20,6 +20,7 @@ import transformers
 
 from trusteq.errors import DataError
 from trusteq.modality import given
+from trusteq.modality import of as of_columns
 from trusteq.models.checkpoint import Checkpoint
 from trusteq.models.classifier import load_classifier, untuned
 from trusteq.models.finetune import sizes
@@ -94,7 +95,7 @@ def _rise(folder: str, example: pd.DataFrame, runs: list[tuple], threads: int) -
     """Return the bytes by which this process grows, at its peak, from a model and its predictions."""
     transformers.logging.disable_progress_bar()
     torch.set_num_threads(threads)
-    _use_smallest(example, runs[0])
+    _use_smallest(example)
     before = _resident_from_here()
     classifier = load_classifier(folder, device="cpu")
     for inputs in runs:
@@ -102,12 +103,16 @@ def _rise(folder: str, example: pd.DataFrame, runs: list[tuple], threads: int) -
     return _peak() - before
 
 
-def _use_smallest(example: pd.DataFrame, inputs: tuple) -> None:
+def _use_smallest(example: pd.DataFrame) -> None:
     """Load and use the smallest of models: what that brings into memory, of the libraries' code, any model brings."""
-    spec = ModelSpec(name="smallest", title="Smallest", scratch=SMALLEST)
+    shape = SMALLEST
+    if (kind := of_columns(example)) is not None:
+        array, settings = kind.smallest(example[kind.name].iloc[0])
+        example, shape = example.assign(**{kind.name: [array]}), shape.model_copy(update=settings)
+    spec = ModelSpec(name="smallest", title="Smallest", scratch=shape)
     with tempfile.TemporaryDirectory() as folder:
         untuned(spec, example, labels=("no", "yes"), recipe=Recipe()).save(Path(folder))
-        load_classifier(folder, device="cpu").predict_proba(*inputs)
+        load_classifier(folder, device="cpu").predict_proba(*given(example))
 
 
 def _resident_from_here() -> int:
