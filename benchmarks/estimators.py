@@ -168,7 +168,8 @@ def _with_head(task: str, seed: int, hub: str, games: set[str]):
     from sklearn.linear_model import LogisticRegression
 
     import trusteq
-    from trusteq.models.classifier import as_classifier, build
+    from trusteq.models.build import build
+    from trusteq.models.classifier import as_classifier
     from trusteq.models.recipe import Recipe
     from trusteq.registry import load_model, load_task
     from trusteq.words import words

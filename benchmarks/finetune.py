@@ -31,7 +31,8 @@ from torch.utils.data import DataLoader, TensorDataset
 import trusteq
 from trusteq.estimates import paired_difference
 from trusteq.models import finetune as module
-from trusteq.models.classifier import as_classifier, build
+from trusteq.models.build import build
+from trusteq.models.classifier import as_classifier
 from trusteq.models.finetune import FineTuned, finetune
 from trusteq.models.recipe import Recipe
 from trusteq.registry import ModelSpec, Scratch

@@ -20,8 +20,9 @@ import trusteq
 from trusteq.attribution import engine
 from trusteq.attribution.explain import explain
 from trusteq.models import forward
+from trusteq.models.build import compress, random_head
 from trusteq.models.checkpoint import fingerprint
-from trusteq.models.classifier import compress, load_classifier, random_head
+from trusteq.models.classifier import load_classifier
 from trusteq.models.finetune import finetune
 from trusteq.models.forward import Rows
 from trusteq.models.probabilities import check_output

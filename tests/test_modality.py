@@ -16,7 +16,8 @@ from trusteq.errors import DataError, ExperimentError, ModelError
 from trusteq.examples.files import read_examples
 from trusteq.examples.table import checked_examples, made_of_texts
 from trusteq.models.array_classifier import ArrayClassifier
-from trusteq.models.classifier import compress, load_classifier, random_head
+from trusteq.models.build import compress, random_head
+from trusteq.models.classifier import load_classifier
 from trusteq.models.finetune import finetune, save
 from trusteq.models.recipe import Recipe
 from trusteq.registry import Compression, ModelSpec, Scratch, Source, Task, validated

@@ -18,7 +18,8 @@ from checkouts import SMALL, Checkout
 
 from trusteq.errors import ArtefactError, ExperimentError
 from trusteq.examples.load import load_examples
-from trusteq.models.classifier import load_classifier, random_head
+from trusteq.models.build import random_head
+from trusteq.models.classifier import load_classifier
 from trusteq.project import root
 from trusteq.registry import validated
 from trusteq.store import manifest_path, sha256, verify

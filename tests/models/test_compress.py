@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 import trusteq
 from trusteq.errors import ExperimentError, ModelError
 from trusteq.models import finetune
-from trusteq.models.classifier import as_classifier, compress, load_classifier
+from trusteq.models.build import compress
+from trusteq.models.classifier import as_classifier, load_classifier
 from trusteq.models.compress import (
     WAYS,
     Way,

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from trusteq.errors import DataError, ExperimentError, ModelError
 from trusteq.examples.synthetic import generate
 from trusteq.models import finetune as module
-from trusteq.models.classifier import Classifier, build, load_classifier
+from trusteq.models.build import build
+from trusteq.models.classifier import Classifier, load_classifier
 from trusteq.models.finetune import finetune, predict, save
 from trusteq.models.recipe import Recipe
 from trusteq.models.training import distillation_loss, tokenised

@@ -17,7 +17,8 @@ from word_tokenizer import SPECIAL, WORDS, tokenizer
 
 from trusteq.errors import ModelError
 from trusteq.models import finetune
-from trusteq.models.classifier import build, compress, load_classifier, random_head
+from trusteq.models.build import build, compress, random_head
+from trusteq.models.classifier import load_classifier
 from trusteq.models.compress import ATTENTION, WAYS, layer_stacks, linear_layers, share_of_zeros, steps
 from trusteq.models.layers import Int4Linear, Int8Linear, NoAttention, ThinProduct, as_linear
 from trusteq.models.recipe import Recipe

@@ -11,7 +11,8 @@ from refusals import one_line
 
 from trusteq.errors import DataError, ModelError
 from trusteq.models import footprint as module
-from trusteq.models.classifier import build, compress, load_classifier, untuned
+from trusteq.models.build import build, compress, untuned
+from trusteq.models.classifier import load_classifier
 from trusteq.models.footprint import footprint, latency, peak_memory
 from trusteq.models.recipe import Recipe
 from trusteq.registry import Compression, ModelSpec, Scratch

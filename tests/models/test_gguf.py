@@ -9,8 +9,9 @@ from refusals import one_line
 
 from trusteq.errors import ModelError
 from trusteq.models import classifier as checkpoints
+from trusteq.models.build import build
 from trusteq.models.checkpoint import fingerprint
-from trusteq.models.classifier import build, load_classifier, locate
+from trusteq.models.classifier import load_classifier, locate
 from trusteq.models.recipe import Recipe
 from trusteq.registry import ModelSpec
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 import transformers
 
-from trusteq.models.classifier import as_classifier, random_head
+from trusteq.models.build import random_head
+from trusteq.models.classifier import as_classifier
 from trusteq.models.layers import HEADS
 from trusteq.models.recipe import Recipe
 

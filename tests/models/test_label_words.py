@@ -16,7 +16,8 @@ from trusteq import audit
 from trusteq.attribution.explain import explain
 from trusteq.attribution.methods import METHODS
 from trusteq.errors import DataError, ExperimentError, ModelError
-from trusteq.models.classifier import as_it_is, build, by_words, compress, load_classifier, random_head
+from trusteq.models.build import as_it_is, build, compress, random_head
+from trusteq.models.classifier import by_words, load_classifier
 from trusteq.models.finetune import finetune, predict, save
 from trusteq.models.label_calibration import (
     CONTENT_FREE,

@@ -21,7 +21,8 @@ from trusteq.calibration.intervals import null_bands
 from trusteq.calibration.proper_scores import reliability_table, rescale, scores
 from trusteq.estimates import paired_difference, quantile
 from trusteq.examples.load import load_examples
-from trusteq.models.classifier import build, load_classifier
+from trusteq.models.build import build
+from trusteq.models.classifier import load_classifier
 from trusteq.models.recipe import Recipe
 from trusteq.pages import instruments
 from trusteq.project import root

@@ -10,7 +10,8 @@ import torch
 import transformers
 
 from trusteq import audit
-from trusteq.models.classifier import as_classifier, build
+from trusteq.models.build import build
+from trusteq.models.classifier import as_classifier
 from trusteq.models.finetune import sizes
 from trusteq.models.recipe import Recipe
 from trusteq.registry import ModelSpec, Scratch

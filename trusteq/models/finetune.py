@@ -15,8 +15,9 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from trusteq.errors import DataError, ExperimentError
 from trusteq.modality import given
+from trusteq.models.build import compress, ready, untuned
 from trusteq.models.checkpoint import Checkpoint, bytes_of
-from trusteq.models.classifier import Classifier, compress, ready, untuned
+from trusteq.models.classifier import Classifier
 from trusteq.models.compress import DEPTHS, settled
 from trusteq.models.label_calibration import calibrated, reads_words
 from trusteq.models.layers import Int4Linear

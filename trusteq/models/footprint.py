@@ -21,8 +21,9 @@ import transformers
 from trusteq.errors import DataError
 from trusteq.modality import given
 from trusteq.modality import of as of_columns
+from trusteq.models.build import untuned
 from trusteq.models.checkpoint import Checkpoint
-from trusteq.models.classifier import load_classifier, untuned
+from trusteq.models.classifier import load_classifier
 from trusteq.models.finetune import sizes
 from trusteq.models.recipe import Recipe
 from trusteq.registry import ModelSpec, Scratch

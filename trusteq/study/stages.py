@@ -74,7 +74,8 @@ def make_over_models(run: Results) -> None:
 
 def train(run: Results, job: Job) -> None:
     """Fine-tune or compress a model where it is not there under its key, and write what it predicts."""
-    from trusteq.models.classifier import load_classifier, random_head
+    from trusteq.models.build import random_head
+    from trusteq.models.classifier import load_classifier
     from trusteq.models.finetune import predict
     from trusteq.models.label_calibration import settings_of
 
@@ -99,7 +100,8 @@ def train(run: Results, job: Job) -> None:
 
 def _fine_tuned(run: Results, job: Job, dev: pd.DataFrame) -> "FineTuned":
     """Fine-tune or compress a model, from the fine-tuned models that it is made from, or take one that is given."""
-    from trusteq.models.classifier import as_it_is, load_classifier
+    from trusteq.models.build import as_it_is
+    from trusteq.models.classifier import load_classifier
     from trusteq.models.finetune import finetune, untrained
 
     experiment, spec = run.experiment, run.experiment.model(job.model)
@@ -160,7 +162,8 @@ def _facts(run: Results, job: Job) -> dict:
 
 def explain(run: Results, job: Job, part: Shard = WHOLE, methods: Collection[str] | None = None) -> None:
     """Explain a model: write every table of attributions that is not there, and what the model loses by its words."""
-    from trusteq.models.classifier import load_classifier, random_head
+    from trusteq.models.build import random_head
+    from trusteq.models.classifier import load_classifier
 
     task, model, seed = job.task, job.model, job.seed
     classifier = load_classifier(run.trained(task, model, seed))

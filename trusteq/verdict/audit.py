@@ -323,7 +323,7 @@ def _untrained(large: Callable, seed: int) -> Callable | None:
     """Return a checkpoint's encoder under a random head, which knows no task; None of any other model."""
     if not is_checkpoint(large):
         return None
-    from trusteq.models.classifier import random_head
+    from trusteq.models.build import random_head
 
     return random_head(large, seed=seed)
 
