@@ -29,10 +29,6 @@ kinds = page.held(published)
 page.opening(kinds)
 
 # %% [markdown]
-# A row for each kind of input and explainer. *Knows no task*: the large model's own encoder under a random head (of
-# label words, random words in their place). *Compressed*: one point a smaller model, with its 95% interval. *Trained
-# again*: the large model beside itself under another training seed.
-#
 # ## What carries over
 #
 # Three things are asked of each kind. *Other features*: do compressed models lie below the margin within which features
@@ -48,8 +44,13 @@ page.carries_over(kinds)
 # %% [markdown]
 # ## The four anchors
 #
-# As Jaccard indices of the top features, which is what the paper reports. They cannot be compared down the page: how
-# many features there are, and how many of them count as top, decides what chance alone gives.
+# A row for each kind of input and explainer. *Knows no task*: the large model's own encoder, which was trained, under a
+# random head (of label words, random words in their place). *Compressed*: one point a smaller model, with its 95%
+# interval. *Trained again*: the large model beside itself under another training seed. Where a random head agrees as
+# well as compressed models do, what the encoder attends to decides, and agreement says little of the task.
+#
+# Below, the same as Jaccard indices of the top features, which is what the paper reports. They cannot be compared down
+# the page: how many features there are, and how many of them count as top, decides what chance alone gives.
 
 # %%
 page.anchor_table(kinds)

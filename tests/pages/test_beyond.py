@@ -44,12 +44,21 @@ def test_anchors_are_those_of_the_comparison(anchors):
 
 def test_the_answer_counts_kinds():
     rows = [
-        ("one", "lime", "compressed", 0.4), ("one", "lime", "trained again", 0.6),
-        ("two", "lime", "compressed", 0.8), ("two", "lime", "trained again", 0.6),
-        ("three", "lime", "compressed", 0.1),
+        ("one", beyond.OTHER_FEATURES, "yes"), ("one", beyond.MORE_THAN_AGAIN, "no"),
+        ("one", beyond.OTHER_CALIBRATION, "no"),
+        ("two", beyond.OTHER_FEATURES, "yes"), ("two", beyond.OTHER_CALIBRATION, "yes"),
     ]  # fmt: skip
-    said = beyond.answer(pd.DataFrame(rows, columns=["kind", "method", "what", "value"]))
-    assert said.startswith("On 1 of 2 kinds") and "0.10 (three) up to 0.80 (two)" in said
+    said = beyond.answer(pd.DataFrame(rows, columns=["of", "trend", "holds"]))
+    assert "other features on 2 of 2 kinds" in said and "training again on 0 of 1" in said
+    assert "otherwise on 1 of 2; the opposite is shown 2 times" in said
+
+
+def test_a_random_head_that_agrees_as_well_is_named():
+    rows = [
+        ("one", "lime", "compressed", 0.2), ("one", "lime", "compressed", 0.4), ("one", "lime", "knows no task", 0.35),
+        ("two", "lime", "compressed", 0.8), ("two", "lime", "knows no task", 0.6),
+    ]  # fmt: skip
+    assert beyond.as_well_without_the_task(pd.DataFrame(rows, columns=["kind", "method", "what", "value"])) == ["one"]
 
 
 def test_every_model_has_its_answers(kinds):
@@ -65,13 +74,21 @@ def test_every_model_has_its_answers(kinds):
 
 def test_a_trend_holds_where_its_whole_interval_does(kinds):
     table = beyond.trends(kinds)
-    ends = table["95%"].str.extract(r"(-?[\d.]+) to (-?[\d.]+)").astype(float)
-    for (low, high), row in zip(ends.to_numpy(), table.itertuples(), strict=True):
-        below = row.trend.startswith("other features")
-        beyond_line = (high < row.line) if below else (low > row.line)
-        within = (low > row.line) if below else (high < row.line)
+    for row in table.itertuples():
+        below = row.trend == beyond.OTHER_FEATURES
+        beyond_line = (row.high < row.line) if below else (row.low > row.line)
+        within = (row.low > row.line) if below else (row.high < row.line)
         assert row.holds == ("yes" if beyond_line else "no" if within else "cannot say")
     assert len(table) == 3
+
+
+def test_the_trends_are_drawn_with_their_intervals(kinds):
+    found = beyond.trends(kinds)
+    axes = beyond.trend_figure(found).axes
+    for ax, row in zip(axes, found.itertuples(), strict=True):
+        (segment,) = ax.collections[0].get_segments()
+        assert segment[:, 0].tolist() == [row.low, row.high]
+        assert [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata())] == [row.line, row.estimate]
 
 
 def test_the_figure_has_a_row_for_each_kind_and_method(anchors):
@@ -87,16 +104,6 @@ def test_the_figure_has_a_row_for_each_kind_and_method(anchors):
 def test_where_nothing_is_known_to_decide_that_is_said(kinds, shown):
     beyond.truth(kinds)
     assert "known what decides" in shown[0].data
-
-
-def test_a_row_a_kind_says_what_the_trends_say(kinds):
-    found = beyond.trends(kinds)
-    (row,) = beyond.by_kind(found).to_dict("records")
-    assert row["of"] == SINGLE and row["about"] == "these checkpoints"
-    for of in found.itertuples():
-        assert row[of.trend] == f"{of.holds}, {of.estimate:.3f} ({found.at[of.Index, '95%']})".replace(
-            "-0.000", "0.000"
-        )
 
 
 def test_where_nothing_was_trained_all_models_are_asked():

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from trusteq.pages.claims import COLUMNS, CONTRADICTS, OPEN, SUPPORTS, Claim
+from trusteq.pages.claims import COLUMNS, CONTRADICTS, OPEN, SUPPORTS, VERDICT_COLOURS, Claim
 from trusteq.pages.drawn import described
-from trusteq.pages.findings import VERDICT_COLOURS, claim_rows, claim_title, costs_title, forest, verdicts_title
+from trusteq.pages.findings import claim_rows, claim_title, costs_title, forest, verdicts_title
 
 ROWS = pd.DataFrame(
     [

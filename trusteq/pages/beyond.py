@@ -3,24 +3,24 @@
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from trusteq.estimates import Estimate
 from trusteq.modality import Modality
 from trusteq.modality import of as of_columns
-from trusteq.pages.claims import CONTRADICTS, OPEN, SUPPORTS, said
+from trusteq.pages.claims import CONTRADICTS, OPEN, SUPPORTS, VERDICT_COLOURS, said
 from trusteq.pages.comparison import agreed_examples
-from trusteq.pages.figures import GREY, entitled, legend_above, method_colours, named_rows, rows_figure
+from trusteq.pages.figures import GREY, WIDTH, entitled, headed, legend_above, method_colours, named_rows, rows_figure
 from trusteq.pages.replace import NOT_ASKED
 from trusteq.pages.replace import answers as answers_of
 from trusteq.pages.replace import held as audited
-from trusteq.pages.show import open_with, page_style, put, show, titles
+from trusteq.pages.show import interval_text, open_with, page_style, put, show, titles
 from trusteq.pages.trainings import (
     Evidence,
     Measured,
     Pair,
-    about,
     evidence,
     magnitude,
     mean_of,
@@ -35,6 +35,7 @@ from trusteq.study.sides import known_truths
 from trusteq.verdict.margins import DIFFERENT, EQUIVALENT, UNDECIDED, load_margins, measures_of
 from trusteq.verdict.report import Audit
 from trusteq.verdict.retraining import NO_WORSE, WORSE
+from trusteq.verdict.seeds import is_about_way
 
 VERSION = 2
 # Kind of input and family of models: a folder of data/published.
@@ -93,11 +94,11 @@ def _kind(name: str, run: Results) -> Kind:
 
 
 def opening(kinds: list[Kind]) -> None:
-    """Say what carries over in one sentence, draw the anchors of every kind, and say which are not published."""
+    """Say what carries over in one sentence, draw it kind by kind, and say which are not published."""
     if not kinds:
         return put("**Nothing of this is published here.**")
-    found = anchors(kinds)
-    open_with(answer(found), anchor_figure(found), *not_published(kinds))
+    found = trends(kinds)
+    open_with(answer(found), trend_figure(found), *not_published(kinds))
 
 
 def not_published(kinds: list[Kind]) -> list[str]:
@@ -145,26 +146,30 @@ def _numbers(found: list[Measured]) -> tuple[float, float, float, int]:
     return estimate.value, *estimate.interval, trainings
 
 
-def below_training_again(found: pd.DataFrame) -> dict[str, bool]:
-    """Return of each kind that has a twin whether compressed models are, on average, below it by every explainer."""
-    below = {}
-    for kind, rows in found.groupby("kind", sort=False):
-        again = rows[rows["what"] == "trained again"].set_index("method")["value"]
-        small = rows[rows["what"] == "compressed"].groupby("method")["value"].mean()
-        if both := [method for method in small.index if method in again.index]:
-            below[kind] = bool((small[both] < again[both]).all())
-    return below
+def as_well_without_the_task(found: pd.DataFrame) -> list[str]:
+    """Return the kinds on which a random head agrees as well as compressed models do on average, by any explainer."""
+    means = found.groupby(["kind", "method", "what"], sort=False)["value"].mean().unstack()
+    as_well = means["knows no task"] >= means["compressed"]
+    return list(dict.fromkeys(means.index[as_well].get_level_values("kind")))
 
 
 def answer(found: pd.DataFrame) -> str:
-    """Return in one sentence on how many kinds compressed models are below the large one trained again, and how far."""
-    below = below_training_again(found)
-    ends = found[found["what"] == "compressed"].groupby("kind")["value"].mean()
-    least, most = ends.idxmin(), ends.idxmax()
+    """Return in one sentence on how many kinds each trend is shown, or shown not to hold; see `trends`."""
+    of = found.groupby("trend", sort=False)["holds"]
+    yes = {trend: f"on {(holds == 'yes').sum()} of {len(holds)}" for trend, holds in of}
+    features = yes.get(OTHER_FEATURES, "on none")
+    rest = [
+        f"{what} {yes[trend]}"
+        for trend, what in (
+            (MORE_THAN_AGAIN, "to differ by more than training again"),
+            (OTHER_CALIBRATION, "to be calibrated otherwise"),
+        )
+        if trend in yes
+    ]
+    no = (found["holds"] == "no").sum()
     return (
-        f"On {sum(below.values())} of {len(below)} kinds of input and family, compressed models agree less with the "
-        "large one than it does with itself trained again, by every explainer; between chance and ceiling they come, "
-        f"on average, to {ends[least]:.2f} ({least}) up to {ends[most]:.2f} ({most})."
+        f"Compressed models are shown to look at other features {features} kinds of input and family, "
+        f"{' and '.join(rest)}; the opposite is shown {no} times, and for the rest these examples cannot say."
     )
 
 
@@ -199,16 +204,19 @@ def anchor_figure(found: pd.DataFrame):
     legend_above([ax])
     least = min(-0.05, found["low"].min())
     named_rows(ax, [f"{kind}, {method}" for kind, method in keys], xlabel=_ON_SCALE, xlim=(least, 1.1))
-    below = below_training_again(found)
+    ends = found[found["what"] == "compressed"].groupby("kind")["value"].mean()
+    least, most = ends.idxmin(), ends.idxmax()
     return entitled(
-        ax, f"Compressed models are below the large one trained again on {sum(below.values())} of {len(below)}"
+        ax, f"Compressed models come, on average, to {ends[least]:.2f} ({least}) up to {ends[most]:.2f} ({most})"
     )
 
 
 def anchor_table(kinds: list[Kind]) -> None:
-    """Show the four anchors as Jaccard indices, and the compressed models between them, by kind and method."""
-    rows = [_anchor_row(kind, method) for kind in kinds for method in kind.methods]
-    put(show(pd.DataFrame(rows), digits=2, formats={"features": "{:.0f}"}))
+    """Draw where compressed models lie between the anchors, by kind and method, and show all as Jaccard indices."""
+    found, rows = anchors(kinds), [_anchor_row(kind, method) for kind in kinds for method in kind.methods]
+    as_well = "; ".join(as_well_without_the_task(found)) or "no kind"
+    said = f"A random head agrees as well as compressed models do on average, by one explainer at least: {as_well}."
+    put(anchor_figure(found), said, show(pd.DataFrame(rows), digits=2))
 
 
 def _anchor_row(kind: Kind, method: str) -> dict:
@@ -219,20 +227,22 @@ def _anchor_row(kind: Kind, method: str) -> dict:
     return {
         "of": kind.name,
         "method": method,
-        "top": kind.run.experiment.k,
-        "features": float(np.mean(features)),
+        "top": f"{kind.run.experiment.k} of {np.mean(features):.0f}",
         "blind": float(np.mean([of.chance for of in alignments])),
         "knows no task": untrained["jaccard"].mean(),
         "compressed": f"{min(means):.2f} to {max(means):.2f}",
         "trained again": float(np.mean([pair.found.alignment.mean for pair in again])) if again else np.nan,
         "ceiling": float(np.mean([pair.itself.mean() for pair in pairs])),
-        "examples": len(alignments[0].table),
     }
 
 
 def model_table(kinds: list[Kind]) -> None:
     """Show each compressed model: its change of calibration, its flips, its place by method, the three answers."""
-    put(*[show(models([kind]).drop(columns="of"), caption=kind.name.capitalize()) for kind in kinds])
+    found = models(kinds)
+    answers = ["interchangeable", "beside training again", "alone"]
+    numbers = found.drop(columns=answers).groupby("of", sort=False)
+    tables = [show(rows.drop(columns="of").dropna(axis=1), caption=of.capitalize()) for of, rows in numbers]
+    put(*tables, show(found[["of", "model", *answers]], caption="The three answers"))
 
 
 def models(kinds: list[Kind]) -> pd.DataFrame:
@@ -251,11 +261,10 @@ def _models(kind: Kind) -> Iterator[dict]:
         value, low, high, trainings = _numbers(found)
         row = {"of": kind.name, "model": model, "trainings": trainings}
         row |= {"accuracy": kind.audits[model].comparison.b.predictions.right.mean()}
-        row |= {"change of error": f"{value:+.3f} ({low:+.3f} to {high:+.3f})"}
+        row |= {"change of error": value, "95%": f"{low:+.3f} to {high:+.3f}"}
         row |= {"flips": _flips(kind.audits[model])}
         for method, of in places.items():
-            numbers = _numbers(of[model]) if model in of else None
-            row[f"place, {method}"] = f"{numbers[0]:.2f} ({numbers[1]:.2f} to {numbers[2]:.2f})" if numbers else "–"
+            row[f"place, {method}"] = _numbers(of[model])[0] if model in of else np.nan
         row["interchangeable"] = _worst(verdicts[verdicts["model"] == names[model]]["verdict"])
         answers = again[again["model"] == names[model]]["answer"]
         row["beside training again"] = _worst(answers) if len(answers) else NOT_ASKED
@@ -295,8 +304,8 @@ def _label_words(kind: Kind) -> Iterator[dict]:
 
 def truth(kinds: list[Kind]) -> None:
     """Show how much of the top set lies on what is known to decide, by model, where it is known."""
-    tables = [table for kind in kinds if len(table := _truth(kind))]
-    put(show(pd.concat(tables), digits=2) if tables else "Of none of these is it known what decides.")
+    tables = [show(table, digits=2, caption=kind.name.capitalize()) for kind in kinds if len(table := _truth(kind))]
+    put(*tables or ["Of none of these is it known what decides."])
 
 
 def _truth(kind: Kind) -> pd.DataFrame:
@@ -305,8 +314,10 @@ def _truth(kind: Kind) -> pd.DataFrame:
     means = found.groupby(["method", "model"], sort=False)[["value", "chance"]].mean().reset_index()
     shown = titles(kind.run) | {UNTRAINED: "its random head", "retrained": "trained again"}
     means = means[means["model"].isin(shown)]
-    columns = {"of": kind.name, "method": means["method"], "model": means["model"].map(shown)}
-    return pd.DataFrame(columns | {"of the top set, on what decides": means["value"], "by chance": means["chance"]})
+    table = means.pivot(index="model", columns="method", values="value")
+    table = table.reindex(index=means["model"].unique(), columns=means["method"].unique()).reset_index()
+    by_chance = table["model"].map(means.groupby("model")["chance"].mean())
+    return table.assign(model=table["model"].map(shown), **{"by chance": by_chance})
 
 
 def pictures(kinds: list[Kind], n: int = 2) -> None:
@@ -331,22 +342,58 @@ def _pictures(kind: Kind, modality: Modality, shown: pd.DataFrame, n: int) -> It
 
 
 def carries_over(kinds: list[Kind]) -> None:
-    """Show, kind by kind, what holds there of what holds for pairs of sentences, with its interval over trainings."""
-    put(show(by_kind(trends(kinds))))
+    """Show, kind by kind, what is asked: the number, its interval, and whether it holds."""
+    found = trends(kinds)
+    numbers = found.assign(**{"95%": interval_text(found["low"], found["high"], digits=3)})
+    put(show(numbers[["of", "trend", "estimate", "95%", "line", "holds"]]))
 
 
-def by_kind(found: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a kind, one column a trend: whether it holds, the estimate and its 95% interval, in one text."""
-    cells = found["holds"] + ", " + found["estimate"].map("{:z.3f}".format) + " (" + found["95%"] + ")"
-    table = found.assign(cell=cells).pivot(index="of", columns="trend", values="cell").fillna("–")
-    table = table.reindex(index=found["of"].unique(), columns=found["trend"].unique())
-    trainings = found.groupby("of")["about"].agg(lambda of: ", ".join(dict.fromkeys(of)))
-    return table.assign(about=trainings).reset_index()
+def trend_figure(found: pd.DataFrame):
+    """Draw a panel for each trend, with its line, and a row for each kind: its number and 95% interval.
+
+    Filled: enough trainings to speak of further ones. Returns the figure.
+    """
+    of, asked = list(found["of"].unique()), list(found["trend"].unique())
+    shape = {"figsize": (WIDTH, 1.9 + 0.36 * len(of)), "sharey": True, "squeeze": False}
+    figure, (axes,) = plt.subplots(1, len(asked), **shape)
+    for ax, trend in zip(axes, asked, strict=True):
+        rows = found[found["trend"] == trend]
+        ax.axvline(rows["line"].iloc[0], color=GREY, linewidth=1)
+        for row in rows.itertuples():
+            colour, y = VERDICT_COLOURS[row.verdict], of.index(row.of)
+            ax.hlines(y, row.low, row.high, color=colour, linewidth=1.6)
+            fill = colour if is_about_way(row.trainings) else "white"
+            ax.plot(row.estimate, y, "o", color=colour, markerfacecolor=fill, markersize=5)
+        named_rows(ax, of, xlabel=_MEASURED[trend])
+        ax.set_title(_ASKED[trend], loc="left", fontsize="small")
+    for verdict, holds in _HOLDS.items():
+        axes[0].plot([], [], "-", color=VERDICT_COLOURS[verdict], linewidth=1.6, label=holds)
+    legend_above(list(axes[:1]))
+    kinds = [name for name, rows in found.groupby("of", sort=False) if (rows["holds"] == "yes").all()]
+    return headed(figure, f"All that is asked of them holds on {len(kinds)} of {len(of)} kinds")
 
 
 def trends(kinds: list[Kind]) -> pd.DataFrame:
-    """Return one row a kind and trend: of, trend, estimate, 95%, about, holds ("yes", "no" or "cannot say")."""
+    """Return one row a kind and trend: of, trend, estimate, low, high, line, verdict, holds, trainings.
+
+    verdict: of the claim that the trend is (see `claims.said`). holds: "yes", "no" or "cannot say".
+    """
     return pd.DataFrame([row for kind in kinds for row in _trends(kind)])
+
+
+OTHER_FEATURES, MORE_THAN_AGAIN = "other features", "more than training again"
+OTHER_CALIBRATION = "another calibration"
+_ASKED = {
+    OTHER_FEATURES: "other features?",
+    MORE_THAN_AGAIN: "more than\ntraining again?",
+    OTHER_CALIBRATION: "another\ncalibration?",
+}
+_MEASURED = {
+    OTHER_FEATURES: "place: 0 chance,\n1 ceiling",
+    MORE_THAN_AGAIN: "further below\nthe ceiling",
+    OTHER_CALIBRATION: "change of\nthe error",
+}
+_HOLDS = {SUPPORTS: "yes", CONTRADICTS: "no", OPEN: "cannot say"}
 
 
 def _trends(kind: Kind) -> Iterator[dict]:
@@ -357,15 +404,15 @@ def _trends(kind: Kind) -> Iterator[dict]:
     error = load_margins()[measures_of("calibration")[0]]
     known = [pair for pair in trained if (pair.method, pair.training) in step]
     asked = {
-        f"other features: a place below {margin:g}": (
+        OTHER_FEATURES: (
             measured(trained, lambda pair: pair.place),
             {"line": margin, "above": False},
         ),
-        "more than training again: further below the ceiling": (
+        MORE_THAN_AGAIN: (
             measured(known, lambda pair: pair.below_ceiling - step[pair.method, pair.training]),
             {"line": 0, "above": True},
         ),
-        f"another calibration: the error moves by over {error.margin:g}": (
+        OTHER_CALIBRATION: (
             measured(once(trained), lambda pair: pair.found.differences[error.score]),
             {"line": error.margin, "above": True, "of_model": magnitude},  # up or down
         ),
@@ -375,9 +422,6 @@ def _trends(kind: Kind) -> Iterator[dict]:
             yield {"of": kind.name, "trend": trend} | _trend(found, **held_against)
 
 
-_HOLDS = {SUPPORTS: "yes", CONTRADICTS: "no", OPEN: "cannot say"}
-
-
 def _trend(
     found: list[Measured], *, line: float, above: bool, of_model: Callable[[Estimate], Estimate] = lambda found: found
 ) -> dict:
@@ -385,6 +429,6 @@ def _trend(
     models = [over_trainings(of) for of in by_model.values()]
     one, trainings = mean_of([of_model(estimate) for estimate, _ in models]), min(n for _, n in models)
     low, high = one.interval
-    row = {"estimate": one.value, "95%": f"{low:z.3f} to {high:z.3f}", "line": line}
-    row |= {"holds": _HOLDS[said(low, high, line=line, above=above)]}
-    return row | {"trainings": trainings, "about": about(trainings)}
+    verdict = said(low, high, line=line, above=above)
+    row = {"estimate": one.value, "low": low, "high": high, "line": line}
+    return row | {"verdict": verdict, "holds": _HOLDS[verdict], "trainings": trainings}

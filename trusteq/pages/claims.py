@@ -32,6 +32,8 @@ from trusteq.verdict.predictions import matched
 from trusteq.verdict.seeds import is_about_way
 
 SUPPORTS, CONTRADICTS, DIFFERS, OPEN = "supports", "contradicts", "differs by data", "cannot say"
+# By what a number says of a claim: its colour.
+VERDICT_COLOURS = {SUPPORTS: "#1f4e9e", CONTRADICTS: "#c2590a", OPEN: "0.45"}
 COLUMNS = ["data", "what", "method", "estimate", "low", "high", "n", "trainings", "verdict"]
 ON_SCALE = "0: chance, 1: the explainer with itself"
 

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from trusteq.pages import beyond, figures
-from trusteq.pages.claims import CLAIMS, CONTRADICTS, DIFFERS, ON_SCALE, OPEN, SUPPORTS, Claim
+from trusteq.pages.claims import CLAIMS, CONTRADICTS, DIFFERS, ON_SCALE, OPEN, SUPPORTS, VERDICT_COLOURS, Claim
 from trusteq.pages.figures import GREY, WIDTH, entitled, headed, legend_above, named_rows
 from trusteq.pages.first import first_alignment
 from trusteq.pages.show import interval_text, page_style, put, show, titles
@@ -19,8 +19,6 @@ from trusteq.verdict.seeds import is_about_way
 
 PAPER_K = 10  # words that the paper compares
 NOTHING = "nothing is published that could say"
-# By what a number says of a claim: its colour.
-VERDICT_COLOURS = {SUPPORTS: "#1f4e9e", CONTRADICTS: "#c2590a", OPEN: "0.45"}
 _COUNTED = {SUPPORTS: "supported", CONTRADICTS: "contradicted", DIFFERS: "by data", OPEN: "open"}
 
 
@@ -167,7 +165,7 @@ def costs(found: Findings) -> None:
 def other_kinds() -> None:
     """Show of each kind of input and family of models that is published whether what holds for pairs holds there."""
     kinds = beyond.held()
-    put(show(beyond.by_kind(beyond.trends(kinds))), *beyond.not_published(kinds))
+    put(beyond.trend_figure(beyond.trends(kinds)), *beyond.not_published(kinds))
 
 
 def first_experiments(found: Findings) -> None:
