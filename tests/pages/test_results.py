@@ -1,9 +1,10 @@
 """The page of results, on a made-up run whose numbers are known by hand."""
 
 import pandas as pd
+import pytest
 from made_up import TASK
 
-from trusteq.pages.results import handovers, model_table, paper_model_table, promise_line
+from trusteq.pages.results import handovers, model_table, models, paper_model_table, promise_line
 from trusteq.study.publish import open_published
 
 TITLES = ["Demo-large", "Demo-distilled", "Demo-tiny"]
@@ -22,6 +23,12 @@ def test_models_beside_the_papers_table_1(run):
     assert paper["played_by"].tolist() == ["Demo-large", "Demo-distilled", "none", "none", "Demo-tiny"]
     assert paper["paper_nli_accuracy"].tolist() == [90.09, 87.97, 88.18, 85.12, 79.9]
     assert paper["paper_pi_inference_s"].isna().tolist() == [False, False, False, False, True]
+
+
+@pytest.mark.parametrize(("published", "tables"), [("digits", 1), ("demo", 3)])
+def test_where_nobody_plays_a_part_of_the_paper_its_table_is_left_out(published, tables, shown):
+    models(open_published(published))
+    assert sum(hasattr(of, "to_html") for of in shown) == tables
 
 
 def test_thresholds_that_miss_their_level_are_counted():

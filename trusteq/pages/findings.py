@@ -17,6 +17,7 @@ from trusteq.study.publish import reference_runs
 from trusteq.verdict.margins import measures_of
 from trusteq.verdict.seeds import is_about_way
 
+VERSION = 2
 PAPER_K = 10  # words that the paper compares
 NOTHING = "nothing is published that could say"
 _COUNTED = {SUPPORTS: "supported", CONTRADICTS: "contradicted", DIFFERS: "by data", OPEN: "open"}

@@ -24,11 +24,16 @@ from trusteq.study.results import Results
 from trusteq.verdict.margins import OUTCOMES, load_margins, measures_of, overall
 from trusteq.verdict.predictions import stacked
 
+VERSION = 2
+
 
 def models(run: Results) -> None:
     """Show what was run, the paper's Table 1 of it, and the paper's own with the model here that plays each part."""
     put(run_line(run), show(model_table(run, run.experiment.seeds[0]), digits=1, formats={"parameters_M": "{:.2f}"}))
     paper = paper_model_table(run)
+    if (paper["played_by"] == "none").all():
+        put("None of these models plays the part of one of the paper's.")
+        return
     sizes = ["paper_layers", "paper_parameters_M", "paper_hidden_size", "paper_size_MB"]
     whole = dict.fromkeys(["paper_layers", "paper_hidden_size"], "{:.0f}")
     put(show(paper[["model", "played_by", *sizes]], digits=1, formats=whole))
@@ -160,7 +165,8 @@ def paper_model_table(run: Results) -> pd.DataFrame:
     parts = {role: run.experiment.model(name).title for name, role in counterparts(run).dropna().items()}
     units = {"parameters_millions": "parameters_M", "size_mb": "size_MB"}  # as our own table has them
     numbers = table.drop(columns="model").rename(columns=units).add_prefix(f"{PAPER_MARK}_")
-    return pd.concat([table[["model"]].assign(played_by=table["model"].map(parts).fillna("none")), numbers], axis=1)
+    played = table[["model"]].assign(played_by=[parts.get(model, "none") for model in table["model"]])
+    return pd.concat([played, numbers], axis=1)
 
 
 def all_verdicts(run: Results, table: str = "verdicts") -> pd.DataFrame:
