@@ -31,7 +31,7 @@ run = open_page(experiment, results)
 #
 # The paper's Table 1. Accuracy is in percent of the test split; the inference time is for that whole split, on the
 # machine named on the status page. The paper's times are for one A100 and its own test splits. Below stand the paper's
-# own numbers, and which model of this run plays each part.
+# own numbers, and which model of this run plays each part, if any does.
 
 # %%
 page.models(run)
