@@ -154,22 +154,12 @@ def as_well_without_the_task(found: pd.DataFrame) -> list[str]:
 
 
 def answer(found: pd.DataFrame) -> str:
-    """Return in one sentence on how many kinds each trend is shown, or shown not to hold; see `trends`."""
-    of = found.groupby("trend", sort=False)["holds"]
-    yes = {trend: f"on {(holds == 'yes').sum()} of {len(holds)}" for trend, holds in of}
-    features = yes.get(OTHER_FEATURES, "on none")
-    rest = [
-        f"{what} {yes[trend]}"
-        for trend, what in (
-            (MORE_THAN_AGAIN, "to differ by more than training again"),
-            (OTHER_CALIBRATION, "to be calibrated otherwise"),
-        )
-        if trend in yes
-    ]
-    no = (found["holds"] == "no").sum()
+    """Return in two sentences on how many kinds each trend is shown, or shown not to hold; see `trends`."""
+    by_trend = found.groupby("trend", sort=False)["holds"]
+    shown = ", ".join(f"{trend} on {(holds == 'yes').sum()} of {len(holds)}" for trend, holds in by_trend)
     return (
-        f"Compressed models are shown to look at other features {features} kinds of input and family, "
-        f"{' and '.join(rest)}; the opposite is shown {no} times, and for the rest these examples cannot say."
+        f"Of compressed models is shown, by kind of input and family of models: {shown}; the opposite "
+        f"{(found['holds'] == 'no').sum()} times. For the rest, these examples cannot say."
     )
 
 
@@ -202,12 +192,12 @@ def anchor_figure(found: pd.DataFrame):
     for x in (0, 1):
         ax.axvline(x, color=GREY, linewidth=1)
     legend_above([ax])
-    least = min(-0.05, found["low"].min())
-    named_rows(ax, [f"{kind}, {method}" for kind, method in keys], xlabel=_ON_SCALE, xlim=(least, 1.1))
-    ends = found[found["what"] == "compressed"].groupby("kind")["value"].mean()
-    least, most = ends.idxmin(), ends.idxmax()
+    ends = min(-0.05, found["low"].min()), max(1.05, found["high"].max())
+    named_rows(ax, [f"{kind}, {method}" for kind, method in keys], xlabel=_ON_SCALE, xlim=ends)
+    means = found[found["what"] == "compressed"].groupby("kind")["value"].mean()
+    least, most = means.idxmin(), means.idxmax()
     return entitled(
-        ax, f"Compressed models come, on average, to {ends[least]:.2f} ({least}) up to {ends[most]:.2f} ({most})"
+        ax, f"Compressed models come, on average, to {means[least]:.2f} ({least}) up to {means[most]:.2f} ({most})"
     )
 
 
@@ -241,7 +231,7 @@ def model_table(kinds: list[Kind]) -> None:
     found = models(kinds)
     answers = ["interchangeable", "beside training again", "alone"]
     numbers = found.drop(columns=answers).groupby("of", sort=False)
-    tables = [show(rows.drop(columns="of").dropna(axis=1), caption=of.capitalize()) for of, rows in numbers]
+    tables = [show(rows.drop(columns="of").dropna(axis=1, how="all"), caption=of.capitalize()) for of, rows in numbers]
     put(*tables, show(found[["of", "model", *answers]], caption="The three answers"))
 
 
