@@ -25,6 +25,7 @@ from trusteq.pages.figures import (
     handover_title,
     headed,
     highlights,
+    interval,
     intervals,
     last_bin_title,
     per_method,
@@ -313,3 +314,13 @@ def test_the_title_of_a_handover_follows_what_was_realised():
     assert handover_title(table, chosen) == "1 of 2 thresholds lose no more than promised"
     assert handover_title(table, chosen.assign(realised=0.0)).startswith("2 of 2")
     assert handover_title(table, chosen[2:]) == handover_title(table, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "arrows"),
+    [(-5, np.nan, 9, "<>"), (-5, -6, 0, "<"), (0, -1, 1, ""), (0, np.nan, np.nan, ""), (7, np.nan, np.nan, ">")],
+)
+def test_what_lies_beyond_a_figure_has_an_arrow_whether_its_ends_are_known_or_not(value, low, high, arrows):
+    ax = plt.figure().gca()
+    interval(ax, 0, value, low, high, color="k", within=(-4, 4))
+    assert [line.get_marker() for line in ax.lines if line.get_marker() != "o"] == list(arrows)

@@ -189,7 +189,8 @@ def interval(ax, y: float, value: float, low: float, high: float, *, color, with
         ax.hlines(y, max(low, first), min(high, last), color=color, linewidth=2.4)
     if first <= value <= last:
         ax.plot(value, y, "o", color=color, markersize=7)
-    for end, marker, is_beyond in ((first, "<", low < first), (last, ">", high > last)):
+    reach = np.array([value, low, high])  # an end that is not known is nan
+    for end, marker, is_beyond in ((first, "<", (reach < first).any()), (last, ">", (reach > last).any())):
         if is_beyond:
             ax.plot(end, y, marker, color=color, markersize=8, clip_on=False)
 
