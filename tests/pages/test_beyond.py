@@ -49,8 +49,8 @@ def test_the_answer_counts_kinds():
         ("two", beyond.OTHER_FEATURES, "yes"), ("two", beyond.OTHER_CALIBRATION, "yes"),
     ]  # fmt: skip
     said = beyond.answer(pd.DataFrame(rows, columns=["of", "trend", "holds"]))
-    assert "other features on 2 of 2, more than training again on 0 of 1, another calibration on 1 of 2;" in said
-    assert "the opposite 2 times" in said
+    assert "other features on 2 of 2, more than training again on 0 of 1, another calibration on 1 of 2." in said
+    assert "is shown on 2;" in said
 
 
 def test_a_random_head_that_agrees_as_well_is_named():

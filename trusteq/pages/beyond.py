@@ -158,8 +158,8 @@ def answer(found: pd.DataFrame) -> str:
     by_trend = found.groupby("trend", sort=False)["holds"]
     shown = ", ".join(f"{trend} on {(holds == 'yes').sum()} of {len(holds)}" for trend, holds in by_trend)
     return (
-        f"Of compressed models is shown, by kind of input and family of models: {shown}; the opposite "
-        f"{(found['holds'] == 'no').sum()} times. For the rest, these examples cannot say."
+        f"What is shown of compressed models, by kind of input and family of models: {shown}. The opposite of one of "
+        f"these is shown on {(found['holds'] == 'no').sum()}; for the rest, these examples cannot say."
     )
 
 
