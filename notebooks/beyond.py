@@ -35,8 +35,8 @@ page.opening(kinds)
 # would count as the same? *More than training again*: are they further below their ceiling than the large model is when
 # it is trained again? *Another calibration*: does the error move, up or down, by more than its margin? Each number is
 # the mean over compressed models that were trained (over all, where none was), and over explainers, with the mean of
-# their intervals; three trainings or more speak of further ones, fewer of these checkpoints. *Yes*: the whole interval
-# lies beyond the line; *no*: it lies short of it; where it lies on both sides, these examples cannot say.
+# their intervals; three trainings or more, filled points, speak of further ones, fewer of these checkpoints. *Yes*: the
+# whole interval lies beyond the line; *no*: it lies short of it; where it lies on both sides, these examples cannot say.
 
 # %%
 page.carries_over(kinds)

@@ -41,8 +41,8 @@ VERSION = 2
 # Kind of input and family of models: a folder of data/published.
 AS_THE_PAPER = {"text pairs, encoder": "snli-minilm", "single texts, encoder": "sst2-minilm"}
 OTHERS = {
-    "single texts, decoder with a head": "smollm2-sst2",
-    "single texts, decoder by label words": "smollm2-words",
+    "single texts, decoder": "smollm2-sst2",
+    "single texts, label words": "smollm2-words",
     "images, transformer": "digits",
     "sound, transformer": "spoken",
 }
@@ -217,7 +217,7 @@ def _anchor_row(kind: Kind, method: str) -> dict:
     return {
         "of": kind.name,
         "method": method,
-        "top": f"{kind.run.experiment.k} of {np.mean(features):.0f}",
+        "top of all": f"{kind.run.experiment.k}/{np.mean(features):.0f}",
         "blind": float(np.mean([of.chance for of in alignments])),
         "knows no task": untrained["jaccard"].mean(),
         "compressed": f"{min(means):.2f} to {max(means):.2f}",
@@ -249,12 +249,13 @@ def _models(kind: Kind) -> Iterator[dict]:
     alone = answers_of(kind.audits).set_index("model")["alone"]
     for model, found in changes.items():
         value, low, high, trainings = _numbers(found)
-        row = {"of": kind.name, "model": model, "trainings": trainings}
+        row = {"of": kind.name, "model": model}
         row |= {"accuracy": kind.audits[model].comparison.b.predictions.right.mean()}
         row |= {"change of error": value, "95%": f"{low:+.3f} to {high:+.3f}"}
         row |= {"flips": _flips(kind.audits[model])}
         for method, of in places.items():
             row[f"place, {method}"] = _numbers(of[model])[0] if model in of else np.nan
+        row["trainings"] = trainings
         row["interchangeable"] = _worst(verdicts[verdicts["model"] == names[model]]["verdict"])
         answers = again[again["model"] == names[model]]["answer"]
         row["beside training again"] = _worst(answers) if len(answers) else NOT_ASKED
@@ -335,7 +336,7 @@ def carries_over(kinds: list[Kind]) -> None:
     """Show, kind by kind, what is asked: the number, its interval, and whether it holds."""
     found = trends(kinds)
     numbers = found.assign(**{"95%": interval_text(found["low"], found["high"], digits=3)})
-    put(show(numbers[["of", "trend", "estimate", "95%", "line", "holds"]]))
+    put(show(numbers[["of", "trend", "holds", "estimate", "95%"]]))
 
 
 def trend_figure(found: pd.DataFrame):
