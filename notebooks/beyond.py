@@ -36,7 +36,8 @@ page.opening(kinds)
 # it is trained again? *Another calibration*: does the error move, up or down, by more than its margin? Each number is
 # the mean over compressed models that were trained (over all, where none was), and over explainers, with the mean of
 # their intervals; three trainings or more, filled points, speak of further ones, fewer of these checkpoints. *Yes*: the
-# whole interval lies beyond the line; *no*: it lies short of it; where it lies on both sides, these examples cannot say.
+# whole interval lies beyond the line; *no*: it lies short of it; where it lies on both sides, these examples cannot
+# say.
 
 # %%
 page.carries_over(kinds)
