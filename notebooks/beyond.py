@@ -26,7 +26,7 @@ from trusteq.pages import beyond as page
 kinds = page.held(published)
 
 # %%
-page.opening(kinds)
+page.opening(kinds, published)
 
 # %% [markdown]
 # ## What carries over

@@ -197,8 +197,8 @@ page.costs(found)
 # The paper's first open question: do the same trends carry over to decoder-only language models and other modalities?
 # [Beyond sentence pairs](beyond.ipynb) asks it of small models of each kind, with the same anchors; this is its
 # summary. Each number is a mean over compressed models and over explainers. *Yes*: its whole 95% interval lies beyond
-# the line that the column names. Where nothing can be trained again, the second question is not asked. None of these
-# counts in the claims above, which are of encoders.
+# the line that is drawn. Where nothing can be trained again, the second question is not asked. The first two rows, of
+# encoders, are there to compare; none of the others counts in the claims above.
 
 # %%
 page.other_kinds()

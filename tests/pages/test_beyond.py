@@ -109,7 +109,24 @@ def test_where_nothing_is_known_to_decide_that_is_said(kinds, shown):
 def test_where_nothing_was_trained_all_models_are_asked():
     found = open_published(PUBLISHED)
     untrained = [replace(pair, is_trained=False) for pair in beyond.evidence([found]).pairs]
-    kind = beyond.Kind("x", found, "sst2", beyond.Evidence(pairs=untrained), {})
+    kind = beyond.Kind("x", found, "sst2", beyond.Evidence(pairs=untrained))
     first, *rest = beyond.trends([kind]).itertuples()
     assert first.estimate == pytest.approx(np.mean([pair.place.value for pair in untrained]))
     assert len(rest) == 1  # without a twin nothing is said of training again
+
+
+def test_where_nothing_is_published_the_page_says_so_and_has_no_tables(shown):
+    asked = {"nobody has this": "not-published"}
+    kinds = beyond.held(asked)
+    beyond.opening(kinds, asked)
+    for section in (
+        beyond.carries_over,
+        beyond.anchor_table,
+        beyond.model_table,
+        beyond.truth,
+        beyond.pictures,
+        beyond.label_words,
+    ):
+        section(kinds)
+    assert "Nothing of this is published" in shown[0].data
+    assert beyond.not_published(kinds, asked) == ["Not published yet: nobody has this."]

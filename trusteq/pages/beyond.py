@@ -1,5 +1,6 @@
 """The page "Beyond sentence pairs": the same questions, asked of other inputs and other families of models."""
 
+import functools
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -12,7 +13,17 @@ from trusteq.modality import Modality
 from trusteq.modality import of as of_columns
 from trusteq.pages.claims import CONTRADICTS, OPEN, SUPPORTS, VERDICT_COLOURS, said
 from trusteq.pages.comparison import agreed_examples
-from trusteq.pages.figures import GREY, WIDTH, entitled, headed, legend_above, method_colours, named_rows, rows_figure
+from trusteq.pages.figures import (
+    GREY,
+    WIDTH,
+    entitled,
+    headed,
+    legend_above,
+    method_colours,
+    named_rows,
+    point,
+    rows_figure,
+)
 from trusteq.pages.replace import NOT_ASKED
 from trusteq.pages.replace import answers as answers_of
 from trusteq.pages.replace import held as audited
@@ -54,14 +65,23 @@ _ON_SCALE = "0: two random sets, 1: the explainer with itself"
 class Kind:
     """What is read, and by which family of models: one published run, on its first task.
 
-    name: of the kind, such as "images". found: its pairs of models. audits: of the smaller models, by title.
+    name: of the kind, such as "images". found: its pairs of models.
     """
 
     name: str
     run: Results
     task: str
     found: Evidence
-    audits: Mapping[str, Audit]
+
+    @functools.cached_property
+    def audits(self) -> Mapping[str, Audit]:
+        """Those of the smaller models, by title; the findings, which have the trends alone, do without."""
+        return audited(self.run.folder)
+
+    @functools.cached_property
+    def trends(self) -> list[dict]:
+        """What is asked of it, one row a trend; see `trends`."""
+        return list(_trends(self))
 
     @property
     def methods(self) -> list[str]:
@@ -90,20 +110,20 @@ def held(published: Mapping[str, str] | None = None) -> list[Kind]:
 
 
 def _kind(name: str, run: Results) -> Kind:
-    return Kind(name, run, next(iter(run.experiment.tasks)), evidence([run]), audited(run.folder))
+    return Kind(name, run, next(iter(run.experiment.tasks)), evidence([run]))
 
 
-def opening(kinds: list[Kind]) -> None:
-    """Say what carries over in one sentence, draw it kind by kind, and say which are not published."""
+def opening(kinds: list[Kind], published: Mapping[str, str] | None = None) -> None:
+    """Say in two sentences what carries over, draw it kind by kind, and say which of those asked are not published."""
     if not kinds:
         return put("**Nothing of this is published here.**")
     found = trends(kinds)
-    open_with(answer(found), trend_figure(found), *not_published(kinds))
+    open_with(answer(found), trend_figure(found), *not_published(kinds, published))
 
 
-def not_published(kinds: list[Kind]) -> list[str]:
-    """Return a sentence that names the kinds that nothing is published of, or none."""
-    missing = [name for name in AS_THE_PAPER | OTHERS if name not in {kind.name for kind in kinds}]
+def not_published(kinds: list[Kind], published: Mapping[str, str] | None = None) -> list[str]:
+    """Return a sentence that names the kinds asked for that nothing is published of, or none."""
+    missing = [name for name in published or AS_THE_PAPER | OTHERS if name not in {kind.name for kind in kinds}]
     return [f"Not published yet: {'; '.join(missing)}."] * bool(missing)
 
 
@@ -203,6 +223,8 @@ def anchor_figure(found: pd.DataFrame):
 
 def anchor_table(kinds: list[Kind]) -> None:
     """Draw where compressed models lie between the anchors, by kind and method, and show all as Jaccard indices."""
+    if not kinds:
+        return
     found, rows = anchors(kinds), [_anchor_row(kind, method) for kind in kinds for method in kind.methods]
     as_well = "; ".join(as_well_without_the_task(found)) or "no kind"
     said = f"A random head agrees as well as compressed models do on average, by one explainer at least: {as_well}."
@@ -228,6 +250,8 @@ def _anchor_row(kind: Kind, method: str) -> dict:
 
 def model_table(kinds: list[Kind]) -> None:
     """Show each compressed model: its change of calibration, its flips, its place by method, the three answers."""
+    if not kinds:
+        return
     found = models(kinds)
     answers = ["interchangeable", "beside training again", "alone"]
     numbers = found.drop(columns=answers).groupby("of", sort=False)
@@ -351,10 +375,8 @@ def trend_figure(found: pd.DataFrame):
         rows = found[found["trend"] == trend]
         ax.axvline(rows["line"].iloc[0], color=GREY, linewidth=1)
         for row in rows.itertuples():
-            colour, y = VERDICT_COLOURS[row.verdict], of.index(row.of)
-            ax.hlines(y, row.low, row.high, color=colour, linewidth=1.6)
-            fill = colour if is_about_way(row.trainings) else "white"
-            ax.plot(row.estimate, y, "o", color=colour, markerfacecolor=fill, markersize=5)
+            how = {"color": VERDICT_COLOURS[row.verdict], "filled": is_about_way(row.trainings)}
+            point(ax, of.index(row.of), row.estimate, row.low, row.high, **how)
         named_rows(ax, of, xlabel=_MEASURED[trend])
         ax.set_title(_ASKED[trend], loc="left", fontsize="small")
     for verdict, holds in _HOLDS.items():
@@ -369,7 +391,8 @@ def trends(kinds: list[Kind]) -> pd.DataFrame:
 
     verdict: of the claim that the trend is (see `claims.said`). holds: "yes", "no" or "cannot say".
     """
-    return pd.DataFrame([row for kind in kinds for row in _trends(kind)])
+    columns = ["of", "trend", "estimate", "low", "high", "line", "verdict", "holds", "trainings"]
+    return pd.DataFrame([row for kind in kinds for row in kind.trends], columns=columns)
 
 
 OTHER_FEATURES, MORE_THAN_AGAIN = "other features", "more than training again"

@@ -195,6 +195,12 @@ def interval(ax, y: float, value: float, low: float, high: float, *, color, with
             ax.plot(end, y, marker, color=color, markersize=8, clip_on=False)
 
 
+def point(ax, y: float, value: float, low: float, high: float, *, color, filled: bool) -> None:
+    """Draw a number with its interval at one height, the point filled or hollow."""
+    ax.hlines(y, low, high, color=color, linewidth=1.6)
+    ax.plot(value, y, "o", color=color, markerfacecolor=color if filled else "white", markersize=5)
+
+
 def spans(names: Sequence[str], marks: Mapping, cuts: Mapping[str, float] | None = None, ax=None, *, xlabel: str):
     """Draw from where to where each row reaches; its two ends are marked, and lines drawn across, by their names."""
     ax, rows = ax or rows_figure(len(names)), range(len(names))

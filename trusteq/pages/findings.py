@@ -8,7 +8,7 @@ import pandas as pd
 
 from trusteq.pages import beyond, figures
 from trusteq.pages.claims import CLAIMS, CONTRADICTS, DIFFERS, ON_SCALE, OPEN, SUPPORTS, VERDICT_COLOURS, Claim
-from trusteq.pages.figures import GREY, WIDTH, entitled, headed, legend_above, named_rows
+from trusteq.pages.figures import GREY, WIDTH, entitled, headed, legend_above, named_rows, point
 from trusteq.pages.first import first_alignment
 from trusteq.pages.show import interval_text, page_style, put, show, titles
 from trusteq.pages.status import run_facts
@@ -166,7 +166,8 @@ def costs(found: Findings) -> None:
 def other_kinds() -> None:
     """Show of each kind of input and family of models that is published whether what holds for pairs holds there."""
     kinds = beyond.held()
-    put(beyond.trend_figure(beyond.trends(kinds)), *beyond.not_published(kinds))
+    drawn = [beyond.trend_figure(beyond.trends(kinds))] if kinds else []
+    put(*drawn, *beyond.not_published(kinds))
 
 
 def first_experiments(found: Findings) -> None:
@@ -239,10 +240,8 @@ def _claim_panel(ax, found: pd.DataFrame) -> None:
         ax.set_yticks([])
         return
     for y, row in enumerate(found.itertuples()):
-        colour = VERDICT_COLOURS[row.verdict]
-        ax.hlines(y, row.low, row.high, color=colour, linewidth=1.6)
-        fill = colour if is_about_way(row.trainings) else "white"
-        ax.plot(row.place, y, "o", color=colour, markerfacecolor=fill, markersize=5)
+        how = {"color": VERDICT_COLOURS[row.verdict], "filled": is_about_way(row.trainings)}
+        point(ax, y, row.place, row.low, row.high, **how)
         ax.text(1.08, y, row.text, va="center", fontsize=8)
     named_rows(ax, list(found["data"]), xlabel="").set_xticks([])
 
