@@ -13,9 +13,8 @@ pytest.importorskip("axe_playwright_python", reason=MISSING.format("axe-core (pi
 
 WIDTHS, THEMES = (1440, 390), ("light", "dark")
 # One page of each kind; test-slow reads them all.
-KINDS = ("intro", "deviations", "method", "bibliography", "search", "runs/findings", "runs/results", "runs/status")
-KINDS += ("runs/03_calibration-demo-nli-0", "runs/04_comparison-demo-nli", "runs/lesson_lime", "runs/explorer")
-KINDS += ("glossary", "runs/paper")
+KINDS = ("intro", "method", "bibliography", "search", "glossary", "runs/results", "runs/beyond", "runs/lesson_lime")
+KINDS += ("runs/04_comparison-demo-nli", "runs/explorer")
 # What depends on the width, or on the theme, alone.
 NARROW, DARK = (
     ["scrollable-region-focusable", "color-contrast", "target-size"],

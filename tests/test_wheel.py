@@ -176,7 +176,13 @@ def test_nothing_is_written_beside_the_package(installed, predictions):
     assert after == beside
 
 
-@pytest.mark.parametrize("lesson", sorted(file.stem for file in (root() / "notebooks" / "lessons").glob("*.py")))
+LESSONS = sorted(file.stem for file in (root() / "notebooks" / "lessons").glob("*.py"))
+MOST = ("lesson_audit", "lesson_lime")  # they audit and explain; the others use less of the package
+
+
+@pytest.mark.parametrize(
+    "lesson", [name if name in MOST else pytest.param(name, marks=pytest.mark.slow) for name in LESSONS]
+)
 def test_lessons_run_in_both_forms_with_the_light_extra_alone(installed, lesson, tmp_path):
     beyond = modules_beyond("lessons")
     assert {"torch", "transformers", "lime", "shap", "snakemake"} <= beyond and not {"scipy", "jupyterlab"} & beyond

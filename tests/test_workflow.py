@@ -123,10 +123,15 @@ def test_the_same_method_again_and_the_twin_have_weights_of_their_own(small):
     np.testing.assert_allclose(found, twin[labels].head(20), rtol=0, atol=1e-6)
 
 
-def test_a_second_run_does_nothing_and_a_changed_limit_remakes_only_what_depends_on_it(elsewhere):
+def test_a_second_run_does_nothing(elsewhere):
     before = times(of(elsewhere))
     elsewhere.run()
     assert times(of(elsewhere)) == before
+
+
+@pytest.mark.slow
+def test_a_run_of_fewer_explained_examples_makes_anew_only_what_depends_on_these(elsewhere):
+    before = times(of(elsewhere))
     elsewhere.run("--limit", "3")
     after = times(of(elsewhere))
     remade = {name.split("/")[0] for name in before if after[name] != before[name]}
@@ -155,6 +160,10 @@ class TestWhatAChangeMakesAnew:
             f"{home}/gradient-x-input.parquet",
             f"{home}/faithfulness.parquet",
         ]
+
+    def test_how_many_are_explained_costs_no_training(self, checkout):
+        found = stale(checkout, explain=3)
+        assert {file.split("/")[0] for files in found.values() for file in files} == {"attribution", "comparison"}
 
     def test_k_makes_no_explanation_anew(self, checkout):
         found = stale(checkout, k=5)

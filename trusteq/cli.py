@@ -156,9 +156,9 @@ def job(what: str):
     from trusteq.study.processes import end_with_main
 
     end_with_main()  # before what takes seconds to import
-    from trusteq.study import workflow
+    from trusteq.study import one_job
 
-    workflow.do(json.loads(what))
+    one_job.do(json.loads(what))
 
 
 @app.command()

@@ -4,9 +4,11 @@ Whatever is a function of sums over examples (a mean, a ratio, the difference of
 from `resampled_sums` and `interval`: every column sees the same draws, so differences are paired.
 """
 
+import functools
 import hashlib
 import json
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +18,7 @@ from trusteq.errors import DataError
 DRAWS = 2000
 LEVEL = 0.95
 _CHUNK = 1 << 22  # indices drawn at once: 32 MiB, whatever the number of clusters and draws
+_MOST_KEPT = 2 * _CHUNK  # of numbers
 
 
 def _digest(seed: int, names: tuple[str, ...]) -> bytes:
@@ -54,15 +57,23 @@ def resampled_sums(
         raise DataError(f"bootstrap: draws={draws}; give at least 1")
     sums = columns if clusters is None else _cluster_sums(columns, np.asarray(clusters))
     sums = sums[value_order(sums)]
-    rng = stream(seed, "bootstrap")
-    drawn = np.empty((draws, columns.shape[1]))
-    step = max(1, _CHUNK // len(sums))
+    times_drawn = _kept_times_drawn if len(sums) * draws <= _MOST_KEPT else _times_drawn
+    return np.concatenate([times @ sums for times in times_drawn(len(sums), draws, seed)])
+
+
+def _times_drawn(n: int, draws: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield how often each of n rows is drawn, shape (some of the draws, n); all together are all draws."""
+    rng, step = stream(seed, "bootstrap"), max(1, _CHUNK // n)
     for start in range(0, draws, step):
         rows = min(step, draws - start)
-        places = rng.integers(len(sums), size=(rows, len(sums))) + len(sums) * np.arange(rows)[:, None]
-        times = np.bincount(places.ravel(), minlength=rows * len(sums)).reshape(rows, len(sums))
-        drawn[start : start + rows] = times.astype(np.float64) @ sums
-    return drawn
+        places = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
+        yield np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
+
+
+@functools.lru_cache(maxsize=1)
+def _kept_times_drawn(n: int, draws: int, seed: int) -> tuple[np.ndarray, ...]:
+    # One model after the other is held against the same examples: drawing takes longer than summing.
+    return tuple(_times_drawn(n, draws, seed))
 
 
 def _cluster_sums(columns: np.ndarray, clusters: np.ndarray) -> np.ndarray:

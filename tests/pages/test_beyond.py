@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from trusteq.pages import beyond
+from trusteq.pages.replace import NOT_ASKED
 from trusteq.study.publish import open_published
 from trusteq.verdict.margins import DIFFERENT, EQUIVALENT, UNDECIDED
 
@@ -89,6 +90,20 @@ def test_the_trends_are_drawn_with_their_intervals(kinds):
         (segment,) = ax.collections[0].get_segments()
         assert segment[:, 0].tolist() == [row.low, row.high]
         assert [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata())] == [row.line, row.estimate]
+
+
+def test_the_table_says_of_each_kind_and_trend_whether_it_holds_and_by_which_number():
+    rows = [
+        ("a", "other features", "yes", 0.3333, 0.2, 0.5),
+        ("a", "another calibration", "no", -0.00001, -0.001, 0.0012),
+        ("b", "other features", "cannot say", 1, 0.9, 1.1),
+    ]
+    found = pd.DataFrame(rows, columns=["of", "trend", "holds", "estimate", "low", "high"])
+    assert beyond.trend_table(found).to_dict("list") == {
+        "of": ["a", "b"],
+        "other features": ["yes, 0.33 (0.20 to 0.50)", "cannot say, 1.00 (0.90 to 1.10)"],
+        "another calibration": ["no, 0.000 (-0.001 to 0.001)", NOT_ASKED],
+    }
 
 
 def test_the_figure_has_a_row_for_each_kind_and_method(anchors):

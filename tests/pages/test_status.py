@@ -14,9 +14,11 @@ from trusteq.pages.status import (
     measured_on,
     notebook_table,
     origin_table,
+    run_facts,
     run_line,
 )
 from trusteq.store import manifest_path, to_json, write_text
+from trusteq.study.publish import open_published
 from trusteq.study.results import Results
 
 
@@ -63,6 +65,12 @@ def test_what_was_run(run):
         "trained under the seeds: 0; other seeds of: Demo-large (0, 1); test examples: 4; of these explained: 2; "
         "top words: 2; passes at most: lime 10, shap 10."
     )
+
+
+def test_of_a_run_that_trains_nothing_no_seed_and_no_limit_of_training_is_told():
+    facts = run_facts(open_published("smollm2-words"))
+    assert facts["trained"] == "nothing"
+    assert not {"trained under the seeds", "other seeds of", "training examples at most"} & set(facts)
 
 
 def test_seconds_of_stages_come_from_the_artefacts(tmp_path):

@@ -48,7 +48,7 @@ from trusteq.verdict.report import Audit
 from trusteq.verdict.retraining import NO_WORSE, WORSE
 from trusteq.verdict.seeds import is_about_way
 
-VERSION = 2
+VERSION = 3
 # Kind of input and family of models: a folder of data/published.
 AS_THE_PAPER = {"text pairs, encoder": "snli-minilm", "single texts, encoder": "sst2-minilm"}
 OTHERS = {
@@ -357,10 +357,23 @@ def _pictures(kind: Kind, modality: Modality, shown: pd.DataFrame, n: int) -> It
 
 
 def carries_over(kinds: list[Kind]) -> None:
-    """Show, kind by kind, what is asked: the number, its interval, and whether it holds."""
-    found = trends(kinds)
-    numbers = found.assign(**{"95%": interval_text(found["low"], found["high"], digits=3)})
-    put(show(numbers[["of", "trend", "holds", "estimate", "95%"]]))
+    """Show, kind by kind, whether what is asked holds, with the number and its interval."""
+    if kinds:
+        put(show(trend_table(trends(kinds))))
+
+
+def trend_table(found: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a kind, `of`, and a column for each trend: whether it holds, the number and its 95% interval."""
+    asked = found.groupby("trend", sort=False)
+    texts = pd.concat([_said(rows, 2 if trend == OTHER_FEATURES else 3) for trend, rows in asked])
+    table = found.assign(text=texts).pivot(index="of", columns="trend", values="text").fillna(NOT_ASKED)
+    in_order = table.loc[found["of"].unique(), found["trend"].unique()]
+    return in_order.rename_axis(columns=None).reset_index()
+
+
+def _said(rows: pd.DataFrame, digits: int) -> pd.Series:
+    numbers = rows["estimate"].map(lambda value: f"{value:z.{digits}f}")
+    return rows["holds"] + ", " + numbers + " (" + interval_text(rows["low"], rows["high"], digits=digits) + ")"
 
 
 def trend_figure(found: pd.DataFrame):

@@ -92,9 +92,14 @@ def recipe_of(spec: ModelSpec, recipe: Recipe) -> dict:
     settings = {"start": _origin(spec)} | ({"teacher": spec.teacher} if spec.teacher else {})
     settings |= {"template": spec.template, "words": spec.words} if spec.words else {}
     settings |= {"calibration": spec.calibration} if spec.calibration else {}
-    if not spec.is_trained or spec.checkpoint or recipe.epochs == 0:
+    if not is_trained_here(spec, recipe):
         return settings | {"training": "none"}
     return settings | recipe.model_dump(exclude=None if spec.teacher else set(TEACHING))
+
+
+def is_trained_here(spec: ModelSpec, recipe: Recipe) -> bool:
+    """Return whether an experiment trains the model."""
+    return spec.is_trained and not spec.checkpoint and recipe.epochs > 0
 
 
 def shared_settings(found: Mapping[str, dict]) -> tuple[dict, dict[str, dict]]:

@@ -24,7 +24,7 @@ from trusteq.study.results import Results
 from trusteq.verdict.margins import OUTCOMES, load_margins, measures_of, overall
 from trusteq.verdict.predictions import stacked
 
-VERSION = 2
+VERSION = 3
 
 
 def models(run: Results) -> None:

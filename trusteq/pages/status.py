@@ -8,6 +8,7 @@ import pandas as pd
 
 from trusteq import modality
 from trusteq.listing import file_problem, find, to_json
+from trusteq.pages.finetune import is_trained_here
 from trusteq.pages.show import facts_table, put, show, verbatim
 from trusteq.project import root
 from trusteq.study.experiment import Experiment
@@ -131,13 +132,16 @@ def run_facts(run: Results) -> dict[str, str]:
     compared = [task for task in experiment.tasks if run.path("comparison", task, "examples").is_file()]
     explained = [run.comparison(task, "examples")["id"].nunique() for task in compared]
     facts = {"tasks": [experiment.task(task).title for task in experiment.tasks], "models": [len(experiment.models)]}
+    every = itertools.product(experiment.tasks, experiment.models)
+    trains = any(is_trained_here(experiment.model(name), experiment.recipe_for(task, name)) for task, name in every)
     seeds = {name: experiment.model_seeds(name) for name in experiment.models}
     others = [f"{experiment.model(name).title} {of}" for name, of in seeds.items() if of != tuple(experiment.seeds)]
-    facts |= {"trained under the seeds": experiment.seeds} | ({"other seeds of": others} if others else {})
+    trained = {"trained under the seeds": experiment.seeds} | ({"other seeds of": others} if others else {})
+    facts |= trained if trains else {"trained": ["nothing"]}
     facts |= {"test examples": _a_task(tested), "of these explained": _a_task(explained) or ["not compared yet"]}
     facts |= {"top words": [experiment.k]}
     facts |= {"passes at most": [f"{name} {of.n_samples:,}" for name, of in experiment.methods.items()]}
-    facts |= {"training examples at most": [experiment.train_limit]} if experiment.train_limit else {}
+    facts |= {"training examples at most": [experiment.train_limit]} if trains and experiment.train_limit else {}
     return {name: ", ".join(map(str, values)) for name, values in facts.items()}
 
 

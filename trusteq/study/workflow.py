@@ -32,9 +32,9 @@ from trusteq.study.shards import PART, WHOLE, Shard
 class Step:
     """One job of the workflow, as its rule has it.
 
-    job: what is to be done, as JSON, which `do` reads. inputs, outputs: files below the run's folder. keys: of what it
-    leaves, by name: where one differs from the last run's, the job runs again. stale: what is not there under its key,
-    as it was written; of shards, what is there otherwise. damage: what is wrong with what was, in a line each.
+    job: what is to be done, as JSON, which `one_job.do` reads. inputs, outputs: files below the run's folder. keys: of
+    what it leaves, by name: where one differs from the last run's, the job runs again. stale: what is not there under
+    its key, as it was written; of shards, what is there otherwise. damage: what is wrong with what was, in a line each.
     resources: see `cluster.Plan`. parts: into how many shards it is cut, which are jobs of their own; {part} then
     stands for the number of one.
     """
@@ -130,27 +130,6 @@ def _showing(run: Results, made: Sequence[Step], plan: Plan) -> list[Step]:
             )
         )
     return [step for step in found if step.outputs]
-
-
-def do(job: Mapping[str, str | int | None]) -> None:
-    """Do one job of the run in the working directory; see `Step`."""
-    run, part = Results.open(Path.cwd()), Shard.parse(job.get("shard"))
-    with processes.sole_writer(run.folder, job["name"]):
-        for file in _pages(run, job["task"]) if job["stage"] == "pages" else _stage(run, job, part):
-            file.touch()  # the workflow goes by times as well, and what was kept is as good as new
-
-
-def _pages(run: Results, task: str | None) -> list[Path]:
-    wanted = [page for page in showing.pages(run) if page.task == task]
-    showing.make(wanted, log=sys.stderr)
-    return [page.file for page in wanted]
-
-
-def _stage(run: Results, job: Mapping[str, str | int | None], part: Shard) -> list[Path]:
-    which = {name: job[name] for name in ("model", "seed")}
-    stages.make(run, job["stage"], job["task"], **which, methods=job.get("methods"), shard=str(part))
-    of = [one for one in graph.all_jobs(run.experiment, part) if one.is_about(job["stage"], job["task"], **which)]
-    return [file for one in of for path in one.tables if (file := run.folder / path).is_file()]
 
 
 def run(

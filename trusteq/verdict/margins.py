@@ -3,6 +3,7 @@
 A pair is equivalent if every measure is, not equivalent as soon as one is not, and undecided otherwise.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -59,12 +60,19 @@ class Margin(Entry):
 
 def load_margins(changed: Mapping[str, float] | None = None) -> dict[str, Margin]:
     """Return the default margin of every measure, some of them `changed`; raise ExperimentError for unknown ones."""
-    defaults = yaml.safe_load(MARGINS.read_text(encoding="utf-8"))
+    found = dict(_defaults(MARGINS))
     for name, value in (changed or {}).items():
-        if name not in defaults:
-            raise ExperimentError(f"margins: no measure {name!r}; {nearest(name, defaults)}")
-        defaults[name] |= {"margin": value, "reason": "Chosen for this audit."}
-    return {name: validated(Margin, values, where=f"margins: {name}") for name, values in defaults.items()}
+        if name not in found:
+            raise ExperimentError(f"margins: no measure {name!r}; {nearest(name, found)}")
+        values = found[name].model_dump() | {"margin": value, "reason": "Chosen for this audit."}
+        found[name] = validated(Margin, values, where=f"margins: {name}")
+    return found
+
+
+@functools.cache
+def _defaults(file: Path) -> Mapping[str, Margin]:
+    written = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return {name: validated(Margin, values, where=f"margins: {name}") for name, values in written.items()}
 
 
 def measures_of(dimension: str) -> list[str]:
