@@ -436,6 +436,20 @@ def test_weights_in_4_bits_are_within_half_a_step_of_their_block(n_in):
         assert all(len(set(row)) <= 16 for row in made)
 
 
+def test_4_bits_undo_a_training_that_moved_weights_by_less_than_half_a_step():
+    """As of SmolLM2, whose weights come from such blocks: see the page beyond."""
+    layer = torch.nn.Linear(64, 5)
+    layer.weight.data = states(5, 64)
+    layer.weight.data = Int4Linear.of(layer).weight
+    before, tuned = layer.weight.detach().clone().unflatten(1, (-1, 32)), copy.deepcopy(layer)
+    least, most = before.amin(dim=-1, keepdim=True), before.amax(dim=-1, keepdim=True)
+    inner = (before > least) & (before < most)  # the others say where the steps are
+    moved = before + inner * 0.45 * (most - least) / 15 * torch.sign(states(5, 64)).unflatten(1, (-1, 32))
+    tuned.weight.data = moved.flatten(1)
+    assert (tuned.weight - layer.weight).abs().median() > 0.05
+    torch.testing.assert_close(Int4Linear.of(tuned).weight, layer.weight, rtol=0, atol=2e-3)
+
+
 def test_the_bytes_are_those_of_gguf():
     gguf = pytest.importorskip("gguf")
     layer = torch.nn.Linear(96, 7, bias=False)
