@@ -110,10 +110,11 @@ def pretrained(family, home):
 
 
 @functools.cache
-def tuned(family, home):
+def tuned(family, home, precision="fp32"):
     template = TEMPLATE if family in DECODERS else None
     spec = ModelSpec(name=family, title=family, hub=str(pretrained(family, home)), template=template)
-    options = {"labels": LABELS, "recipe": RECIPE, "seed": 0, "checkpoints": home / "checkpoints"}
+    recipe = RECIPE.model_copy(update={"precision": precision})
+    options = {"labels": LABELS, "recipe": recipe, "seed": 0, "checkpoints": home / "checkpoints"}
     return finetune.finetune(TRAIN, DEV, spec=spec, **options)
 
 
@@ -254,6 +255,17 @@ def test_a_fine_tuned_model_is_on_disk_what_it_was(family, home, tmp_path):
     alone = np.concatenate([loaded.predict_proba([a], [b]) for a, b in zip(*PAIRS, strict=True)])
     np.testing.assert_allclose(alone, before, rtol=0, atol=2e-5)
     assert not np.allclose(random_head(loaded, seed=0).predict_proba(*PAIRS), before, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["DeBERTa v3", "Llama"])
+def test_what_is_trained_in_half_precision_predicts_as_what_is_saved_and_explained(family, home, tmp_path):
+    made = tuned(family, home, "bf16")
+    finetune.save(made, tmp_path / "saved", metrics={}, timing={})
+    before, after = (of.predict_proba(*PAIRS) for of in (made.classifier, load_classifier(tmp_path / "saved")))
+    np.testing.assert_allclose(after, before, rtol=0, atol=1e-6)
+    assert {values.dtype for values in made.classifier.model.state_dict().values() if values.is_floating_point()} == {
+        torch.float32
+    }
 
 
 @EACH

@@ -108,7 +108,9 @@ def finetune(
     seconds = time.perf_counter() - started
     history = _history(trainer.state.log_history)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    return FineTuned(ready(spec.name, replace(student, model=settled(trainer.model))), history, seconds)
+    # Without what computes in the recipe's precision: explained is the model that is saved and read in single precision.
+    trained = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    return FineTuned(ready(spec.name, replace(student, model=settled(trained))), history, seconds)
 
 
 def untrained(classifier: Checkpoint) -> FineTuned:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from trusteq.estimates import Estimate
 from trusteq.modality import Modality
@@ -390,7 +391,7 @@ def trend_figure(found: pd.DataFrame):
         for row in rows.itertuples():
             how = {"color": VERDICT_COLOURS[row.verdict], "filled": is_about_way(row.trainings)}
             point(ax, of.index(row.of), row.estimate, row.low, row.high, **how)
-        named_rows(ax, of, xlabel=_MEASURED[trend])
+        named_rows(ax, of, xlabel=_MEASURED[trend]).xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
         ax.set_title(_ASKED[trend], loc="left", fontsize="small")
     for verdict, holds in _HOLDS.items():
         axes[0].plot([], [], "-", color=VERDICT_COLOURS[verdict], linewidth=1.6, label=holds)
