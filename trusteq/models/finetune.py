@@ -108,7 +108,7 @@ def finetune(
     seconds = time.perf_counter() - started
     history = _history(trainer.state.log_history)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    # Without what computes in the recipe's precision: explained is the model that is saved and read in single precision.
+    # Without what computes in the recipe's precision: what is explained is read from disk, in single precision.
     trained = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     return FineTuned(ready(spec.name, replace(student, model=settled(trained))), history, seconds)
 
