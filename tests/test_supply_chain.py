@@ -87,7 +87,7 @@ def test_the_licence_of_every_package_is_listed():
 
 
 def test_no_secret_is_committed():
-    tables = (".csv", ".parquet", ".lock", "manifest.json")
+    tables = (".csv", ".parquet", ".lock", ".manifest.json")
     assert secrets(file for file in committed() if not file.name.endswith(tables) and "mathjax" not in file.parts) == []
 
 
